@@ -1,0 +1,50 @@
+# Every target makes its own virtual environment; a machine needs Python 3.11 or later and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+export PYTHONHASHSEED = 0
+
+.PHONY: help demo test check lint types floors docs bench pins clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+$(VENV)/.run: requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	touch $@
+
+$(VENV)/.dev: requirements-dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
+	touch $@ $(VENV)/.run
+
+test: $(VENV)/.dev  ## run the tests and doctests
+	$(BIN)/python -m pytest -n 2
+
+check: lint types floors test docs  ## everything a change must pass
+
+lint: $(VENV)/.dev  ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev  ## mypy, strict
+	$(BIN)/mypy
+
+floors: $(VENV)/.dev  ## imports point down only
+	$(BIN)/lint-imports
+
+docs: $(VENV)/.dev  ## build the documentation, warnings are errors
+	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) docs/_build demo build dist
+
+pins:  ## renew the pinned versions of both requirements files
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev --upgrade --python-version 3.11 --universal \
+	  --no-header --no-annotate --quiet --output-file build/dev.txt
+	$(BIN)/uv pip compile pyproject.toml --extra serve --constraint build/dev.txt --python-version 3.11 --universal \
+	  --no-header --no-annotate --quiet --output-file build/run.txt
+	(echo '# The package and its pinned dependencies; renew with make pins.'; echo '-e .'; cat build/run.txt) > requirements.txt
+	(echo '# The above for developers: tests, peers, documentation.'; echo '-e .'; cat build/dev.txt) > requirements-dev.txt

@@ -1,0 +1,35 @@
+"""spiir-pastro: the probability that a SPIIR trigger is BNS, NSBH, BBH or Terrestrial.
+
+Names load when first used, so ``import spiir_pastro`` costs nothing.
+"""
+
+from importlib import import_module
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spiir_pastro.domain import MassBoundaries, Source, SourceProbabilities, Trigger
+    from spiir_pastro.errors import PastroError
+
+_HOMES = {
+    "MassBoundaries": "domain",
+    "PastroError": "errors",
+    "Source": "domain",
+    "SourceProbabilities": "domain",
+    "Trigger": "domain",
+}
+
+__all__ = ["MassBoundaries", "PastroError", "Source", "SourceProbabilities", "Trigger"]
+__version__ = _version("spiir-pastro")
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its home."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, for tab completion."""
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,19 @@
+"""The nouns of the field, frozen and valid once built."""
+
+from spiir_pastro.domain.candidates import Candidates
+from spiir_pastro.domain.detectors import DETECTORS, join_ifos, split_ifos
+from spiir_pastro.domain.masses import MassBoundaries
+from spiir_pastro.domain.sources import ASTROPHYSICAL, Source, SourceProbabilities
+from spiir_pastro.domain.triggers import Trigger
+
+__all__ = [
+    "ASTROPHYSICAL",
+    "DETECTORS",
+    "Candidates",
+    "MassBoundaries",
+    "Source",
+    "SourceProbabilities",
+    "Trigger",
+    "join_ifos",
+    "split_ifos",
+]

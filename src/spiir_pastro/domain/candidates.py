@@ -1,0 +1,93 @@
+"""Many triggers as arrays: what the mathematics eats.
+
+Every input (alert, ``coinc.xml``, zerolag file, CSV) becomes this once, at the edge, so the same
+candidate gives the same numbers whichever way it came.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spiir_pastro.domain.detectors import DETECTORS
+from spiir_pastro.domain.triggers import Trigger
+from spiir_pastro.errors import TriggerError
+
+__all__ = ["Candidates"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Candidates:
+    """Arrays of n candidates; a value that is not known is NaN, never zero.
+
+    Attributes
+    ----------
+    far_hz : (n,)
+        Combined false-alarm rate in Hz.
+    snr : (n,)
+        Coherent signal-to-noise ratio.
+    mchirp_det : (n,)
+        Detector-frame chirp mass in solar masses.
+    eff_distance_mpc : (n, 4)
+        Effective distance in Mpc by detector, in the order of ``DETECTORS``.
+
+    Raises
+    ------
+    TriggerError
+        If shapes disagree, or a known value is not finite and positive.
+    """
+
+    far_hz: Floats
+    snr: Floats
+    mchirp_det: Floats
+    eff_distance_mpc: Floats
+
+    def __post_init__(self) -> None:
+        n = np.size(self.far_hz)
+        shapes = {f.name: (n,) for f in fields(self)} | {"eff_distance_mpc": (n, len(DETECTORS))}
+        for name, shape in shapes.items():
+            values = np.array(getattr(self, name), dtype=np.float64)
+            if values.shape != shape:
+                raise TriggerError(f"{name} has shape {values.shape}, where {shape} belongs")
+            bad = np.flatnonzero(~(np.isnan(values) | (np.isfinite(values) & (values > 0))))
+            if bad.size:
+                raise TriggerError(
+                    f"{name} holds {values.flat[bad[0]]} in row {bad[0] * n // values.size}; "
+                    "it must be finite and positive, or NaN where unknown"
+                )
+            values.setflags(write=False)
+            object.__setattr__(self, name, values)
+
+    def __len__(self) -> int:
+        return self.far_hz.size
+
+    def __getitem__(self, rows: slice | NDArray[np.int64] | NDArray[np.bool_]) -> Self:
+        return type(self)(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    @property
+    def min_eff_distance_mpc(self) -> Floats:
+        """Smallest effective distance over the detectors that have one, (n,); NaN if none has."""
+        nearest = np.where(np.isnan(self.eff_distance_mpc), np.inf, self.eff_distance_mpc)
+        smallest = nearest.min(axis=1, initial=np.inf)
+        return np.where(np.isinf(smallest), np.nan, smallest)
+
+    @classmethod
+    def from_triggers(cls, triggers: Sequence[Trigger]) -> Self:
+        """Gather single triggers, in their order."""
+
+        def column(values: Sequence[float | None]) -> ArrayLike:
+            return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+
+        return cls(
+            far_hz=column([t.far_hz for t in triggers]),
+            snr=column([t.snr for t in triggers]),
+            mchirp_det=column([t.mchirp_det for t in triggers]),
+            eff_distance_mpc=np.array(
+                [[t.eff_distance_mpc.get(ifo, np.nan) for ifo in DETECTORS] for t in triggers],
+                dtype=np.float64,
+            ).reshape(len(triggers), len(DETECTORS)),
+        )

@@ -1,0 +1,3 @@
+"""The mathematics: densities, counts, distances and mass contours; NumPy and SciPy only."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""One module a stage: simulate, extract, process, fit, evaluate."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Which triggers count: clustering, injection matching, decontamination; columnar and pure."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""A SPIIR campaign whose truth is known."""
+
+__all__: list[str] = []

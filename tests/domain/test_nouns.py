@@ -1,0 +1,96 @@
+"""A noun that can be built is valid."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spiir_pastro.domain import (
+    DETECTORS,
+    Candidates,
+    MassBoundaries,
+    Source,
+    SourceProbabilities,
+    Trigger,
+    join_ifos,
+    split_ifos,
+)
+from spiir_pastro.errors import ConfigError, TriggerError
+
+
+@given(
+    st.permutations(DETECTORS),
+    st.integers(1, len(DETECTORS)),
+    st.sampled_from(["", ",", ", ", " "]),
+)
+def test_ifos_read_the_same_however_they_are_written(
+    order: list[str], count: int, separator: str
+) -> None:
+    written = separator.join(order[:count])
+    assert split_ifos(written) == tuple(ifo for ifo in DETECTORS if ifo in order[:count])
+    assert split_ifos(join_ifos(order[:count])) == split_ifos(written)
+
+
+@pytest.mark.parametrize("text", ["", ",", "H", "H1H1", "H1X1", "h1l1", "H1L", "H1;L1"])
+def test_ifos_that_name_no_detectors_are_refused(text: str) -> None:
+    with pytest.raises(TriggerError, match="no list of detectors"):
+        split_ifos(text)
+
+
+@given(st.lists(st.floats(0, 1), min_size=4, max_size=4).filter(lambda p: sum(p) > 0))
+def test_source_probabilities_write_then_read_is_identity(weights: list[float]) -> None:
+    p = [w / math.fsum(weights) for w in weights]
+    probabilities = SourceProbabilities(bns=p[0], nsbh=p[1], bbh=p[2], terrestrial=p[3])
+    assert SourceProbabilities.from_mapping(probabilities.as_mapping()) == probabilities
+    assert list(probabilities.as_mapping()) == [str(source) for source in Source]
+
+
+def test_probabilities_that_do_not_sum_to_one_are_refused() -> None:
+    with pytest.raises(TriggerError, match=r"sum to 0\.9"):
+        SourceProbabilities(bns=0.9, nsbh=0, bbh=0, terrestrial=0)
+    with pytest.raises(TriggerError, match="BNS is nan"):
+        SourceProbabilities(bns=math.nan, nsbh=0, bbh=0, terrestrial=1)
+    with pytest.raises(TriggerError, match="are named"):
+        SourceProbabilities.from_mapping({"BNS": 1.0})
+
+
+@pytest.mark.parametrize("far", [0.0, -1.0, math.inf, math.nan])
+def test_a_far_that_is_no_rate_is_refused(far: float) -> None:
+    with pytest.raises(TriggerError, match="trigger G1: far_hz"):
+        Trigger(event_id="G1", gps_ns=0, ifos=("H1",), far_hz=far)
+
+
+def test_a_trigger_cannot_be_changed_through_its_distances() -> None:
+    distances = {"H1": 100.0}
+    trigger = Trigger(event_id="G1", gps_ns=0, ifos=("H1",), eff_distance_mpc=distances)
+    distances["L1"] = 50.0
+    assert dict(trigger.eff_distance_mpc) == {"H1": 100.0}
+
+
+@pytest.mark.parametrize("m_min", [0.0, 3.0, 5.0, math.nan])
+def test_mass_boundaries_out_of_order_are_refused(m_min: float) -> None:
+    with pytest.raises(ConfigError, match="m_min < ns_max"):
+        MassBoundaries(m_min=m_min)
+
+
+def test_candidates_keep_unknown_values_unknown() -> None:
+    triggers = [
+        Trigger(event_id="a", gps_ns=0, ifos=("H1", "L1"), eff_distance_mpc={"L1": 7.0, "H1": 9.0}),
+        Trigger(event_id="b", gps_ns=0, ifos=("H1",), far_hz=1e-9, snr=9.0, mchirp_det=1.2),
+    ]
+    candidates = Candidates.from_triggers(triggers)
+    np.testing.assert_array_equal(candidates.min_eff_distance_mpc, [7.0, np.nan])
+    np.testing.assert_array_equal(candidates[1:].far_hz, [1e-9])
+    assert len(Candidates.from_triggers([])) == 0
+
+
+def test_candidates_name_the_row_that_is_wrong() -> None:
+    distances = np.full((3, 4), np.nan)
+    distances[1, 2] = 0.0
+    ones = np.ones(3)
+    with pytest.raises(TriggerError, match=r"eff_distance_mpc holds 0\.0 in row 1"):
+        Candidates(far_hz=ones, snr=ones, mchirp_det=ones, eff_distance_mpc=distances)
+    with pytest.raises(TriggerError, match="snr has shape"):
+        Candidates(far_hz=ones, snr=ones[:2], mchirp_det=ones, eff_distance_mpc=distances)
