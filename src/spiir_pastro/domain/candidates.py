@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from spiir_pastro.domain.detectors import DETECTORS
 from spiir_pastro.domain.triggers import Trigger
@@ -79,7 +79,7 @@ class Candidates:
     def from_triggers(cls, triggers: Sequence[Trigger]) -> Self:
         """Gather single triggers, in their order."""
 
-        def column(values: Sequence[float | None]) -> ArrayLike:
+        def column(values: Sequence[float | None]) -> Floats:
             return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
 
         return cls(
