@@ -1,0 +1,17 @@
+"""Fixtures every test may ask for."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+_PROJECT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real SPIIR data, or a skip that says where it was looked for."""
+    folder = Path(os.environ.get("SPIIR_PASTRO_DATA", _PROJECT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set SPIIR_PASTRO_DATA to its folder")
+    return folder
