@@ -1,3 +1,5 @@
 """Which triggers count: clustering, injection matching, decontamination; columnar and pure."""
 
-__all__: list[str] = []
+from spiir_pastro.selection.clustering import cluster
+
+__all__ = ["cluster"]

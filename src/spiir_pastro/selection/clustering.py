@@ -1,0 +1,95 @@
+"""Clustering: of triggers close in time, only the most significant counts.
+
+One merger makes many triggers (neighbouring templates, several banks, two and three detectors).
+The Poisson mixture counts independent candidates, so a trigger is kept if and only if
+
+    no more significant trigger lies within the window, |t' - t| <= window.
+
+This is a property of the set of triggers: it does not depend on the order of rows, survivors lie
+more than a window apart, and clustering twice changes nothing. It is not the same as clustering
+parts and then their union: cluster once, over everything.
+"""
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+__all__ = ["SECOND_NS", "cluster", "significance_rank"]
+
+SECOND_NS = 1_000_000_000
+
+Ints = NDArray[np.int64]
+
+
+def cluster(triggers: pl.DataFrame, *, window_ns: int = SECOND_NS) -> pl.DataFrame:
+    """Keep each trigger that has no more significant one within the window.
+
+    Parameters
+    ----------
+    triggers
+        Columns ``gps_ns`` (GPS nanoseconds), ``far_hz``, ``snr``, ``event_id``, and any others.
+    window_ns
+        Largest distance in time, in nanoseconds, at which a trigger hides another.
+
+    Returns
+    -------
+    polars.DataFrame
+        The kept rows, sorted by (gps_ns, event_id).
+
+    Examples
+    --------
+    >>> times = [0, 400_000_000, 3_000_000_000]
+    >>> triggers = pl.DataFrame(
+    ...     {"event_id": ["a", "b", "c"], "gps_ns": times, "far_hz": [1e-4, 1e-9, None], "snr": 8.0}
+    ... )
+    >>> cluster(triggers)["event_id"].to_list()
+    ['b', 'c']
+    """
+    gps_ns = triggers["gps_ns"].to_numpy()
+    in_time = np.argsort(gps_ns, kind="stable")
+    rank = significance_rank(triggers)[in_time]
+    times = gps_ns[in_time]
+    first = np.searchsorted(times, times - window_ns, side="left")
+    after = np.searchsorted(times, times + window_ns, side="right")
+    kept = in_time[_range_minimum(rank, first, after) == rank]
+    return triggers[pl.Series(kept)].sort("gps_ns", "event_id", maintain_order=True)
+
+
+def significance_rank(triggers: pl.DataFrame) -> Ints:
+    """Rank triggers by significance, 0 the most significant, (n,).
+
+    The smaller ``far_hz`` is the more significant, an unknown one the least; between equals the
+    larger ``snr``, then the smaller ``event_id``, then the earlier ``gps_ns``.
+    """
+    order = triggers.select(
+        pl.arg_sort_by(
+            pl.col("far_hz").fill_nan(None),
+            pl.col("snr").fill_nan(None),
+            "event_id",
+            "gps_ns",
+            descending=[False, True, False, False],
+            nulls_last=True,
+            maintain_order=True,
+        )
+    ).to_series()
+    rank = np.empty(triggers.height, dtype=np.int64)
+    rank[order.to_numpy()] = np.arange(triggers.height)
+    return rank
+
+
+def _range_minimum(values: Ints, first: Ints, after: Ints) -> Ints:
+    """Return the minimum of ``values[first:after]`` for each range; none is empty, (n,).
+
+    A range of length l is covered by two of length 2^k <= l, so one pass a power of two is enough:
+    O(n log l) time and O(n) memory.
+    """
+    level = np.frexp(after - first)[1] - 1
+    smallest = np.empty(first.size, dtype=np.int64)
+    minima = values
+    for k in range(int(level.max(initial=-1)) + 1):
+        if k:
+            half = 1 << (k - 1)
+            minima = np.minimum(minima[:-half], minima[half:])
+        here = np.flatnonzero(level == k)
+        smallest[here] = np.minimum(minima[first[here]], minima[after[here] - (1 << k)])
+    return smallest
