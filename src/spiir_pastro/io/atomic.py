@@ -1,0 +1,35 @@
+"""Files appear whole or not at all: written beside their place, synced, then renamed into it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["atomic_path", "write_atomically"]
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a draft's path that becomes the file when the block ends well, and goes otherwise.
+
+    Parameters
+    ----------
+    path
+        The file to write; its folder is made. The draft is a hidden file beside it, named by the
+        process, so that writers do not meet.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield draft
+        with draft.open("rb") as written:
+            os.fsync(written.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write bytes to a file, whole or not at all."""
+    with atomic_path(path) as draft:
+        draft.write_bytes(content)
