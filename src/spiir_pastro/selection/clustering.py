@@ -61,6 +61,18 @@ def significance_rank(triggers: pl.DataFrame) -> Ints:
     The smaller ``far_hz`` is the more significant, an unknown one the least; between equals the
     larger ``snr``, then the smaller ``event_id``, then the earlier ``gps_ns``.
     """
+    far_hz = triggers["far_hz"].fill_null(np.inf).fill_nan(np.inf).to_numpy()
+    order = np.argsort(far_hz)
+    as_before = far_hz[order[1:]] == far_hz[order[:-1]]
+    tied = np.flatnonzero(np.append(as_before, False) | np.append(False, as_before))
+    order[tied] = order[tied][_order_by_all(triggers[pl.Series(order[tied])])]
+    rank = np.empty(triggers.height, dtype=np.int64)
+    rank[order] = np.arange(triggers.height)
+    return rank
+
+
+def _order_by_all(triggers: pl.DataFrame) -> Ints:
+    """Order by every criterion; slow, because of the names, so only for equal rates."""
     order = triggers.select(
         pl.arg_sort_by(
             pl.col("far_hz").fill_nan(None),
@@ -71,10 +83,8 @@ def significance_rank(triggers: pl.DataFrame) -> Ints:
             nulls_last=True,
             maintain_order=True,
         )
-    ).to_series()
-    rank = np.empty(triggers.height, dtype=np.int64)
-    rank[order.to_numpy()] = np.arange(triggers.height)
-    return rank
+    )
+    return order.to_series().to_numpy().astype(np.int64)
 
 
 def _range_minimum(values: Ints, first: Ints, after: Ints) -> Ints:
