@@ -1,0 +1,87 @@
+"""Livetime: how long each combination of detectors was analysed.
+
+A detector's segments are half-open intervals [start, end) of GPS nanoseconds. At every moment the
+set of detectors on is one combination, so H1L1 and H1L1V1 are disjoint and livetimes add up.
+Integers throughout: nothing is lost however many segments there are.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spiir_pastro.domain.detectors import join_ifos
+from spiir_pastro.errors import TableError
+
+__all__ = ["livetime_by_combination", "merge_segments"]
+
+Segments = NDArray[np.int64]
+
+
+def merge_segments(segments: Segments) -> Segments:
+    """Unite segments that overlap or touch, (n, 2) to (m, 2), sorted and disjoint.
+
+    Raises
+    ------
+    TableError
+        If a segment ends before it starts.
+
+    Examples
+    --------
+    >>> merge_segments(np.array([[5, 7], [0, 3], [2, 5]])).tolist()
+    [[0, 7]]
+    """
+    segments = np.asarray(segments, dtype=np.int64).reshape(-1, 2)
+    backward = segments[segments[:, 1] < segments[:, 0]]
+    if backward.size:
+        start, end = backward[0].tolist()
+        raise TableError(
+            f"a segment starts at {start} ns and ends before, at {end} ns; correct its times"
+        )
+    segments = segments[segments[:, 1] > segments[:, 0]]
+    start, end = segments[np.argsort(segments[:, 0], kind="stable")].T
+    reach = np.maximum.accumulate(end)
+    apart = start[1:] > reach[:-1]
+    opens = np.append(True, apart)[: start.size]
+    closes = np.append(apart, True)[: start.size]
+    return np.stack([start[opens], reach[closes]], axis=1)
+
+
+def livetime_by_combination(segments: Mapping[str, Segments]) -> dict[str, int]:
+    """Return the nanoseconds during which exactly each combination of detectors was on.
+
+    Parameters
+    ----------
+    segments
+        Detector to its segments, (n, 2) GPS nanoseconds; they may overlap, which counts once.
+
+    Returns
+    -------
+    dict
+        Combination, written like ``H1L1``, to nanoseconds; only those that occur, sorted.
+
+    Raises
+    ------
+    TableError
+        If a segment ends before it starts.
+
+    Examples
+    --------
+    >>> livetime_by_combination({"H1": np.array([[0, 6]]), "L1": np.array([[2, 9]])})
+    {'H1': 2, 'H1L1': 4, 'L1': 3}
+    """
+    merged = {ifo: merge_segments(s) for ifo, s in segments.items()}
+    edges = np.unique(
+        np.concatenate([np.empty(0, np.int64), *(s.ravel() for s in merged.values())])
+    )
+    moments, lengths = edges[:-1], np.diff(edges)
+    on = np.zeros(moments.size, dtype=np.int64)
+    for bit, intervals in enumerate(merged.values()):
+        started = np.searchsorted(intervals[:, 0], moments, side="right")
+        ended = np.searchsorted(intervals[:, 1], moments, side="right")
+        on |= (started - ended) << bit
+    livetime = {}
+    for pattern in np.unique(on[on > 0]).tolist():
+        ifos = [ifo for bit, ifo in enumerate(merged) if pattern >> bit & 1]
+        livetime[join_ifos(ifos)] = int(lengths[on == pattern].sum())
+    return dict(sorted(livetime.items()))
