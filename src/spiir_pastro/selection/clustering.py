@@ -12,13 +12,12 @@ parts and then their union: cluster once, over everything.
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
+
+from spiir_pastro.selection.intervals import Ints, ranges_within
 
 __all__ = ["SECOND_NS", "cluster", "significance_rank"]
 
 SECOND_NS = 1_000_000_000
-
-Ints = NDArray[np.int64]
 
 
 def cluster(triggers: pl.DataFrame, *, window_ns: int = SECOND_NS) -> pl.DataFrame:
@@ -49,8 +48,7 @@ def cluster(triggers: pl.DataFrame, *, window_ns: int = SECOND_NS) -> pl.DataFra
     in_time = np.argsort(gps_ns, kind="stable")
     rank = significance_rank(triggers)[in_time]
     times = gps_ns[in_time]
-    first = np.searchsorted(times, times - window_ns, side="left")
-    after = np.searchsorted(times, times + window_ns, side="right")
+    first, after = ranges_within(times, times, window_ns=window_ns)
     kept = in_time[_range_minimum(rank, first, after) == rank]
     return triggers[pl.Series(kept)].sort("gps_ns", "event_id", maintain_order=True)
 
