@@ -10,16 +10,30 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from spiir_pastro.domain import MassBoundaries, Source, SourceProbabilities, Trigger
     from spiir_pastro.errors import PastroError
+    from spiir_pastro.models.distance import DistanceModel, fit_distance
+    from spiir_pastro.models.mass_contour import MassContourClassifier
 
 _HOMES = {
+    "DistanceModel": "models.distance",
     "MassBoundaries": "domain",
+    "MassContourClassifier": "models.mass_contour",
     "PastroError": "errors",
     "Source": "domain",
     "SourceProbabilities": "domain",
     "Trigger": "domain",
+    "fit_distance": "models.distance",
 }
 
-__all__ = ["MassBoundaries", "PastroError", "Source", "SourceProbabilities", "Trigger"]
+__all__ = [
+    "DistanceModel",
+    "MassBoundaries",
+    "MassContourClassifier",
+    "PastroError",
+    "Source",
+    "SourceProbabilities",
+    "Trigger",
+    "fit_distance",
+]
 __version__ = _version("spiir-pastro")
 
 

@@ -1,3 +1,7 @@
 """The mathematics: densities, counts, distances and mass contours; NumPy and SciPy only."""
 
-__all__: list[str] = []
+from spiir_pastro.models.classifier import SourceClassifier
+from spiir_pastro.models.distance import DistanceModel, fit_distance
+from spiir_pastro.models.mass_contour import MassContourClassifier
+
+__all__ = ["DistanceModel", "MassContourClassifier", "SourceClassifier", "fit_distance"]

@@ -1,0 +1,161 @@
+r"""Areas between chirp-mass contours in the plane of component masses.
+
+On a contour of chirp mass M with q = m2/m1,
+
+.. math::
+
+   m_1 = M q^{-3/5} (1+q)^{1/5}, \qquad
+   \int m_2 \, \mathrm{d}m_1 = M^2 \left[ 3 q^{-1/5} {}_2F_1(-\tfrac25, -\tfrac15; \tfrac45; -q)
+   + \tfrac14 q^{4/5} {}_2F_1(\tfrac35, \tfrac45; \tfrac95; -q) \right].
+
+Every boundary mass e draws a hook: up the line m1 = e to the diagonal m1 = m2, then right along
+m2 = e. A contour starts on the diagonal, runs to ever larger m1, and crosses each hook once. So
+m1 and the integral at those crossings give the area under the contour in every region.
+"""
+
+import math
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from spiir_pastro.domain import MassBoundaries
+
+__all__ = ["Region", "band_areas", "equal_mass_mchirp", "regions"]
+
+Floats = NDArray[np.float64]
+
+_EQUAL_MASS = 2**-0.2
+
+
+class Region(StrEnum):
+    """A part of the mass plane, named for primary and secondary: (N)eutron star, (G)ap, (B)lack."""
+
+    BNS = "BNS"
+    GNS = "GNS"
+    NSBH = "NSBH"
+    GG = "GG"
+    BHG = "BHG"
+    BBH = "BBH"
+
+
+def regions(boundaries: MassBoundaries) -> tuple[Region, ...]:
+    """Regions these boundaries cut the plane into; the gap's three only if there is a gap."""
+    if boundaries.gap_max is None:
+        return (Region.BNS, Region.NSBH, Region.BBH)
+    return tuple(Region)
+
+
+def equal_mass_mchirp(mass: float) -> float:
+    """Chirp mass of two components of equal mass."""
+    return _EQUAL_MASS * mass
+
+
+def band_areas(lowest: Floats, highest: Floats, boundaries: MassBoundaries) -> Floats:
+    """Area between two chirp-mass contours in each region, in squared solar masses.
+
+    Parameters
+    ----------
+    lowest, highest : (n,)
+        Source-frame chirp masses in solar masses; what lies outside the plane has no area.
+    boundaries
+        Where regions begin and end.
+
+    Returns
+    -------
+    (regions, n)
+        In the order of `regions`.
+    """
+    corners = equal_mass_mchirp(boundaries.m_min), equal_mass_mchirp(boundaries.m_max)
+    pair = np.stack([lowest, highest])
+    below = _areas_below(np.minimum(np.maximum(pair, corners[0]), corners[1]), boundaries)
+    return np.stack([np.maximum(area[1] - area[0], 0.0) for area in below])
+
+
+def _areas_below(mchirp: Floats, boundaries: MassBoundaries) -> list[Floats]:
+    """Area of smaller chirp mass in each region."""
+    contours = _Contours(mchirp, boundaries)
+    if boundaries.gap_max is None:
+        low, star, high = range(3)
+        return [
+            contours.triangle(low, star),
+            contours.rectangle(low, star, star, high),
+            contours.triangle(star, high),
+        ]
+    low, star, gap, high = range(4)
+    return [
+        contours.triangle(low, star),
+        contours.rectangle(low, star, star, gap),
+        contours.rectangle(low, star, gap, high),
+        contours.triangle(star, gap),
+        contours.rectangle(star, gap, gap, high),
+        contours.triangle(gap, high),
+    ]
+
+
+class _Contours:
+    """Chirp-mass contours, followed from the diagonal across the hooks of the boundary masses.
+
+    Along a contour m1 and the integral of m2 both grow, so "the later of two crossings" is the
+    maximum of either, and "the earlier" the minimum.
+    """
+
+    def __init__(self, mchirp: Floats, boundaries: MassBoundaries) -> None:
+        b = boundaries
+        gap = () if b.gap_max is None else (b.gap_max,)
+        self.edges = (b.m_min, b.ns_max, *gap, b.m_max)
+        edges = np.reshape(self.edges, (-1,) + (1,) * mchirp.ndim)
+        partner = _partner(edges, mchirp)
+        self.m1 = np.maximum(edges, partner)
+        squared = mchirp**2
+        self.integral = squared * _integral(np.minimum(edges, partner) / self.m1)
+        self.start = mchirp / _EQUAL_MASS
+        self.start_integral = squared * _INTEGRAL_AT_EQUAL_MASS
+
+    def triangle(self, bottom: int, right: int) -> Floats:
+        """Area under the contour where bottom < m2 < m1 < right (indices of edges)."""
+        m_bottom, m_right = self.edges[bottom], self.edges[right]
+        start = np.minimum(np.maximum(self.start, m_bottom), m_right)
+        under_diagonal = 0.5 * (start - m_bottom) ** 2
+        under_contour = (
+            np.minimum(self.integral[bottom], self.integral[right])
+            - self.start_integral
+            - m_bottom * (np.minimum(self.m1[bottom], self.m1[right]) - self.start)
+        )
+        area: Floats = under_diagonal + np.where(start == self.start, under_contour, 0.0)
+        return area
+
+    def rectangle(self, bottom: int, top: int, left: int, right: int) -> Floats:
+        """Area under the contour where bottom < m2 < top and left < m1 < right."""
+        entry, entry_integral = (np.maximum(a[top], a[left]) for a in (self.m1, self.integral))
+        leave, leave_integral = (np.minimum(a[bottom], a[right]) for a in (self.m1, self.integral))
+        m_bottom, m_right = self.edges[bottom], self.edges[right]
+        under_top = (self.edges[top] - m_bottom) * (np.minimum(entry, m_right) - self.edges[left])
+        under_contour = leave_integral - entry_integral - m_bottom * (leave - entry)
+        area: Floats = under_top + np.where(leave > entry, under_contour, 0.0)
+        return area
+
+
+def _partner(mass: Floats, mchirp: Floats) -> Floats:
+    """Other component mass: the positive root of p³ - (M⁵/m³) p - M⁵/m² = 0.
+
+    Viète's cosine where the cubic has three real roots, its hyperbolic sister where it has one;
+    whichever does not apply is a factor of one.
+    """
+    c = math.sqrt(27 / 4) * (mass / mchirp) ** 2.5
+    three_roots = np.cos(np.arccos(np.minimum(c, 1.0)) / 3)
+    one_root = np.cosh(np.arccosh(np.maximum(c, 1.0)) / 3)
+    partner: Floats = 3 * mass / c * three_roots * one_root
+    return partner
+
+
+def _integral(q: Floats) -> Floats:
+    """Antiderivative of m2 over m1 along a contour of unit chirp mass, at mass ratio q."""
+    fifth_root = q**0.2
+    leading = 3 / fifth_root * special.hyp2f1(-0.4, -0.2, 0.8, -q)
+    integral: Floats = leading + 0.25 * fifth_root**4 * special.hyp2f1(0.6, 0.8, 1.8, -q)
+    return integral
+
+
+_INTEGRAL_AT_EQUAL_MASS = float(_integral(np.ones(1))[0])
