@@ -22,7 +22,7 @@ from scipy import special
 
 from spiir_pastro.domain import MassBoundaries
 
-__all__ = ["Region", "band_areas", "equal_mass_mchirp", "regions"]
+__all__ = ["Region", "band_areas", "equal_mass_mchirp", "partner_mass", "region_bounds", "regions"]
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +30,7 @@ _EQUAL_MASS = 2**-0.2
 
 
 class Region(StrEnum):
-    """A part of the mass plane, named for primary and secondary: (N)eutron star, (G)ap, (B)lack."""
+    """A part of the mass plane: what the components are, of neutron star, gap and black hole."""
 
     BNS = "BNS"
     GNS = "GNS"
@@ -40,11 +40,41 @@ class Region(StrEnum):
     BBH = "BBH"
 
 
+_COMPONENTS = {  # secondary and primary
+    Region.BNS: ("N", "N"),
+    Region.GNS: ("N", "G"),
+    Region.NSBH: ("N", "B"),
+    Region.GG: ("G", "G"),
+    Region.BHG: ("G", "B"),
+    Region.BBH: ("B", "B"),
+}
+
+
 def regions(boundaries: MassBoundaries) -> tuple[Region, ...]:
     """Regions these boundaries cut the plane into; the gap's three only if there is a gap."""
-    if boundaries.gap_max is None:
-        return (Region.BNS, Region.NSBH, Region.BBH)
-    return tuple(Region)
+    return tuple(r for r in Region if boundaries.gap_max or "G" not in _COMPONENTS[r])
+
+
+def region_bounds(
+    region: Region, boundaries: MassBoundaries
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Range of the secondary mass and of the primary in a region."""
+    edges = _edges(boundaries)
+    secondary, primary = _bins(region, boundaries)
+    return (edges[secondary], edges[secondary + 1]), (edges[primary], edges[primary + 1])
+
+
+def _edges(boundaries: MassBoundaries) -> tuple[float, ...]:
+    """Return boundary masses in ascending order."""
+    b = boundaries
+    return (b.m_min, b.ns_max, *(() if b.gap_max is None else (b.gap_max,)), b.m_max)
+
+
+def _bins(region: Region, boundaries: MassBoundaries) -> tuple[int, int]:
+    """Return the number of the edge below the secondary mass, and below the primary."""
+    kinds = "NB" if boundaries.gap_max is None else "NGB"
+    secondary, primary = _COMPONENTS[region]
+    return kinds.index(secondary), kinds.index(primary)
 
 
 def equal_mass_mchirp(mass: float) -> float:
@@ -69,29 +99,12 @@ def band_areas(lowest: Floats, highest: Floats, boundaries: MassBoundaries) -> F
     """
     corners = equal_mass_mchirp(boundaries.m_min), equal_mass_mchirp(boundaries.m_max)
     pair = np.stack([lowest, highest])
-    below = _areas_below(np.minimum(np.maximum(pair, corners[0]), corners[1]), boundaries)
-    return np.stack([np.maximum(area[1] - area[0], 0.0) for area in below])
-
-
-def _areas_below(mchirp: Floats, boundaries: MassBoundaries) -> list[Floats]:
-    """Area of smaller chirp mass in each region."""
-    contours = _Contours(mchirp, boundaries)
-    if boundaries.gap_max is None:
-        low, star, high = range(3)
-        return [
-            contours.triangle(low, star),
-            contours.rectangle(low, star, star, high),
-            contours.triangle(star, high),
-        ]
-    low, star, gap, high = range(4)
-    return [
-        contours.triangle(low, star),
-        contours.rectangle(low, star, star, gap),
-        contours.rectangle(low, star, gap, high),
-        contours.triangle(star, gap),
-        contours.rectangle(star, gap, gap, high),
-        contours.triangle(gap, high),
-    ]
+    contours = _Contours(np.minimum(np.maximum(pair, corners[0]), corners[1]), _edges(boundaries))
+    areas = []
+    for region in regions(boundaries):
+        lower, upper = contours.area_below(*_bins(region, boundaries))
+        areas.append(np.maximum(upper - lower, 0.0))
+    return np.stack(areas)
 
 
 class _Contours:
@@ -101,20 +114,24 @@ class _Contours:
     maximum of either, and "the earlier" the minimum.
     """
 
-    def __init__(self, mchirp: Floats, boundaries: MassBoundaries) -> None:
-        b = boundaries
-        gap = () if b.gap_max is None else (b.gap_max,)
-        self.edges = (b.m_min, b.ns_max, *gap, b.m_max)
-        edges = np.reshape(self.edges, (-1,) + (1,) * mchirp.ndim)
-        partner = _partner(edges, mchirp)
-        self.m1 = np.maximum(edges, partner)
+    def __init__(self, mchirp: Floats, edges: tuple[float, ...]) -> None:
+        self.edges = edges
+        hooks = np.reshape(edges, (-1,) + (1,) * mchirp.ndim)
+        partner = partner_mass(hooks, mchirp)
+        self.m1 = np.maximum(hooks, partner)
         squared = mchirp**2
-        self.integral = squared * _integral(np.minimum(edges, partner) / self.m1)
+        self.integral = squared * _integral(np.minimum(hooks, partner) / self.m1)
         self.start = mchirp / _EQUAL_MASS
         self.start_integral = squared * _INTEGRAL_AT_EQUAL_MASS
 
-    def triangle(self, bottom: int, right: int) -> Floats:
-        """Area under the contour where bottom < m2 < m1 < right (indices of edges)."""
+    def area_below(self, secondary: int, primary: int) -> Floats:
+        """Area under each contour between the edges from these numbers to the next."""
+        if secondary == primary:
+            return self._triangle(primary, primary + 1)
+        return self._rectangle(secondary, secondary + 1, primary, primary + 1)
+
+    def _triangle(self, bottom: int, right: int) -> Floats:
+        """Area under the contour where bottom < m2 < m1 < right."""
         m_bottom, m_right = self.edges[bottom], self.edges[right]
         start = np.minimum(np.maximum(self.start, m_bottom), m_right)
         under_diagonal = 0.5 * (start - m_bottom) ** 2
@@ -126,7 +143,7 @@ class _Contours:
         area: Floats = under_diagonal + np.where(start == self.start, under_contour, 0.0)
         return area
 
-    def rectangle(self, bottom: int, top: int, left: int, right: int) -> Floats:
+    def _rectangle(self, bottom: int, top: int, left: int, right: int) -> Floats:
         """Area under the contour where bottom < m2 < top and left < m1 < right."""
         entry, entry_integral = (np.maximum(a[top], a[left]) for a in (self.m1, self.integral))
         leave, leave_integral = (np.minimum(a[bottom], a[right]) for a in (self.m1, self.integral))
@@ -137,7 +154,7 @@ class _Contours:
         return area
 
 
-def _partner(mass: Floats, mchirp: Floats) -> Floats:
+def partner_mass(mass: Floats, mchirp: Floats) -> Floats:
     """Other component mass: the positive root of p³ - (M⁵/m³) p - M⁵/m² = 0.
 
     Viète's cosine where the cubic has three real roots, its hyperbolic sister where it has one;
