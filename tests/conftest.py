@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("spiir-pastro", deadline=None)  # how fast a machine is proves nothing
+settings.load_profile("spiir-pastro")
 
 _PROJECT = Path(__file__).parents[1]
 
