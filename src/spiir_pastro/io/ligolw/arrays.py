@@ -1,0 +1,140 @@
+"""Read the binned arrays and the parameters of SPIIR's statistics files."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from xml.parsers import expat
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from spiir_pastro.errors import TableError
+from spiir_pastro.io.ligolw.inflate import MAX_BYTES, blocks
+from spiir_pastro.io.ligolw.layout import DTYPES, typed
+from spiir_pastro.io.ligolw.reference import parse
+
+__all__ = ["read_arrays", "read_params"]
+
+Param = int | float | str | None
+
+
+def read_arrays(
+    path: str | Path, *, max_bytes: int = MAX_BYTES
+) -> dict[str, NDArray[np.generic]]:
+    """Read every array of a LIGO_LW file.
+
+    Parameters
+    ----------
+    path
+        The file, ``.xml`` or ``.xml.gz``.
+    max_bytes
+        Refuse a file that inflates to more than this.
+
+    Returns
+    -------
+    dict
+        Arrays by full name, like ``"background_feature:H1L1_lgsnr_lgchisq_rate"``; arrays that
+        share a name get ``#1``, ``#2`` from the second one on. The first index runs over the first
+        ``Dim``, that is over the lines of the text (igwn-ligolw gives the transpose).
+
+    Raises
+    ------
+    TableError
+        If the file is damaged or hostile, or an array does not have the cells its dims promise.
+    """
+    return _gather(path, max_bytes).arrays
+
+
+def read_params(path: str | Path, *, max_bytes: int = MAX_BYTES) -> dict[str, Param]:
+    """Read every parameter of a LIGO_LW file by full name; see ``read_arrays``."""
+    return _gather(path, max_bytes).params
+
+
+def _gather(path: str | Path, max_bytes: int) -> "_Arrays":
+    try:
+        handler = _Arrays()
+        for _ in parse(blocks(path, max_bytes=max_bytes), handler.parser):
+            pass
+    except TableError as error:
+        raise TableError(f"{path}: {error}") from error
+    return handler
+
+
+class _Arrays:
+    """Receive expat's events and keep arrays and parameters."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, NDArray[np.generic]] = {}
+        self.params: dict[str, Param] = {}
+        self.parser = expat.ParserCreate()
+        self.parser.StartElementHandler = self._open
+        self.parser.EndElementHandler = self._close
+        self.parser.CharacterDataHandler = self._text
+        self._inside: list[tuple[str, dict[str, str]]] = []
+        self._pieces: list[str] = []
+        self._dims: list[int] = []
+
+    def _open(self, name: str, attributes: dict[str, str]) -> None:
+        if name == "Array":
+            self._dims = []
+        self._inside.append((name, attributes))
+        self._pieces = []
+
+    def _text(self, text: str) -> None:
+        if not self._inside[-1][0] == "Stream" or self._inside[-2][0] == "Array":
+            self._pieces.append(text)
+
+    def _close(self, name: str) -> None:
+        _, attributes = self._inside.pop()
+        text, self._pieces = "".join(self._pieces), []
+        if name == "Dim":
+            self._dims.append(int(_numbers([text], "int_8s", "a Dim")[0]))
+        elif name == "Param":
+            key = attributes.get("Name", "").removesuffix(":param")
+            kind = attributes.get("Type", "lstring")
+            self.params[_free(key, self.params)] = _param(text, kind, f"param {key}")
+        elif name == "Stream" and self._inside[-1][0] == "Array":
+            self._array(text, attributes, self._inside[-1][1])
+
+    def _array(self, text: str, stream: dict[str, str], array: dict[str, str]) -> None:
+        key = array.get("Name", "").removesuffix(":array")
+        if stream.get("Encoding", "Text") != "Text":
+            raise TableError(f"array {key} is not written as text; write it so")
+        cells = text.replace(stream.get("Delimiter", " "), " ").split()
+        values = _numbers(cells, array.get("Type", ""), f"array {key}")
+        if values.size != math.prod(self._dims):
+            raise TableError(
+                f"array {key} has {values.size} cells, where its dims {self._dims} promise "
+                f"{math.prod(self._dims)}; the file is damaged"
+            )
+        self.arrays[_free(key, self.arrays)] = values.reshape(self._dims)
+
+
+def _free(name: str, taken: Mapping[str, object]) -> str:
+    """Return the name, with the first free number behind it if it is taken."""
+    numbered = (f"{name}#{i}" for i in itertools.count(1))
+    return next(key for key in itertools.chain([name], numbered) if key not in taken)
+
+
+def _numbers(cells: Sequence[str], kind: str, what: str) -> NDArray[np.generic]:
+    """Turn text into numbers of a LIGO_LW type."""
+    if not DTYPES.get(kind, pl.String).is_numeric():
+        raise TableError(f"{what} has the type {kind!r}, which is no type of numbers")
+    text = pl.Series(cells, dtype=pl.String)
+    values = typed(text, kind)
+    for i in values.is_null().arg_true().head(1):
+        raise TableError(f"{what}: {text[i]!r} is no {kind}; the file is damaged")
+    return values.to_numpy()
+
+
+def _param(text: str, kind: str, what: str) -> Param:
+    """Turn a parameter's text into a value; None if there is none."""
+    text = text.strip()
+    if kind not in DTYPES:
+        return text or None
+    value = typed(pl.Series([text], dtype=pl.String), kind)[0]
+    if value is None and text:
+        raise TableError(f"{what}: {text!r} is no {kind}; the file is damaged")
+    return value or None if isinstance(value, str) else value

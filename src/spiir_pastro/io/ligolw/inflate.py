@@ -1,0 +1,99 @@
+"""A file's bytes in blocks: inflated where gzipped, counted, and never more than allowed.
+
+isal's igzip inflates two to three times faster than zlib and checks each member's CRC and length.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO
+
+from isal import igzip_lib
+
+from spiir_pastro.errors import TableError
+
+__all__ = ["MAX_BYTES", "blocks"]
+
+MAX_BYTES = 8 << 30
+"""Default limit on the bytes of one inflated file: ten million SPIIR triggers."""
+
+_BLOCK = 8 << 20
+_READ = 1 << 20
+_GZIP = b"\x1f\x8b"
+_FOREIGN = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip"}
+
+
+def blocks(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Iterator[bytes]:
+    """Yield a plain or gzipped file's content in blocks of at most 8 MiB.
+
+    A thread inflates the next block while the caller works on this one.
+
+    Raises
+    ------
+    TableError
+        If the file cannot be opened, is damaged, or inflates to more than ``max_bytes``.
+    """
+    source = _blocks(Path(path), max_bytes)
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, source, None)
+        while (block := coming.result()) is not None:
+            coming = thread.submit(next, source, None)
+            yield block
+
+
+def _blocks(path: Path, max_bytes: int) -> Iterator[bytes]:
+    total = 0
+    try:
+        with path.open("rb") as file:
+            magic = file.read(6)
+            file.seek(0)
+            for kind in (kind for mark, kind in _FOREIGN.items() if magic.startswith(mark)):
+                raise TableError(f"compressed with {kind}; unpack it, or compress it with gzip")
+            for block in _inflated(file) if magic.startswith(_GZIP) else _plain(file):
+                total += len(block)
+                if total > max_bytes:
+                    raise TableError(
+                        f"inflates to more than {max_bytes} bytes; "
+                        "if the file is sound, read it with a larger max_bytes"
+                    )
+                yield block
+    except OSError as error:
+        raise TableError(f"cannot be read: {error.strerror or error}") from error
+
+
+def _plain(file: BinaryIO) -> Iterator[bytes]:
+    while block := file.read(_BLOCK):
+        yield block
+
+
+def _inflated(file: BinaryIO) -> Iterator[bytes]:
+    """Inflate one gzip member after the other."""
+    done, compressed = 0, file.read(_READ)
+    while compressed:
+        member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+        while not member.eof:
+            try:
+                block = member.decompress(compressed, _BLOCK)
+            except (igzip_lib.IsalError, EOFError, ValueError) as error:
+                raise TableError(
+                    f"damaged gzip data after {done} inflated bytes ({error}); copy the file again"
+                ) from error
+            done += len(block)
+            if block:
+                yield block
+            compressed = b""
+            if member.needs_input and not member.eof:
+                compressed = file.read(_READ)
+                if not compressed:
+                    raise TableError(
+                        f"the gzip data end early, after {done} inflated bytes: "
+                        "the file was cut short; copy it again"
+                    )
+        compressed = (member.unused_data or file.read(_READ)).lstrip(b"\0")
+        while not compressed and (more := file.read(_READ)):  # padding is allowed
+            compressed = more.lstrip(b"\0")
+        if compressed and not compressed.startswith(_GZIP[: len(compressed)]):
+            raise TableError(
+                f"{compressed[:8]!r} follows the gzip data after {done} inflated bytes; "
+                "the file is damaged or two files in one; copy it again"
+            )

@@ -1,0 +1,62 @@
+"""The fast lane: tags by byte search, rows by the CSV reader."""
+
+from collections.abc import Iterator
+
+from spiir_pastro.io.ligolw.cells import CellReader
+from spiir_pastro.io.ligolw.declarations import Declarations, Wanted
+from spiir_pastro.io.ligolw.layout import Batch, Layout
+from spiir_pastro.io.ligolw.lines import decoded, is_plain, read_lines
+from spiir_pastro.io.ligolw.markup import Markup, NotOrdinaryError, Tag
+
+__all__ = ["ordinary_batches"]
+
+_BLANK = b" \t\n"
+
+
+def ordinary_batches(blocks: Iterator[bytes], wanted: Wanted | None) -> Iterator[Batch]:
+    """Yield the rows of the wanted tables in the file's order, at least one batch for a table.
+
+    Raises
+    ------
+    NotOrdinaryError
+        At any moment, if the document is not ordinary; what came before may then be wrong.
+    """
+    markup, declarations = Markup(blocks), Declarations(wanted)
+    for tag in markup.tags():
+        if tag.opens and (layout := declarations.open(tag.name, tag.attributes)):
+            yield layout.empty()
+            if not tag.closes:
+                yield from _rows(markup, layout, tag)
+        if tag.closes and (layout := declarations.close(tag.name)):
+            yield layout.empty()
+
+
+def _rows(markup: Markup, layout: Layout, stream: Tag) -> Iterator[Batch]:
+    """Yield a table's rows: by the CSV reader, and from where that fails by the tokenizer."""
+    if not {"Delimiter", "Type"} <= set(stream.attributes):
+        raise NotOrdinaryError("a DTD may say what the stream's tag does not")
+    reader, row = None, 0
+    delimiter = stream.attributes["Delimiter"]
+    for text, line, last in markup.text():
+        if not is_plain(text):
+            raise NotOrdinaryError(f"line {line}: text that only an XML parser can read")
+        if reader is None and delimiter == ",":
+            batch = read_lines(_whole_lines(text, last=last), layout)
+            if batch is not None:
+                row += batch.frame.height
+                yield batch
+                continue
+        if reader is None:
+            reader = CellReader(layout, delimiter=delimiter, line=line, row=row)
+        yield from reader.feed(decoded(text), last=last)
+
+
+def _whole_lines(text: bytes, *, last: bool) -> bytes:
+    """Drop the line break after the tag; end the last row as every other row ends."""
+    text = text.removeprefix(b"\n")
+    if not last:
+        return text
+    text = text.rstrip(_BLANK)
+    if not text:
+        return text
+    return text + (b"\n" if text.endswith(b",") else b",\n")
