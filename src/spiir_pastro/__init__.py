@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from spiir_pastro.domain import MassBoundaries, Source, SourceProbabilities, Trigger
     from spiir_pastro.errors import PastroError
+    from spiir_pastro.io.ligolw import read_table, read_tables
     from spiir_pastro.models.distance import DistanceModel, fit_distance
     from spiir_pastro.models.mass_contour import MassContourClassifier
 
@@ -22,6 +23,8 @@ _HOMES = {
     "SourceProbabilities": "domain",
     "Trigger": "domain",
     "fit_distance": "models.distance",
+    "read_table": "io.ligolw",
+    "read_tables": "io.ligolw",
 }
 
 __all__ = [
@@ -33,6 +36,8 @@ __all__ = [
     "SourceProbabilities",
     "Trigger",
     "fit_distance",
+    "read_table",
+    "read_tables",
 ]
 __version__ = _version("spiir-pastro")
 

@@ -27,8 +27,8 @@ _PER_DETECTOR = {
 _COHERENT = {
     "int_4s": "bankid end_time end_time_ns is_background livetime pix_idx tmplt_idx",
     "real_4": (
-        "cmbchisq cohsnr eta f_final fap far far_1d far_1w far_2h mass1 mass2 mchirp mtotal nullsnr "
-        "spearman_pval spin1x spin1y spin1z spin2x spin2y spin2z"
+        "cmbchisq cohsnr eta f_final fap far far_1d far_1w far_2h mass1 mass2 mchirp mtotal "
+        "nullsnr spearman_pval spin1x spin1y spin1z spin2x spin2y spin2z"
     ),
     "real_8": "dec ra rank template_duration",
     "lstring": "ifos pivotal_ifo skymap_fname",

@@ -20,9 +20,7 @@ __all__ = ["read_arrays", "read_params"]
 Param = int | float | str | None
 
 
-def read_arrays(
-    path: str | Path, *, max_bytes: int = MAX_BYTES
-) -> dict[str, NDArray[np.generic]]:
+def read_arrays(path: str | Path, *, max_bytes: int = MAX_BYTES) -> dict[str, NDArray[np.generic]]:
     """Read every array of a LIGO_LW file.
 
     Parameters
@@ -83,7 +81,7 @@ class _Arrays:
         self._pieces = []
 
     def _text(self, text: str) -> None:
-        if not self._inside[-1][0] == "Stream" or self._inside[-2][0] == "Array":
+        if self._inside[-1][0] != "Stream" or self._inside[-2][0] == "Array":
             self._pieces.append(text)
 
     def _close(self, name: str) -> None:

@@ -2,13 +2,12 @@
 
 The format lets a line break stand between any two cells, so rows are counted off. Nearly all files
 write a row a line, though, and there a line with too few or too many cells is one bad row, not the
-end of the file: where at least half of the lines hold exactly one row, each line is taken by
-itself, and those that break a rule become rejects.
+end of the file: where most lines hold exactly one row, each line is taken by itself, and those that
+break a rule become rejects.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Self
 
 import polars as pl
@@ -51,7 +50,9 @@ class CellReader:
 
     def __init__(self, layout: Layout, *, delimiter: str, line: int, row: int = 0) -> None:
         if len(delimiter) != 1 or delimiter in "\"'\\\n":
-            raise TableError(f"table {layout.table}: {delimiter!r} cannot stand between cells")
+            raise TableError(
+                f"table {layout.table}: {delimiter!r} cannot stand between cells; write one ','"
+            )
         self._layout = layout
         self._delimiter = delimiter
         self._line = line
@@ -82,14 +83,18 @@ class CellReader:
             yield self._batch(rows)
 
     def _choose(self, text: str) -> "_RowALine | _Counted":
-        """Take lines one by one if at least half of them hold exactly one row."""
-        columns, full, seen = len(self._layout.names), 0, 0
-        for line in islice((line for line in text.split("\n") if line.strip()), _SAMPLE):
-            split = _Split.of(line, self._delimiter)
-            full += split.rule is None and len(split.cells) == columns
-            seen += 1
-        kind = _RowALine if seen and 2 * full >= seen else _Counted
-        return kind(columns, self._delimiter)
+        """Take lines one by one if most of them hold exactly one row."""
+        columns = len(self._layout.names)
+        lines = [line for line in text.split("\n") if line.strip()]
+        splits = [_Split.of(line, self._delimiter) for line in lines[:_SAMPLE]]
+        full = sum(
+            split.rule is None
+            and len(split.cells) == columns
+            and (split.delimited or i == len(lines) - 1)
+            for i, split in enumerate(splits)
+        )
+        by_line = columns > 1 and 2 * full > len(splits)
+        return (_RowALine if by_line else _Counted)(columns, self._delimiter)
 
     def _batch(self, rows: Sequence[_Row]) -> Batch:
         """Convert cells, and set aside the rows where that fails."""
@@ -121,7 +126,7 @@ class CellReader:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Split:
-    """A text's cells; ``rule`` says why it cannot be split, ``delimited`` if a delimiter ends it."""
+    """A text's cells, and whether a delimiter ends them; or a rule that says why there are none."""
 
     cells: Sequence[str | None]
     rule: str | None = None

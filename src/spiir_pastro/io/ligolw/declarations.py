@@ -29,12 +29,14 @@ class Declarations:
         self._wanted = wanted
         self._table: str | None = None
         self._columns: list[tuple[str, str]] = []
+        self._has_stream = False
         self._layouts: dict[str, Layout] = {}
 
     def open(self, name: str, attributes: Mapping[str, str]) -> Layout | None:
         """Take an opening tag; return a layout where a wanted table's rows begin."""
         if name == "Table":
             self._table, self._columns = table_name(attributes.get("Name", "")), []
+            self._has_stream = False
         elif name == "Column" and self._table is not None:
             self._columns.append((attributes.get("Name", ""), attributes.get("Type", "")))
         elif name == "Stream" and self._table is not None:
@@ -44,6 +46,7 @@ class Declarations:
                         f"table {self._table}: a stream of {key} {attributes[key]!r} cannot be "
                         f"read; write the table with {key} {only!r}"
                     )
+            self._has_stream = True
             return self._declare()
         return None
 
@@ -51,7 +54,7 @@ class Declarations:
         """Take a closing tag; return a layout where a wanted table ends that has no stream."""
         if name != "Table" or self._table is None:
             return None
-        layout = None if self._table in self._layouts else self._declare()
+        layout = None if self._has_stream else self._declare()
         self._table = None
         return layout
 

@@ -74,7 +74,7 @@ def _inflated(file: BinaryIO) -> Iterator[bytes]:
         while not member.eof:
             try:
                 block = member.decompress(compressed, _BLOCK)
-            except (igzip_lib.IsalError, EOFError, ValueError) as error:
+            except (igzip_lib.IsalError, EOFError, ValueError) as error:  # type: ignore[misc]
                 raise TableError(
                     f"damaged gzip data after {done} inflated bytes ({error}); copy the file again"
                 ) from error

@@ -2,8 +2,8 @@
 
 In well-formed XML outside comments, CDATA sections and processing instructions every ``<`` begins a
 tag, so the tags are found by a byte search that passes over megabytes of SNR series and spectra at
-the speed of memory. Whatever is not ordinary raises ``NotOrdinaryError``, and a real XML parser reads the
-file instead.
+the speed of memory. Whatever is not ordinary raises ``NotOrdinaryError``, and a real XML parser
+reads the file instead.
 """
 
 import re
@@ -84,8 +84,10 @@ class Markup:
             yield tag
             if not self._open:
                 break
-        if self._open or self._find_tag():
-            raise NotOrdinaryError("the document does not end where its root ends")
+        else:
+            raise NotOrdinaryError("the document has no root, or does not close it")
+        if self._find_tag():
+            raise NotOrdinaryError("the document goes on after its root")
 
     def _nest(self, tag: Tag) -> None:
         """Check that each tag closes the one opened last."""
@@ -106,6 +108,10 @@ class Markup:
                 yield *self._take(last_line), False
             if not self._more():
                 raise NotOrdinaryError("the document ends inside a table")
+        if end + 1 == len(self._data) and self._more():
+            end = self._data.find(b"<")
+        if not self._data.startswith(b"</", end):
+            raise NotOrdinaryError(f"line {self._line}: markup inside a table's rows")
         yield *self._take(end), True
 
     def _take(self, end: int) -> tuple[bytes, int]:

@@ -15,7 +15,7 @@ from spiir_pastro.io.ligolw.markup import NotOrdinaryError
 from spiir_pastro.io.ligolw.ordinary import ordinary_batches
 from spiir_pastro.io.ligolw.reference import reference_batches
 
-__all__ = ["Sifted", "consume", "read_table", "read_tables", "sift_tables"]
+__all__ = ["Sifted", "consume", "gathered", "read_table", "read_tables", "sift_tables"]
 
 T = TypeVar("T")
 
@@ -91,7 +91,7 @@ def sift_tables(
     TableError
         If the file is damaged beyond single rows, or hostile.
     """
-    return consume(path, _gathered, wanted, max_bytes=max_bytes)
+    return consume(path, gathered, wanted, max_bytes=max_bytes)
 
 
 def consume(
@@ -122,8 +122,9 @@ def consume(
         raise TableError(f"{path}: {error}") from error
 
 
-def _gathered(batches: Iterator[Batch]) -> dict[str, Sifted]:
-    tables = defaultdict(list[Batch])
+def gathered(batches: Iterator[Batch]) -> dict[str, Sifted]:
+    """Collect batches into tables."""
+    tables: defaultdict[str, list[Batch]] = defaultdict(list)
     for batch in batches:
         tables[batch.table].append(batch)
     return {

@@ -1,0 +1,170 @@
+"""Both lanes give what LIGO_LW means, cell by cell, whatever the table and its layout."""
+
+import math
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from igwn_ligolw import ligolw, utils
+from ligolw_documents import INTEGERS, Document, documents
+
+from spiir_pastro.io.ligolw import Sifted
+from spiir_pastro.io.ligolw import ordinary
+from spiir_pastro.io.ligolw.inflate import blocks
+from spiir_pastro.io.ligolw.layout import DTYPES
+from spiir_pastro.io.ligolw.markup import NotOrdinaryError
+from spiir_pastro.io.ligolw.ordinary import ordinary_batches
+from spiir_pastro.io.ligolw.reference import reference_batches
+from spiir_pastro.io.ligolw.tables import gathered
+
+
+ODD_CELLS = (
+    r"""abc "abc" 1.5 99999999999999999999 -1 1e 0x10 1_0 "" x"y" "a"b "a""b" " "a,b 1,2 "1,2" 'a' """
+    r"""nan true - + . a:b:c:5 "a:b:+5" a:b:7 \ """
+).split(" ") + ['" 1"', '"1 "', "'a b'", "a b", "1\t", "\t1", "\x0b"]
+
+
+def fast_lane(xml: bytes, step: int = 1 << 20) -> Sifted | None:
+    pieces = iter([xml[i : i + step] for i in range(0, len(xml), step)])
+    try:
+        return gathered(ordinary_batches(pieces, None))["t"]
+    except NotOrdinaryError:
+        return None
+
+
+def slow_lane(xml: bytes) -> Sifted:
+    return gathered(reference_batches(iter([xml]), None))["t"]
+
+
+def value_of(cell: str, kind: str) -> object:
+    """What a cell means, by Python's own numbers."""
+    if not cell:
+        return None
+    if cell.startswith('"'):
+        text = cell[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+        return int(text.rpartition(":")[2]) if kind == "ilwd:char" else text
+    return int(cell) if kind in INTEGERS else float(cell)
+
+
+def is_near(found: object, meant: object, kind: str) -> bool:
+    if not isinstance(meant, float) or not isinstance(found, float):
+        return found == meant and type(found) is type(meant)
+    if DTYPES[kind] == pl.Float64:
+        return found == meant or (math.isnan(found) and math.isnan(meant))
+    with np.errstate(over="ignore"):
+        near = np.float32(meant)  # rounds twice, so what is right may be its neighbour
+        around = (near, *(np.nextafter(near, np.float32(to)) for to in (-np.inf, np.inf)))
+    return found in around or (math.isnan(found) and math.isnan(meant))
+
+
+def assert_means(document: Document, frame: pl.DataFrame) -> None:
+    assert frame.height == len(document.rows)
+    for i, (name, kind) in enumerate(zip(document.names, document.kinds, strict=True)):
+        assert frame.schema[name] == DTYPES[kind]
+        for found, row in zip(frame[name].to_list(), document.rows, strict=True):
+            assert is_near(found, value_of(row[i], kind), kind), (row[i], kind, found)
+
+
+@given(documents(), st.sampled_from([1 << 20, 7, 64]))
+def test_lanes_agree_on_any_layout(document: Document, step: int) -> None:
+    slow = slow_lane(document.xml)
+    assert_means(document, slow.rows)
+    assert slow.rejects.is_empty()
+    fast = fast_lane(document.xml, step)
+    if fast is not None:
+        assert fast.rows.schema == slow.rows.schema
+        assert fast.rows.equals(slow.rows)
+        assert fast.rejects.is_empty()
+
+
+@given(documents(ordinary=True), st.sampled_from([1 << 20, 7, 64]))
+def test_ordinary_layouts_are_read_in_the_fast_lane_and_alike(
+    document: Document, step: int
+) -> None:
+    fast = fast_lane(document.xml, step)
+    text = document.xml.decode()
+    if text.isascii():
+        assert fast is not None
+    if fast is not None:
+        assert_means(document, fast.rows)
+        assert fast.rows.equals(slow_lane(document.xml).rows)
+
+
+@given(documents(ordinary=True), st.data())
+def test_lanes_agree_on_damaged_cells(document: Document, data: st.DataObject) -> None:
+    """Whatever stands in a cell, both lanes keep and reject the same rows for the same reasons."""
+    if not document.rows:
+        return
+    odd = st.sampled_from(ODD_CELLS)
+    rows = [list(row) for row in document.rows]
+    for _ in range(data.draw(st.integers(1, 3))):
+        row = data.draw(st.sampled_from(rows))
+        row[data.draw(st.integers(0, len(row) - 1))] = data.draw(odd)
+    damaged = Document(
+        document.kinds, tuple(map(tuple, rows)), last_delimiter=document.last_delimiter
+    )
+    outcomes: list[object] = []
+    for lane in (fast_lane, slow_lane):
+        try:
+            outcomes.append(lane(damaged.xml))
+        except Exception as error:  # noqa: BLE001  (both must fail alike, however they fail)
+            outcomes.append((type(error), str(error)))
+    fast, slow = outcomes
+    if fast is None:
+        return
+    if isinstance(slow, Sifted):
+        assert isinstance(fast, Sifted)
+        assert fast.rows.equals(slow.rows)
+        assert fast.rejects.equals(slow.rejects)
+    else:
+        assert fast == slow
+
+
+@given(documents())
+def test_igwn_ligolw_itself_reads_the_same(document: Document) -> None:
+    """Against the reference reader as a whole, where it is right.
+
+    It takes ``ilwd:char`` for text, unescapes XML twice, reads a leading 0 as octal, and clips
+    integers to 64 bits with a sign.
+    """
+    cells = [cell for row in document.rows for cell in row]
+    octal = any(cell[:1] == "0" and len(cell) > 1 for cell in cells)
+    if not cells or octal or any("&" in cell for cell in cells):
+        return
+    table = ligolw.Table.get_table(utils.load_fileobj(BytesIO(document.xml)), "t")
+    ours = slow_lane(document.xml).rows
+    assert len(table) == ours.height
+    for name, kind in zip(document.names, document.kinds, strict=True):
+        if kind not in ("ilwd:char", "int_8u"):
+            theirs = table.getColumnByName(name)
+            for meant, found in zip(theirs, ours[name].to_list(), strict=True):
+                assert is_near(found, meant, kind)
+
+
+def test_ordinary_rows_never_reach_the_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = ("ilwd:char", "lstring", "real_4", "int_4s")
+    rows = tuple((f'"a:b:{i}"', '"H1,L1&<>"', f"{i / 7:.8g}", "") for i in range(500))
+    document = Document(kinds, rows)
+    expected = slow_lane(document.xml)
+    monkeypatch.setattr(ordinary, "CellReader", None)
+    fast = fast_lane(document.xml, 1000)
+    assert fast is not None
+    assert fast.rows.equals(expected.rows)
+
+
+def test_real_files_read_alike_in_both_lanes(real_data: Path) -> None:
+    files = sorted((real_data / "spiir").glob("*/*.xml*"))
+    assert len(files) > 10
+    for path in files:
+        fast = gathered(ordinary_batches(blocks(path), None))
+        slow = gathered(reference_batches(blocks(path), None))
+        assert list(fast) == list(slow)
+        for table, sifted in fast.items():
+            assert sifted.rows.schema == slow[table].rows.schema
+            assert sifted.rows.equals(slow[table].rows)
+            assert sifted.rejects.is_empty()
+            assert slow[table].rejects.is_empty()
