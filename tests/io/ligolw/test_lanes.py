@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from igwn_ligolw import ligolw, utils
-from ligolw_documents import INTEGERS, Document, documents
 
-from spiir_pastro.io.ligolw import Sifted
-from spiir_pastro.io.ligolw import ordinary
+from ligolw_documents import INTEGERS, Document, documents
+from spiir_pastro.io.ligolw import Sifted, ordinary
 from spiir_pastro.io.ligolw.inflate import blocks
 from spiir_pastro.io.ligolw.layout import DTYPES
 from spiir_pastro.io.ligolw.markup import NotOrdinaryError
@@ -21,11 +20,14 @@ from spiir_pastro.io.ligolw.ordinary import ordinary_batches
 from spiir_pastro.io.ligolw.reference import reference_batches
 from spiir_pastro.io.ligolw.tables import gathered
 
-
-ODD_CELLS = (
-    r"""abc "abc" 1.5 99999999999999999999 -1 1e 0x10 1_0 "" x"y" "a"b "a""b" " "a,b 1,2 "1,2" 'a' """
-    r"""nan true - + . a:b:c:5 "a:b:+5" a:b:7 \ """
-).split(" ") + ['" 1"', '"1 "', "'a b'", "a b", "1\t", "\t1", "\x0b"]
+# fmt: off
+ODD_CELLS = [
+    "abc", '"abc"', "1.5", "99999999999999999999", "-1", "1e", "0x10", "1_0", '""', 'x"y"',
+    '"a"b', '"a""b"', '"', '"a,b', "1,2", '"1,2"', "'a'", "nan", "true", "-", "+", ".",
+    "a:b:c:5", '"a:b:+5"', "a:b:7", "\\", '" 1"', '"1 "', "'a b'", "a b", "1\t", "\t1",
+    "\x0b",
+]
+# fmt: on
 
 
 def fast_lane(xml: bytes, step: int = 1 << 20) -> Sifted | None:
