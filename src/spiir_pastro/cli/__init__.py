@@ -12,7 +12,9 @@ from spiir_pastro.errors import PastroError
 
 __all__ = ["COMMANDS", "Pipeline", "app", "main"]
 
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "simulate": "Write a campaign with known truth in SPIIR's file formats.",
+}
 """Command name to the line ``--help`` shows, in pipeline order.
 
 The command lives in the module ``spiir_pastro.cli.<name>`` as ``command``.

@@ -1,0 +1,320 @@
+"""A whole campaign: which binaries there are, and what every bank group writes about them.
+
+Bank groups form a chain from light to heavy. Each has noise of its own, a Poisson process made in
+time blocks; part of it also stands, quieter, in the next group. Real mergers are in every run,
+injections only in the runs of their own bank. A run with injections holds the very same noise as
+the one without, save what a louder signal displaces.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from spiir_pastro.domain import ASTROPHYSICAL, Source
+from spiir_pastro.simulation.bank import TemplateGroup, template_groups
+from spiir_pastro.simulation.config import NETWORK, CampaignConfig, stream
+from spiir_pastro.simulation.detections import INJECTION, MERGER, Detections, postcoh_frame
+from spiir_pastro.simulation.network import Segments, draw_segments, greenwich_angle
+from spiir_pastro.simulation.population import chirp_mass, draw_detectable
+from spiir_pastro.simulation.triggers import (
+    Signals,
+    displace,
+    draw_noise,
+    draw_signals,
+    recover,
+)
+
+__all__ = ["Campaign", "build_campaign", "draw_candidates", "injection_frame", "merger_frame"]
+
+_F_LOWER_HZ = 15.0
+_LONGEST_BLOCK_S = 10_000_000
+TRUTH_COLUMNS = ("event_id", "gps_ns", "origin", "origin_id", "source")
+"""What is true of a trigger: its row's id and time, where it comes from, and its class."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Campaign:
+    """All that is drawn before the first trigger.
+
+    Attributes
+    ----------
+    config
+        Its parameters.
+    chain
+        The bank groups from light to heavy.
+    segments
+        When each detector was on.
+    mergers
+        Real mergers by class.
+    injections
+        Injections by bank.
+    drawn
+        How many binaries were drawn for the injections of each bank, hopeless ones included.
+    """
+
+    config: CampaignConfig
+    chain: tuple[TemplateGroup, ...]
+    segments: Segments
+    mergers: dict[Source, Signals]
+    injections: dict[Source, Signals]
+    drawn: dict[Source, int]
+
+    def blocks(
+        self, place: int, span: tuple[int, int], *, injected: bool
+    ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+        """Make one file's rows, a bounded number at a time.
+
+        Parameters
+        ----------
+        place
+            Of the bank group in the chain.
+        span
+            The file's GPS start and duration.
+        injected
+            With injections or without.
+
+        Yields
+        ------
+        rows, truth
+            Frames of equal height: what SPIIR writes, and where each row comes from
+            (``TRUTH_COLUMNS``).
+        """
+        group = self.chain[place]
+        signals = [*_recovered(self, place, MERGER)]
+        if injected:
+            signals += _recovered(self, place, INJECTION)
+        next_id = 0
+        for block in self._time_blocks(span):
+            found = _noise(self, place, block)
+            for known in signals:
+                inside = (known.end_ns >= block[0] * 10**9) & (
+                    known.end_ns < (block[0] + block[1]) * 10**9
+                )
+                found = displace(known[inside], found)
+            found = self._reported(found, group)
+            rows = postcoh_frame(found, group, self.config, first_id=next_id)
+            next_id += len(found)
+            yield rows, self._truth(found, rows, group)
+
+    def _time_blocks(self, span: tuple[int, int]) -> Iterator[tuple[int, int]]:
+        rate = self.config.far_max_hz or self.config.noise_rate_hz
+        step = max(min(int(self.config.chunk_rows / rate), _LONGEST_BLOCK_S), 1)
+        for start in range(span[0], span[0] + span[1], step):
+            yield start, min(step, span[0] + span[1] - start)
+
+    def _reported(self, found: Detections, group: TemplateGroup) -> Detections:
+        limit = self.config.far_max_hz
+        return found if limit is None else found[found.far_hz(group, self.config) < limit]
+
+    def _truth(self, found: Detections, rows: pl.DataFrame, group: TemplateGroup) -> pl.DataFrame:
+        source = np.full(len(found), str(Source.TERRESTRIAL), dtype="<U11")
+        merger = found.origin == MERGER
+        source[merger] = self._merger_sources()[found.origin_id[merger]]
+        source[found.origin == INJECTION] = str(group.bank)
+        return pl.DataFrame(
+            {
+                "event_id": rows["event_id"],
+                "gps_ns": found.end_ns,
+                "origin": found.origin,
+                "origin_id": found.origin_id,
+                "source": source,
+            }
+        )
+
+    def _merger_sources(self) -> NDArray[np.str_]:
+        return np.array(
+            [str(c) for c, s in self.mergers.items() for _ in range(s.numbers.size)] or [""]
+        )
+
+
+def build_campaign(config: CampaignConfig) -> Campaign:
+    """Draw segments, mergers and injections."""
+    segments = draw_segments(config)
+    mergers, first = {}, 0
+    for source in ASTROPHYSICAL:
+        rng = stream(config.seed, "mergers", source)
+        count = rng.poisson(config.mergers_per_day.get(source, 0.0) * config.seconds / 86_400)
+        gps = np.sort(rng.uniform(config.gps_start, config.gps_end, count))
+        binaries, _ = draw_detectable(source, gps, config, rng)
+        signals = draw_signals(binaries, MERGER, segments, config)
+        mergers[source] = replace(signals, numbers=first + signals.numbers)
+        first += count
+    injections, drawn = {}, {}
+    for source in config.ordered_banks:
+        rng = stream(config.seed, "injections", source)
+        gps = _injection_times(config, rng)
+        binaries, drawn[source] = draw_detectable(source, gps, config, rng)
+        injections[source] = draw_signals(binaries, INJECTION, segments, config)
+    return Campaign(
+        config=config,
+        chain=tuple(
+            group for bank in config.ordered_banks for group in template_groups(bank, config.groups)
+        ),
+        segments=segments,
+        mergers=mergers,
+        injections=injections,
+        drawn=drawn,
+    )
+
+
+def draw_candidates(config: CampaignConfig, *, injected: bool = False) -> pl.DataFrame:
+    """Simulate a campaign in memory: every trigger of every bank with its truth, by time.
+
+    For statistics over many campaigns. Give the configuration a ``far_max_hz`` to keep it small.
+
+    Returns
+    -------
+    DataFrame
+        The columns of a zerolag file under today's names, ``bank``, ``group``, and
+        ``TRUTH_COLUMNS``. ``event_id`` counts within a bank group. Not clustered: one merger may
+        have several rows.
+    """
+    campaign = build_campaign(config)
+    span = (config.gps_start, config.seconds)
+    parts = [
+        rows.with_columns(
+            truth.select(TRUTH_COLUMNS[1:]),
+            bank=pl.lit(str(group.bank)),
+            group=pl.lit(group.number),
+        )
+        for place, group in enumerate(campaign.chain)
+        for rows, truth in campaign.blocks(place, span, injected=injected)
+    ]
+    return pl.concat(parts).sort("gps_ns", "bank", "group", maintain_order=True)
+
+
+def injection_frame(signals: Signals) -> pl.DataFrame:
+    """Return the rows of a ``sim_inspiral`` table; masses are detector-frame, as injected."""
+    b = signals.binaries
+    n, shift = len(b), 1 + b.redshift
+    distance = b.eff_distance_mpc()
+    geocentre = (b.gps * 1e9).astype(np.int64)
+    times = {"geocent": geocentre} | {
+        ifo[0].lower(): signals.arrival_ns[:, d] for d, ifo in enumerate(NETWORK)
+    }
+    mtotal = (b.mass1 + b.mass2) * shift
+    return pl.DataFrame(
+        {
+            "process_id": np.zeros(n, dtype=np.int64),
+            "simulation_id": signals.numbers,
+            **{f"{name}_end_time": t // 10**9 for name, t in times.items()},
+            **{f"{name}_end_time_ns": t % 10**9 for name, t in times.items()},
+            "end_time_gmst": greenwich_angle(b.gps),
+            "mass1": b.mass1 * shift,
+            "mass2": b.mass2 * shift,
+            "mchirp": b.mchirp_det,
+            "eta": b.mass1 * b.mass2 / (b.mass1 + b.mass2) ** 2,
+            "distance": b.distance_mpc,
+            "longitude": b.right_ascension,
+            "latitude": b.declination,
+            "inclination": b.inclination,
+            "coa_phase": b.coa_phase,
+            "polarization": b.polarization,
+            "spin1z": b.spin1z,
+            "spin2z": b.spin2z,
+            "f_final": 1 / (6**1.5 * np.pi * mtotal * 4.925490947641267e-06),
+            **{f"eff_dist_{ifo[0].lower()}": distance[:, d] for d, ifo in enumerate(NETWORK)},
+        }
+    ).with_columns(
+        waveform=pl.lit("simulated"),
+        source=pl.lit(""),
+        numrel_data=pl.lit(""),
+        taper=pl.lit("TAPER_NONE"),
+        f_lower=pl.lit(_F_LOWER_HZ),
+        **{name: pl.lit(0) for name in _ZERO_IN_SIM_INSPIRAL},
+    )
+
+
+_ZERO_IN_SIM_INSPIRAL = (
+    "spin1x",
+    "spin1y",
+    "spin2x",
+    "spin2y",
+    "numrel_mode_min",
+    "numrel_mode_max",
+    "amp_order",
+    "bandpass",
+)
+
+
+def merger_frame(campaign: Campaign) -> pl.DataFrame:
+    """Return the real mergers as a catalogue would list them, by time, plus their number."""
+    parts = []
+    for source, signals in campaign.mergers.items():
+        b = signals.binaries
+        snr = np.linalg.norm(np.where(signals.on, np.abs(signals.optimal), 0), axis=1)
+        parts.append(
+            pl.DataFrame(
+                {
+                    "name": [f"SIM{number:05d}" for number in signals.numbers],
+                    "gps": b.gps,
+                    "snr": snr,
+                    "p_astro": np.ones(len(b)),
+                    "mass1_source": b.mass1,
+                    "mass2_source": b.mass2,
+                    "chirp_mass_source": chirp_mass(b.mass1, b.mass2),
+                    "chirp_mass_det": b.mchirp_det,
+                    "luminosity_distance": b.distance_mpc,
+                    "redshift": b.redshift,
+                    "class_by_median_mass": [str(source)] * len(b),
+                    "merger_id": signals.numbers,
+                }
+            )
+        )
+    return pl.concat(parts).sort("gps")
+
+
+def _injection_times(config: CampaignConfig, rng: np.random.Generator) -> NDArray[np.float64]:
+    """One injection an interval, somewhere in its middle half: never two within half of one."""
+    count = int(config.seconds // config.injection_interval_s)
+    when = np.arange(count) + rng.uniform(0.25, 0.75, count)
+    return np.asarray(config.gps_start + when * config.injection_interval_s)
+
+
+@cache
+def _recovered(campaign: Campaign, place: int, origin: str) -> tuple[Detections, ...]:
+    """Return a bank group's triggers of signals, over the whole campaign."""
+    group = campaign.chain[place]
+    sets = (
+        list(campaign.mergers.values()) if origin == MERGER else [campaign.injections[group.bank]]
+    )
+    return tuple(recover(s, group, campaign.config) for s in sets if s.numbers.size)
+
+
+def _noise(campaign: Campaign, place: int, block: tuple[int, int]) -> Detections:
+    """Return a bank group's noise in a block: its own, what it shares with the next, and echoes."""
+    own = _noise_stream(campaign, place, block, "own")
+    shared = _noise_stream(campaign, place, block, "shared")
+    parts = [own, shared]
+    if place > 0:
+        parts.append(_echo(campaign, place, block))
+    return Detections.join(*parts)
+
+
+def _noise_stream(campaign: Campaign, place: int, block: tuple[int, int], kind: str) -> Detections:
+    config, group = campaign.config, campaign.chain[place]
+    share = config.shared_noise if kind == "shared" else 1 - config.shared_noise
+    rng = stream(config.seed, "noise", kind, group.bank, group.number, block[0])
+    return draw_noise(group, block, config.noise_rate_hz * share, campaign.segments, config, rng)
+
+
+def _echo(campaign: Campaign, place: int, block: tuple[int, int]) -> Detections:
+    """Return the previous group's shared noise as this one sees it: the same, but less significant."""
+    config = campaign.config
+    before, group = campaign.chain[place - 1], campaign.chain[place]
+    primary = _noise_stream(campaign, place - 1, block, "shared")
+    rng = stream(config.seed, "echo", group.bank, group.number, block[0])
+    n = len(primary)
+    quieter, worse = rng.uniform(0.85, 0.99, (n, 1)), rng.uniform(1.0, 1.2, (n, 1))
+    echo = replace(
+        primary,
+        snr=primary.snr * quieter,
+        null_snr=primary.null_snr * quieter[:, 0],
+        chisq=primary.chisq * worse,
+        template=rng.integers(len(group), size=n),
+    )
+    return echo[echo.far_hz(group, config) >= primary.far_hz(before, config)]

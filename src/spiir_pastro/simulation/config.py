@@ -1,0 +1,154 @@
+"""What a simulated campaign is made of: spans, banks, rates and the seed.
+
+Every random number comes from a stream named by the seed and by what it is for (`stream`), so a
+file's content depends neither on the order files are made in nor on how many processes make them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from zlib import crc32
+
+import numpy as np
+
+from spiir_pastro.domain import ASTROPHYSICAL, Source
+from spiir_pastro.errors import ConfigError
+
+__all__ = ["NETWORK", "CampaignConfig", "stream"]
+
+NETWORK = ("H1", "L1", "V1")
+"""The detectors simulated, in the order of every detector axis here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CampaignConfig:
+    """Parameters of a campaign.
+
+    Attributes
+    ----------
+    seed
+        Same seed, same bytes.
+    gps_start
+        First GPS second.
+    days
+        Length; a whole number of seconds.
+    banks
+        Template banks searched, by the class they are made for.
+    groups
+        Bank groups a bank is split into, each with files of its own, as SPIIR runs it.
+    noise_rate_hz
+        Noise triggers a second and bank group while at least two detectors are on. The real
+        statistics file has 0.93 over its livetime.
+    shared_noise
+        Fraction of noise triggers that stand in the next bank group too, a little quieter.
+    far_max_hz
+        Write only triggers with a combined FAR below this; None for all. A Poisson process so
+        thinned is exact, so a year of candidates is cheap.
+    injection_interval_s
+        Mean time between injections of an injection run.
+    mergers_per_day
+        Expected number of real mergers a day by class, in every run; about a sixth is found.
+    duty_cycle
+        Fraction of time each detector is on.
+    bns_range_mpc
+        Sky-averaged BNS range of each detector; O3a's medians, GWTC-2 (arXiv:2010.14527) Fig. 3.
+    unassigned_s
+        Until this long after the start no FAR is assigned: 0 is written.
+    file_seconds
+        Length of a file.
+    chunk_rows
+        Expected rows made and written at once; bounds memory.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of its range.
+    """
+
+    seed: int = 0
+    gps_start: int = 1_262_304_018
+    days: float = 1.0
+    banks: tuple[Source, ...] = ASTROPHYSICAL
+    groups: int = 3
+    noise_rate_hz: float = 0.4
+    shared_noise: float = 0.05
+    far_max_hz: float | None = None
+    injection_interval_s: float = 120.0
+    mergers_per_day: Mapping[Source, float] = field(
+        default_factory=lambda: dict.fromkeys(ASTROPHYSICAL, 3.0)
+    )
+    duty_cycle: Mapping[str, float] = field(
+        default_factory=lambda: {"H1": 0.71, "L1": 0.76, "V1": 0.76}
+    )
+    bns_range_mpc: Mapping[str, float] = field(
+        default_factory=lambda: {"H1": 108.0, "L1": 135.0, "V1": 45.0}
+    )
+    unassigned_s: int = 1800
+    file_seconds: int = 86_400
+    chunk_rows: int = 50_000
+
+    def __post_init__(self) -> None:
+        limits = {
+            "seed": (self.seed, 0, 2**63),
+            "gps_start": (self.gps_start, 0, 2_000_000_000),
+            "days": (self.days, 1e-3, 3660),
+            "groups": (self.groups, 1, 64),
+            "noise_rate_hz": (self.noise_rate_hz, 1e-6, 100),
+            "shared_noise": (self.shared_noise, 0, 0.9),
+            "injection_interval_s": (self.injection_interval_s, 5, 1e9),
+            "unassigned_s": (self.unassigned_s, 0, 1e9),
+            "file_seconds": (self.file_seconds, 60, 1e8),
+            "chunk_rows": (self.chunk_rows, 100, 10**7),
+            **{f"mergers_per_day[{c}]": (r, 0, 1000) for c, r in self.mergers_per_day.items()},
+            **{f"duty_cycle[{d}]": (f, 0.01, 1) for d, f in self.duty_cycle.items()},
+            **{f"bns_range_mpc[{d}]": (r, 1, 1e4) for d, r in self.bns_range_mpc.items()},
+        }
+        for name, (value, low, high) in limits.items():
+            if not low <= value <= high:
+                raise ConfigError(f"simulation: {name} is {value}; it must lie in {low} to {high}")
+        if not self.banks or not set(self.banks) <= set(ASTROPHYSICAL):
+            raise ConfigError(
+                f"simulation: banks are {', '.join(self.banks) or 'none'}; "
+                f"name some of {', '.join(ASTROPHYSICAL)}"
+            )
+        if self.far_max_hz is not None and not 0 < self.far_max_hz <= self.far_ceiling_hz:
+            raise ConfigError(
+                f"simulation: far_max_hz is {self.far_max_hz}; it must be positive and at most "
+                f"{self.far_ceiling_hz} (groups x noise_rate_hz), the largest FAR there is"
+            )
+
+    @property
+    def seconds(self) -> int:
+        """Length in seconds."""
+        return round(self.days * 86_400)
+
+    @property
+    def gps_end(self) -> int:
+        """The GPS second after the last."""
+        return self.gps_start + self.seconds
+
+    @property
+    def far_ceiling_hz(self) -> float:
+        """Largest combined FAR: the rate of all noise triggers of a bank."""
+        return self.groups * self.noise_rate_hz
+
+    @property
+    def ordered_banks(self) -> tuple[Source, ...]:
+        """The banks from light to heavy, whatever order they were asked for in."""
+        return tuple(bank for bank in ASTROPHYSICAL if bank in self.banks)
+
+    def file_spans(self) -> list[tuple[int, int]]:
+        """Return (GPS start, duration) of every file of a bank group."""
+        starts = range(self.gps_start, self.gps_end, self.file_seconds)
+        return [(start, min(self.file_seconds, self.gps_end - start)) for start in starts]
+
+
+def stream(seed: int, *purpose: str | int) -> np.random.Generator:
+    """Return the generator of one purpose: same seed and words, same numbers.
+
+    Examples
+    --------
+    >>> bool(stream(1, "noise", 0).random() == stream(1, "noise", 0).random())
+    True
+    """
+    key = [crc32(word.encode()) if isinstance(word, str) else word for word in purpose]
+    return np.random.Generator(np.random.PCG64DXSM(np.random.SeedSequence(seed, spawn_key=key)))

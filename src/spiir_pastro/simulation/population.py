@@ -1,0 +1,208 @@
+r"""Binaries: masses, aligned spins, places and orientations.
+
+Distances are uniform in comoving volume with the rate per source-frame time,
+
+    p(z) ~ dV_c/dz / (1 + z),
+
+in flat LCDM with LAL's Planck15 values; sky, inclination, polarisation and phase are isotropic.
+Source-frame masses: neutron stars uniform in 1.1 to 2.2 M_sun; black holes a Salpeter-like power
+law, m^-2.35, from 5 M_sun (to 60 in BBH, 25 in NSBH), a fifth of BBH primaries in a peak at
+34 +- 4 M_sun (the "power law + peak" of GWTC-3, arXiv:2111.03634, in outline), and a BBH mass ratio
+uniform between 5 M_sun and the primary. Spins along the orbit: uniform to 0.05 for neutron stars,
+to 0.7 for black holes.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spiir_pastro.domain import ASTROPHYSICAL, Source
+from spiir_pastro.simulation.config import CampaignConfig
+from spiir_pastro.simulation.network import antenna_patterns, sigma_mpc
+
+__all__ = ["Binaries", "chirp_mass", "comoving_volume_gpc3", "draw_binaries", "draw_detectable"]
+
+Floats = NDArray[np.float64]
+
+_H0, _OM0, _C_KM_S = 67.90, 0.3065, 299_792.458
+_REDSHIFT_MAX = {Source.BNS: 0.15, Source.NSBH: 0.35, Source.BBH: 1.5}
+_BATCH = 20_000
+MIN_EXPECTED_SNR = 5.0
+"""Binaries with a smaller optimal network SNR are hopeless: counted, but not injected."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Binaries:
+    """Arrays of n binaries.
+
+    Attributes
+    ----------
+    source
+        Class index in the order of ``ASTROPHYSICAL``.
+    mass1, mass2, spin1z, spin2z
+        Source-frame masses (mass1 >= mass2) in solar masses, spins along the orbit.
+    redshift, distance_mpc
+        Redshift and luminosity distance.
+    right_ascension, declination, inclination, polarization, coa_phase
+        Angles in radians.
+    gps
+        Merger time at the Earth's centre, GPS seconds.
+    """
+
+    source: NDArray[np.int64]
+    mass1: Floats
+    mass2: Floats
+    spin1z: Floats
+    spin2z: Floats
+    redshift: Floats
+    distance_mpc: Floats
+    right_ascension: Floats
+    declination: Floats
+    inclination: Floats
+    polarization: Floats
+    coa_phase: Floats
+    gps: Floats
+
+    def __len__(self) -> int:
+        return self.gps.size
+
+    def __getitem__(self, rows: slice | NDArray[np.int64] | NDArray[np.bool_]) -> Self:
+        return type(self)(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    @property
+    def mchirp_det(self) -> Floats:
+        """Detector-frame chirp mass in solar masses, (n,)."""
+        return chirp_mass(self.mass1, self.mass2) * (1 + self.redshift)
+
+    @property
+    def mtotal_det(self) -> Floats:
+        """Detector-frame total mass in solar masses, (n,)."""
+        return np.asarray((self.mass1 + self.mass2) * (1 + self.redshift))
+
+    def response(self) -> NDArray[np.complex128]:
+        """Complex response: its size is distance / effective distance, its angle a phase, (n, 3)."""
+        plus, cross = antenna_patterns(
+            self.right_ascension, self.declination, self.polarization, self.gps
+        )
+        cos_i = np.cos(self.inclination)[:, None]
+        amplitude = plus * (1 + cos_i**2) / 2 + 1j * cross * cos_i
+        return np.asarray(amplitude * np.exp(1j * self.coa_phase)[:, None])
+
+    def eff_distance_mpc(self) -> Floats:
+        """True effective distance in Mpc, (n, 3)."""
+        return np.asarray(self.distance_mpc[:, None] / np.abs(self.response()))
+
+    def optimal_snr(self, config: CampaignConfig) -> NDArray[np.complex128]:
+        """Complex noise-free SNR with a perfect template, were every detector on, (n, 3)."""
+        sigma = sigma_mpc(self.mchirp_det, self.mtotal_det, config)
+        return np.asarray(sigma / self.distance_mpc[:, None] * self.response())
+
+
+def chirp_mass(mass1: Floats, mass2: Floats) -> Floats:
+    """Chirp mass of two masses, in their unit."""
+    return np.asarray((mass1 * mass2) ** 0.6 / (mass1 + mass2) ** 0.2)
+
+
+def _distance_table() -> tuple[Floats, Floats, Floats]:
+    """Tabulate redshift, comoving distance in Mpc, and its volume weighted by 1/(1+z) in Mpc^3."""
+    z = np.linspace(0, 2, 4001)
+    slope = _C_KM_S / _H0 / np.sqrt(_OM0 * (1 + z) ** 3 + 1 - _OM0)
+    comoving = np.concatenate([[0.0], np.cumsum((slope[1:] + slope[:-1]) / 2 * np.diff(z))])
+    density = 4 * np.pi * comoving**2 * slope / (1 + z)
+    volume = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2 * np.diff(z))])
+    return z, comoving, volume
+
+
+_Z, _COMOVING, _VOLUME = _distance_table()
+
+
+def comoving_volume_gpc3(source: Source) -> float:
+    """Volume a class is drawn in, weighted by 1/(1+z), in Gpc^3: rate density times this is a rate."""
+    return float(np.interp(_REDSHIFT_MAX[source], _Z, _VOLUME)) * 1e-9
+
+
+def draw_binaries(source: Source, gps: Floats, rng: np.random.Generator) -> Binaries:
+    """Draw one binary of a class for each merger time."""
+    n = gps.size
+    mass1, mass2 = _draw_masses(source, n, rng)
+    reach = np.interp(_REDSHIFT_MAX[source], _Z, _VOLUME)
+    redshift = np.interp(reach * rng.random(n), _VOLUME, _Z)
+    limit1, limit2 = {
+        Source.BNS: (0.05, 0.05),
+        Source.NSBH: (0.7, 0.05),
+        Source.BBH: (0.7, 0.7),
+    }[source]
+    return Binaries(
+        source=np.full(n, ASTROPHYSICAL.index(source)),
+        mass1=mass1,
+        mass2=mass2,
+        spin1z=rng.uniform(-limit1, limit1, n),
+        spin2z=rng.uniform(-limit2, limit2, n),
+        redshift=redshift,
+        distance_mpc=np.interp(redshift, _Z, _COMOVING) * (1 + redshift),
+        right_ascension=rng.uniform(0, 2 * np.pi, n),
+        declination=np.arcsin(rng.uniform(-1, 1, n)),
+        inclination=np.arccos(rng.uniform(-1, 1, n)),
+        polarization=rng.uniform(0, np.pi, n),
+        coa_phase=rng.uniform(0, 2 * np.pi, n),
+        gps=gps,
+    )
+
+
+def draw_detectable(
+    source: Source, gps: Floats, config: CampaignConfig, rng: np.random.Generator
+) -> tuple[Binaries, int]:
+    """Draw until every merger time has a binary that is not hopeless.
+
+    Returns
+    -------
+    binaries
+        With an optimal network SNR of at least 5, in the order of the times.
+    drawn
+        How many were drawn in all: kept/drawn is the kept share of `comoving_volume_gpc3`.
+    """
+    kept: list[Binaries] = []
+    drawn = found = 0
+    while found < gps.size:
+        batch = draw_binaries(source, rng.choice(gps, _BATCH), rng)
+        snr = np.linalg.norm(batch.optimal_snr(config), axis=1)
+        hopeful = np.flatnonzero(snr >= MIN_EXPECTED_SNR)[: gps.size - found]
+        found += hopeful.size
+        drawn += int(hopeful[-1]) + 1 if found == gps.size and hopeful.size else _BATCH
+        kept.append(batch[hopeful])
+    if not kept:
+        return draw_binaries(source, gps, rng), 0
+    together = {
+        f.name: np.concatenate([getattr(part, f.name) for part in kept]) for f in fields(Binaries)
+    }
+    return Binaries(**_moved(together, gps)), drawn
+
+
+def _moved(columns: dict[str, NDArray[np.float64]], gps: Floats) -> dict[str, NDArray[np.float64]]:
+    """Give binaries new times, turning the sky along so that the detectors hear the same."""
+    turn = (gps - columns["gps"]) * (2 * np.pi * 1.0027379093 / 86_400)
+    return {
+        **columns,
+        "gps": gps,
+        "right_ascension": (columns["right_ascension"] + turn) % (2 * np.pi),
+    }
+
+
+def _draw_masses(source: Source, n: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    star1, star2 = rng.uniform(1.1, 2.2, (2, n))
+    hole = _power_law(rng.random(n), 5.0, 60.0 if source is Source.BBH else 25.0)
+    if source is Source.BNS:
+        return np.maximum(star1, star2), np.minimum(star1, star2)
+    if source is Source.NSBH:
+        return hole, star2
+    peak = np.clip(rng.normal(34, 4, n), 5, 60)
+    primary = np.where(rng.random(n) < 0.2, peak, hole)
+    return primary, rng.uniform(5, primary)
+
+
+def _power_law(uniform: Floats, low: float, high: float) -> Floats:
+    """Masses with density m^-2.35 between two limits, from uniform numbers."""
+    a, b = low**-1.35, high**-1.35
+    return np.asarray((a + (b - a) * uniform) ** (-1 / 1.35))
