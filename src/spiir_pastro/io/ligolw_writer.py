@@ -1,20 +1,18 @@
 """Write LIGO_LW tables the way SPIIR writes them, fast and streamed.
 
-A table's rows stand in one ``<Stream>``, one a line, tab-indented, cells parted by commas, every row
-but the last ending in one. Strings are quoted; inside them ``"`` and the backslash are escaped by a
-backslash, and ``&``, ``<`` and ``>`` are XML entities. Null is an empty cell. An ``ilwd:char`` id
-is the integer behind its column's prefix: ``"postcoh:event_id:2341"``. Floats are written as the
-shortest decimals that read back as the same float32 (``real_4``) or float64 (``real_8``).
+A table's rows stand in one ``<Stream>``, one a line, tab-indented, cells parted by commas, every
+row but the last ending in one (the last too if its last cell is empty). Strings are quoted; inside
+them ``"`` and the backslash are escaped by a backslash, and ``&``, ``<`` and ``>`` are XML
+entities. Null is an empty cell. An ``ilwd:char`` id is the integer behind its column's prefix:
+``"postcoh:event_id:2341"``. Floats are the shortest decimals that read back as the same float32
+(``real_4``) or float64 (``real_8``), whole numbers without a point.
 
 The rows come as Polars frames, any number of them, and are formatted by Polars' own CSV writer, a
 chunk at a time: memory is that of the largest chunk. Compressed output carries neither time nor
 name, so the same rows give the same bytes.
 """
 
-import os
-import secrets
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -24,6 +22,7 @@ import polars as pl
 from isal import igzip
 
 from spiir_pastro.errors import TableError
+from spiir_pastro.io.atomic import atomic_path
 
 __all__ = ["LigolwTable", "write_ligolw"]
 
@@ -94,6 +93,8 @@ class LigolwTable:
             return pl.format(f'"{owner}:{column}:{{}}"', values).alias(column)
         if _DTYPES[kind] == pl.String():
             return pl.format('"{}"', _escaped(values)).alias(column)
+        if _DTYPES[kind].is_float():
+            return values.cast(pl.String).str.strip_suffix(".0")
         return values
 
 
@@ -114,45 +115,44 @@ def write_ligolw(path: str | Path, tables: Iterable[LigolwTable]) -> None:
     """
     path = Path(path)
     try:
-        with _appearing_whole(path) as raw:
-            packed = igzip.IGzipFile(
-                filename="", mode="wb", compresslevel=_COMPRESSION, fileobj=raw, mtime=0
-            )
-            with packed if path.suffix == ".gz" else raw as out:
-                out.write(_HEAD.encode())
-                for table in tables:
-                    _write_table(out, table)
-                out.write(b"</LIGO_LW>\n")
+        with atomic_path(path) as draft, draft.open("wb") as raw:
+            out = _compressed(raw) if path.suffix == ".gz" else raw
+            out.write(_HEAD.encode())
+            for table in tables:
+                _write_table(out, table)
+            out.write(b"</LIGO_LW>\n")
+            out.close()
     except OSError as exc:
         raise TableError(f"{path} cannot be written: {exc.strerror}") from exc
     except pl.exceptions.PolarsError as exc:
-        raise TableError(f"{path} cannot be written: {exc}; give every column as typed") from exc
+        reason = str(exc).partition("\n")[0]
+        raise TableError(f"{path} cannot be written: {reason}; give each column as typed") from exc
 
 
-@contextmanager
-def _appearing_whole(path: Path) -> Iterator[BinaryIO]:
-    """Open a neighbour of the file, which takes the file's name once all went well."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with draft.open("wb") as out:
-            yield out
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+def _compressed(raw: BinaryIO) -> BinaryIO:
+    """Return a gzip stream without time or name; closing it leaves the file open."""
+    packed = igzip.IGzipFile(  # type: ignore[no-untyped-call]
+        filename="", mode="wb", compresslevel=_COMPRESSION, fileobj=raw, mtime=0
+    )
+    return cast("BinaryIO", packed)
 
 
 def _write_table(out: BinaryIO, table: LigolwTable) -> None:
     out.write(f'\t<Table Name="{table.name}:table">\n'.encode())
-    for column, kind in table.columns.items():
-        out.write(f'\t\t<Column Name="{table.name}:{column}" Type="{kind}"/>\n'.encode())
+    out.writelines(
+        f'\t\t<Column Name="{table.name}:{column}" Type="{kind}"/>\n'.encode()
+        for column, kind in table.columns.items()
+    )
     out.write(f'\t\t<Stream Delimiter="," Name="{table.name}:table" Type="Local">'.encode())
-    cells = table.cells()
-    separator = ""
+    cells, last = table.cells(), None
     for frame in table.rows:
         if frame.height:
+            separator = "" if last is None else ","
+            last = frame.select(cells)
             out.write(f"{separator}{_INDENT}".encode())
-            out.write(_format_rows(frame.select(cells)))
-            separator = ","
+            out.write(_format_rows(last))
+    if last is not None and last[-1, -1] is None:
+        out.write(b",")  # without it a reader would not see the last, empty cell
     out.write(b"\n\t\t</Stream>\n\t</Table>\n")
 
 
@@ -168,4 +168,4 @@ def _escaped(text: pl.Expr) -> pl.Expr:
     replacements = {"\\": "\\\\", '"': '\\"', "&": "&amp;", "<": "&lt;", ">": "&gt;"}
     for plain, safe in replacements.items():
         text = text.str.replace_all(plain, safe, literal=True)
-    return cast("pl.Expr", text)
+    return text

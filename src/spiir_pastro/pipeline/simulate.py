@@ -28,6 +28,7 @@ import yaml
 
 from spiir_pastro.domain import Source
 from spiir_pastro.errors import ConfigError
+from spiir_pastro.io.atomic import atomic_path, write_atomically
 from spiir_pastro.io.ligolw_layouts import (
     ID_OWNERS,
     LEGACY_NAMES,
@@ -104,7 +105,6 @@ def simulate(
     if processes < 1:
         raise ConfigError(f"processes is {processes}; at least 1 is needed")
     campaign = build_campaign(config)
-    _make_directories(root, campaign)
     _write_surroundings(root, campaign)
     tasks = [
         _Task(root=root, config=config, place=place, span=span, legacy=legacy)
@@ -113,7 +113,7 @@ def simulate(
     ]
     for done, rows in enumerate(_run(tasks, processes), start=1):
         yield Progress(files_done=2 * done, files=2 * len(tasks), rows=rows)
-    (root / "RUNS.yaml").write_text(_runs_file(config), encoding="utf-8")
+    write_atomically(root / "RUNS.yaml", _runs_file(config).encode())
 
 
 def _run(tasks: list[_Task], processes: int) -> Iterator[int]:
@@ -230,15 +230,6 @@ def _segment_tables(campaign: Campaign, start: int, duration: int) -> list[Ligol
     ]
 
 
-def _make_directories(root: Path, campaign: Campaign) -> None:
-    (root / "injections").mkdir(parents=True, exist_ok=True)
-    for group in campaign.chain:
-        for kind in ("bg", "inj"):
-            folder = Path(f"{group.bank.lower()}_{kind}") / f"HLV_{group.number:03d}"
-            (root / folder).mkdir(parents=True)
-            (root / "truth" / folder).mkdir(parents=True)
-
-
 def _write_surroundings(root: Path, campaign: Campaign) -> None:
     """Write all that is not triggers: injections, mergers, distances and the parameters."""
     config = campaign.config
@@ -256,8 +247,11 @@ def _write_surroundings(root: Path, campaign: Campaign) -> None:
             source=pl.lit(str(bank))
         )
         _write_parquet(truth, root / "truth" / f"injections_{bank.lower()}.parquet")
-    merger_frame(campaign).write_csv(root / "known_mergers.csv")
-    draw_distances(campaign).write_csv(root / "distances_drawn.csv")
+    for name, listing in (
+        ("known_mergers", merger_frame(campaign)),
+        ("distances_drawn", draw_distances(campaign)),
+    ):
+        write_atomically(root / f"{name}.csv", listing.write_csv().encode())
     summary = {
         "schema_version": 1,
         "note": "simulated; distances_drawn.csv is drawn from a formula, not by BAYESTAR",
@@ -271,7 +265,7 @@ def _write_surroundings(root: Path, campaign: Campaign) -> None:
             for bank, signals in campaign.injections.items()
         },
     }
-    (root / "campaign.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    write_atomically(root / "campaign.json", f"{json.dumps(summary, indent=2)}\n".encode())
 
 
 def _runs_file(config: CampaignConfig) -> str:
@@ -303,6 +297,5 @@ def _runs_of_bank(bank: Source, config: CampaignConfig) -> list[dict[str, object
 
 
 def _write_parquet(frame: pl.DataFrame, path: Path) -> None:
-    draft = path.with_suffix(".tmp")
-    frame.write_parquet(draft, compression="zstd", statistics=False)
-    draft.replace(path)
+    with atomic_path(path) as draft:
+        frame.write_parquet(draft, compression="zstd", statistics=False)

@@ -1,9 +1,10 @@
 r"""Template banks of a BNS, an NSBH and a BBH search, split into overlapping groups.
 
 Templates stand the closer the more cycles they hold: evenly in ``M_c^(-p)``, so most are light, as
-in a real bank, and noise follows: p is 5/3 (the number of cycles) for BNS, 0.55 for BBH (from the
-bank numbers and chirp masses of real candidates), and between them for NSBH. Along a line of equal chirp mass, mass ratio and spins run over
-a low-discrepancy sequence (Kronecker, with the plastic number's powers).
+in a real bank, and noise follows. For BNS p is 5/3, the number of cycles; for BBH 0.55, from the
+bank numbers and chirp masses of real candidates; for NSBH something between. Along a line of equal
+chirp mass, mass ratio and spins run over a low-discrepancy sequence (Kronecker's, with powers of
+the root of x^4 = x + 1).
 
 A group is a run of templates between two chirp masses; neighbours share a fifth of theirs. A group
 holds four banks, ``bankid``, of which a template is number ``tmplt_idx``.

@@ -18,7 +18,7 @@ from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.simulation.bank import TemplateGroup, template_groups
 from spiir_pastro.simulation.config import NETWORK, CampaignConfig, stream
 from spiir_pastro.simulation.detections import INJECTION, MERGER, Detections, postcoh_frame
-from spiir_pastro.simulation.network import Segments, draw_segments, greenwich_angle
+from spiir_pastro.simulation.network import SOLAR_MASS_S, Segments, draw_segments, greenwich_angle
 from spiir_pastro.simulation.population import chirp_mass, draw_detectable
 from spiir_pastro.simulation.triggers import (
     Signals,
@@ -31,7 +31,7 @@ from spiir_pastro.simulation.triggers import (
 __all__ = ["Campaign", "build_campaign", "draw_candidates", "injection_frame", "merger_frame"]
 
 _F_LOWER_HZ = 15.0
-_LONGEST_BLOCK_S = 10_000_000
+_DRAWS_PER_ROW = 20  # how many more rows may be drawn than written, when most are dropped
 TRUTH_COLUMNS = ("event_id", "gps_ns", "origin", "origin_id", "source")
 """What is true of a trigger: its row's id and time, where it comes from, and its class."""
 
@@ -101,8 +101,8 @@ class Campaign:
             yield rows, self._truth(found, rows, group)
 
     def _time_blocks(self, span: tuple[int, int]) -> Iterator[tuple[int, int]]:
-        rate = self.config.far_max_hz or self.config.noise_rate_hz
-        step = max(min(int(self.config.chunk_rows / rate), _LONGEST_BLOCK_S), 1)
+        thinning = 1 if self.config.far_max_hz is None else _DRAWS_PER_ROW
+        step = max(int(thinning * self.config.chunk_rows / self.config.noise_rate_hz), 1)
         for start in range(span[0], span[0] + span[1], step):
             yield start, min(step, span[0] + span[1] - start)
 
@@ -216,7 +216,7 @@ def injection_frame(signals: Signals) -> pl.DataFrame:
             "polarization": b.polarization,
             "spin1z": b.spin1z,
             "spin2z": b.spin2z,
-            "f_final": 1 / (6**1.5 * np.pi * mtotal * 4.925490947641267e-06),
+            "f_final": 1 / (6**1.5 * np.pi * mtotal * SOLAR_MASS_S),
             **{f"eff_dist_{ifo[0].lower()}": distance[:, d] for d, ifo in enumerate(NETWORK)},
         }
     ).with_columns(
@@ -303,13 +303,13 @@ def _noise_stream(campaign: Campaign, place: int, block: tuple[int, int], kind: 
 
 
 def _echo(campaign: Campaign, place: int, block: tuple[int, int]) -> Detections:
-    """Return the previous group's shared noise as this one sees it: the same, but less significant."""
+    """Return the previous group's shared noise as this one sees it: less significant."""
     config = campaign.config
     before, group = campaign.chain[place - 1], campaign.chain[place]
     primary = _noise_stream(campaign, place - 1, block, "shared")
     rng = stream(config.seed, "echo", group.bank, group.number, block[0])
     n = len(primary)
-    quieter, worse = rng.uniform(0.85, 0.99, (n, 1)), rng.uniform(1.0, 1.2, (n, 1))
+    quieter, worse = rng.uniform(0.95, 1.0, (n, 1)), rng.uniform(1.0, 1.1, (n, 1))
     echo = replace(
         primary,
         snr=primary.snr * quieter,

@@ -86,7 +86,7 @@ class Detections:
     @property
     def coherent_snr(self) -> Floats:
         """Coherent SNR, (n,)."""
-        return np.sqrt(np.maximum((self.snr**2).sum(axis=1) - self.null_snr**2, 0))
+        return np.asarray(np.sqrt(np.maximum((self.snr**2).sum(axis=1) - self.null_snr**2, 0)))
 
     @property
     def combined_chisq(self) -> Floats:
@@ -96,7 +96,7 @@ class Detections:
     @property
     def pivot(self) -> NDArray[np.int64]:
         """Index of the detector with the largest SNR, whose time is the trigger's, (n,)."""
-        return np.argmax(self.snr, axis=1)
+        return np.asarray(np.argmax(self.snr, axis=1))
 
     @property
     def end_ns(self) -> NDArray[np.int64]:
@@ -104,7 +104,7 @@ class Detections:
         return np.asarray(np.take_along_axis(self.gps_ns, self.pivot[:, None], axis=1)[:, 0])
 
     def far_hz(self, group: TemplateGroup, config: CampaignConfig) -> Floats:
-        """Combined FAR in Hz, over all groups of the bank, (n,)."""
+        """Return the combined FAR in Hz, over all groups of the bank, (n,)."""
         noise = COHERENT_NOISE[group.bank]
         return noise.far_hz(self.coherent_snr, self.combined_chisq, config.far_ceiling_hz)
 

@@ -1,7 +1,7 @@
 r"""A table of distances such as a BAYESTAR campaign would leave, but drawn, not localised.
 
 BAYESTAR's posterior mean over the smallest effective distance falls from 0.98 near SNR 8 to 0.72
-above 12 with a scatter of 0.2, and its standard deviation over its mean is 0.29 at SNR 10.5, falling
+above 12 with a scatter of 0.2; its standard deviation over its mean is 0.29 at SNR 10.5 and falls
 as SNR^-0.32 (312 events with H1, L1 and V1, O3-like noise curves). So here
 
     mean = D_eff,min (0.72 + 0.29 exp(-(snr - 8)/2)) exp(0.2 N(0,1)),

@@ -1,8 +1,8 @@
-r"""Noise triggers: how coherent SNR and combined chi-square are distributed, and the FAR from them.
+r"""Noise triggers: their coherent SNR and combined chi-square, and the FAR that follows.
 
-Two kinds make up the noise: fluctuations of Gaussian noise (chi-square near 1) and glitches (louder,
-with a chi-square that grows with SNR). With ``r`` the coherent SNR above threshold, ``x`` the decimal
-logarithm of the combined chi-square,
+Two kinds make up the noise: fluctuations of Gaussian noise (chi-square near 1) and glitches
+(louder, with a chi-square that grows with SNR). With ``r`` the coherent SNR above threshold and
+``x`` the decimal logarithm of the combined chi-square,
 
     P(r' > r) = w exp(-(r/b)^q)              x ~ N(c + k log10(rho), s)     glitches
               + (1 - w) exp(-(r/a)^p)        x ~ N(m, t)                    Gaussian noise.
@@ -16,8 +16,8 @@ SPIIR ranks a trigger by the share of noise at least as loud with at most its ch
 
     s = ln sum_k P_k(rho' > rho) P_k(x' < x | rho),
 
-and ``FAR = rate x P(s' < s)`` with the probability integrated over the noise model itself. So FAR is
-calibrated by construction: noise has FAR/rate uniform in (0, 1).
+and ``FAR = rate x P(s' < s)`` with the probability integrated over the noise model itself. So FAR
+is calibrated by construction: noise has FAR/rate uniform in (0, 1).
 """
 
 from collections.abc import Mapping
@@ -86,12 +86,12 @@ class NoiseModel:
         return snr, 10**log_chisq, glitch
 
     def log_survival(self, snr: Floats) -> Floats:
-        """ln P(SNR' > SNR) of noise, whatever its chi-square."""
+        """Ln P(SNR' > SNR) of noise, whatever its chi-square."""
         gaussian, glitch = self._log_survivals(snr)
         return np.asarray(np.logaddexp(gaussian, glitch))
 
     def log_statistic(self, snr: Floats, chisq: Floats) -> Floats:
-        """The ranking statistic s; smaller is more significant."""
+        """Return the ranking statistic s; smaller is more significant."""
         with np.errstate(divide="ignore"):
             x = np.log10(chisq)
         gaussian, glitch = self._log_survivals(snr)
@@ -103,7 +103,7 @@ class NoiseModel:
         )
 
     def log_false_alarm_probability(self, snr: Floats, chisq: Floats) -> Floats:
-        """ln P(s' < s): uniform in its exponential for noise."""
+        """Ln P(s' < s): uniform in its exponential for noise."""
         statistic, log_cdf = self._calibration
         s = self.log_statistic(snr, chisq)
         slope = (log_cdf[200] - log_cdf[0]) / (statistic[200] - statistic[0])
@@ -168,7 +168,8 @@ def _cumulative(values: Floats, log_weights: Floats) -> tuple[Floats, Floats]:
     with np.errstate(divide="ignore"):
         log_bins = base + np.log(total)
     log_cdf = np.logaddexp.accumulate(log_bins)
-    return lowest + _BIN * np.arange(1, log_cdf.size + 1), log_cdf - log_cdf[-1]
+    edges: Floats = lowest + _BIN * np.arange(1, log_cdf.size + 1, dtype=np.float64)
+    return edges, np.asarray(log_cdf - log_cdf[-1])
 
 
 def _coherent(chisq_raise: float) -> NoiseModel:
@@ -185,6 +186,6 @@ COHERENT_NOISE: Mapping[Source, NoiseModel] = {
 """Coherent SNR and combined chi-square, by bank."""
 
 SINGLE_DETECTOR_NOISE = NoiseModel(
-    4.0, 0.720, 1.77, 0.0295, 4.96, 1.516, -0.675, 1.777, 0.172, 0.099
+    3.6, 0.720, 1.77, 0.0295, 4.96, 1.516, -0.675, 1.777, 0.172, 0.099
 )
 """SNR and chi-square in one detector, for the single-detector FARs."""

@@ -4,7 +4,7 @@ Distances are uniform in comoving volume with the rate per source-frame time,
 
     p(z) ~ dV_c/dz / (1 + z),
 
-in flat LCDM with LAL's Planck15 values; sky, inclination, polarisation and phase are isotropic.
+in the package's flat LCDM cosmology; sky, inclination, polarisation and phase are isotropic.
 Source-frame masses: neutron stars uniform in 1.1 to 2.2 M_sun; black holes a Salpeter-like power
 law, m^-2.35, from 5 M_sun (to 60 in BBH, 25 in NSBH), a fifth of BBH primaries in a peak at
 34 +- 4 M_sun (the "power law + peak" of GWTC-3, arXiv:2111.03634, in outline), and a BBH mass ratio
@@ -12,13 +12,14 @@ uniform between 5 M_sun and the primary. Spins along the orbit: uniform to 0.05 
 to 0.7 for black holes.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL, Source
+from spiir_pastro.models.cosmology import luminosity_distance
 from spiir_pastro.simulation.config import CampaignConfig
 from spiir_pastro.simulation.network import antenna_patterns, sigma_mpc
 
@@ -26,9 +27,9 @@ __all__ = ["Binaries", "chirp_mass", "comoving_volume_gpc3", "draw_binaries", "d
 
 Floats = NDArray[np.float64]
 
-_H0, _OM0, _C_KM_S = 67.90, 0.3065, 299_792.458
 _REDSHIFT_MAX = {Source.BNS: 0.15, Source.NSBH: 0.35, Source.BBH: 1.5}
 _BATCH = 20_000
+_SIDEREAL = 1.00273790935  # turns of the sky a day
 MIN_EXPECTED_SNR = 5.0
 """Binaries with a smaller optimal network SNR are hopeless: counted, but not injected."""
 
@@ -82,7 +83,7 @@ class Binaries:
         return np.asarray((self.mass1 + self.mass2) * (1 + self.redshift))
 
     def response(self) -> NDArray[np.complex128]:
-        """Complex response: its size is distance / effective distance, its angle a phase, (n, 3)."""
+        """Return distance / effective distance, as complex numbers with a phase, (n, 3)."""
         plus, cross = antenna_patterns(
             self.right_ascension, self.declination, self.polarization, self.gps
         )
@@ -91,7 +92,7 @@ class Binaries:
         return np.asarray(amplitude * np.exp(1j * self.coa_phase)[:, None])
 
     def eff_distance_mpc(self) -> Floats:
-        """True effective distance in Mpc, (n, 3)."""
+        """Return the true effective distance in Mpc, (n, 3)."""
         return np.asarray(self.distance_mpc[:, None] / np.abs(self.response()))
 
     def optimal_snr(self, config: CampaignConfig) -> NDArray[np.complex128]:
@@ -108,18 +109,16 @@ def chirp_mass(mass1: Floats, mass2: Floats) -> Floats:
 def _distance_table() -> tuple[Floats, Floats, Floats]:
     """Tabulate redshift, comoving distance in Mpc, and its volume weighted by 1/(1+z) in Mpc^3."""
     z = np.linspace(0, 2, 4001)
-    slope = _C_KM_S / _H0 / np.sqrt(_OM0 * (1 + z) ** 3 + 1 - _OM0)
-    comoving = np.concatenate([[0.0], np.cumsum((slope[1:] + slope[:-1]) / 2 * np.diff(z))])
-    density = 4 * np.pi * comoving**2 * slope / (1 + z)
-    volume = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2 * np.diff(z))])
-    return z, comoving, volume
+    comoving = luminosity_distance(z) / (1 + z)
+    shells = 4 * np.pi / 3 * np.diff(comoving**3) / (1 + (z[1:] + z[:-1]) / 2)
+    return z, comoving, np.concatenate([[0.0], np.cumsum(shells)])
 
 
 _Z, _COMOVING, _VOLUME = _distance_table()
 
 
 def comoving_volume_gpc3(source: Source) -> float:
-    """Volume a class is drawn in, weighted by 1/(1+z), in Gpc^3: rate density times this is a rate."""
+    """Return the comoving volume a class is drawn in, weighted by 1/(1+z), in Gpc^3."""
     return float(np.interp(_REDSHIFT_MAX[source], _Z, _VOLUME)) * 1e-9
 
 
@@ -174,20 +173,20 @@ def draw_detectable(
         kept.append(batch[hopeful])
     if not kept:
         return draw_binaries(source, gps, rng), 0
-    together = {
-        f.name: np.concatenate([getattr(part, f.name) for part in kept]) for f in fields(Binaries)
-    }
-    return Binaries(**_moved(together, gps)), drawn
+    return _moved(_joined(kept), gps), drawn
 
 
-def _moved(columns: dict[str, NDArray[np.float64]], gps: Floats) -> dict[str, NDArray[np.float64]]:
+def _joined(parts: list[Binaries]) -> Binaries:
+    return Binaries(
+        **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Binaries)}
+    )
+
+
+def _moved(binaries: Binaries, gps: Floats) -> Binaries:
     """Give binaries new times, turning the sky along so that the detectors hear the same."""
-    turn = (gps - columns["gps"]) * (2 * np.pi * 1.0027379093 / 86_400)
-    return {
-        **columns,
-        "gps": gps,
-        "right_ascension": (columns["right_ascension"] + turn) % (2 * np.pi),
-    }
+    turn = (gps - binaries.gps) * (2 * np.pi * _SIDEREAL / 86_400)
+    turned = (binaries.right_ascension + turn) % (2 * np.pi)
+    return replace(binaries, gps=gps, right_ascension=turned)
 
 
 def _draw_masses(source: Source, n: int, rng: np.random.Generator) -> tuple[Floats, Floats]:

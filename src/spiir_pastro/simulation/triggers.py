@@ -1,8 +1,8 @@
 r"""Make triggers: noise as a Poisson process, and signals as a search recovers them.
 
-A signal's complex SNR in a detector is ``match x optimal SNR + (N(0,1) + i N(0,1))``: its modulus is
-what a matched filter maximised over phase reports. The noise of neighbouring bank groups is the same
-strain, so their SNRs are correlated. A trigger needs SNR 4 in two detectors, as SPIIR does.
+A signal's complex SNR in a detector is ``match x optimal SNR + (N(0,1) + i N(0,1))``: its modulus
+is what a matched filter maximised over phase reports. Bank groups hear the same strain, so the
+noise in their SNRs is correlated. A trigger needs SNR 4 in two detectors, as SPIIR does.
 
 Recovered chirp masses scatter by 0.02 (M_c/9)^(5/3) in ln M_c below 9 M_sun and 0.02 (M_c/9)^0.8
 above (from SPIIR's uploads of GWTC events: 0.02 near 9, 0.07 near 40 M_sun). Of binaries above
@@ -74,7 +74,7 @@ class Signals:
 
 
 def mchirp_scatter(mchirp: Floats) -> Floats:
-    """Standard deviation of ln(recovered chirp mass), for detector-frame solar masses."""
+    """Return the standard deviation of ln(recovered chirp mass); detector-frame solar masses."""
     return np.asarray(0.02 * (mchirp / 9) ** np.where(mchirp < 9, 5 / 3, 0.8))
 
 

@@ -1,0 +1,239 @@
+"""The simulated network, population and noise, against LAL, analytic laws and real statistics."""
+
+import gzip
+import itertools
+import re
+from pathlib import Path
+
+import lal
+import numpy as np
+import polars as pl
+import pytest
+from scipy import stats
+
+from spiir_pastro.domain import ASTROPHYSICAL, Source
+from spiir_pastro.models.cosmology import luminosity_distance
+from spiir_pastro.simulation.bank import nearest_template, template_groups
+from spiir_pastro.simulation.config import NETWORK, CampaignConfig, stream
+from spiir_pastro.simulation.network import (
+    antenna_patterns,
+    arrival_delays,
+    detectors_on,
+    draw_segments,
+    greenwich_angle,
+    sigma_mpc,
+)
+from spiir_pastro.simulation.noise import COHERENT_NOISE, SINGLE_DETECTOR_NOISE, NoiseModel
+from spiir_pastro.simulation.population import chirp_mass, draw_binaries, draw_detectable
+
+CONFIG = CampaignConfig()
+GPS = np.linspace(1.2e9, 1.4e9, 40)
+
+LAL_DETECTORS = [
+    lal.CachedDetectors[index]
+    for index in (lal.LHO_4K_DETECTOR, lal.LLO_4K_DETECTOR, lal.VIRGO_DETECTOR)
+]
+
+
+def directions(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = stream(1, "directions")
+    return rng.uniform(0, 6.28, n), np.arcsin(rng.uniform(-1, 1, n)), rng.uniform(0, 3.14, n)
+
+
+def test_greenwich_angle_is_lals() -> None:
+    expected = [lal.GreenwichMeanSiderealTime(lal.LIGOTimeGPS(t)) % (2 * np.pi) for t in GPS]
+    leap_seconds = 3e-4  # up to three of them, before 2017
+    np.testing.assert_allclose(greenwich_angle(GPS), expected, atol=leap_seconds)
+
+
+def test_antenna_patterns_are_lals() -> None:
+    ra, dec, psi = directions(GPS.size)
+    plus, cross = antenna_patterns(ra, dec, psi, GPS)
+    angles = greenwich_angle(GPS)
+    expected = np.array(
+        [
+            [lal.ComputeDetAMResponse(d.response, *place) for d in LAL_DETECTORS]
+            for place in zip(ra, dec, psi, angles, strict=True)
+        ]
+    )
+    # LAL keeps its tensors in single precision.
+    np.testing.assert_allclose(plus, expected[:, :, 0], atol=3e-7)
+    np.testing.assert_allclose(cross, expected[:, :, 1], atol=3e-7)
+
+
+def test_arrival_delays_are_lals() -> None:
+    ra, dec, _ = directions(GPS.size)
+    delays = arrival_delays(ra, dec, GPS)
+    expected = [
+        [lal.TimeDelayFromEarthCenter(d.location, a, b, lal.LIGOTimeGPS(t)) for d in LAL_DETECTORS]
+        for a, b, t in zip(ra, dec, GPS, strict=True)
+    ]
+    np.testing.assert_allclose(delays, expected, atol=3e-4 * 0.022)
+
+
+def test_horizon_is_the_bns_range_for_neutron_stars() -> None:
+    sigma = sigma_mpc(np.array([2.8 * 0.25**0.6]), np.array([2.8]), CONFIG)
+    ranges = [CONFIG.bns_range_mpc[ifo] for ifo in NETWORK]
+    np.testing.assert_allclose(sigma[0] / 8 / 2.2648, ranges, rtol=1e-12)
+
+
+@pytest.mark.real_data
+def test_horizon_follows_that_of_full_waveforms(real_data: Path) -> None:
+    """Over masses, to the scatter that spins and merger waveforms leave."""
+    table = pl.read_csv(real_data / "bayestar" / "bayestar_injections.csv").drop_nulls("hor_L1")
+    mtotal = (table["mass1"] + table["mass2"]).to_numpy()
+    ours = sigma_mpc(table["mchirp_det"].to_numpy(), mtotal, CONFIG)[:, 1]
+    ratio = table["hor_L1"].to_numpy() / ours
+    assert ratio.std() / ratio.mean() < 0.14
+    for low, high in ((2, 5), (5, 15), (15, 50), (50, 100)):
+        inside = (mtotal > low) & (mtotal < high)
+        assert abs(np.median(ratio[inside]) / np.median(ratio) - 1) < 0.12
+
+
+def test_detectors_are_on_for_their_duty_cycle() -> None:
+    config = CampaignConfig(days=400)
+    segments = draw_segments(config)
+    for ifo in NETWORK:
+        spans = segments[ifo]
+        assert (spans[:, 1] > spans[:, 0]).all()
+        assert (spans[1:, 0] >= spans[:-1, 1]).all()
+        on = (spans[:, 1] - spans[:, 0]).sum() / config.seconds
+        assert abs(on - config.duty_cycle[ifo]) < 0.03
+    times = np.array([spans[0, 0] for spans in segments.values()], dtype=float)
+    assert detectors_on(times, segments).diagonal().all()
+    assert not detectors_on(times - 1, segments).diagonal().any() or (times == times.min()).any()
+
+
+@pytest.mark.parametrize("source", ASTROPHYSICAL)
+def test_sources_fill_comoving_volume(source: Source) -> None:
+    """The share within half the comoving reach, against its integral; 1 false alarm in 10^4."""
+    n = 20_000
+    binaries = draw_binaries(source, np.full(n, 1.3e9), stream(3, source))
+    z = np.sort(binaries.redshift)
+    shells = np.linspace(0, z[-1], 2000)
+    comoving = luminosity_distance(shells) / (1 + shells)
+    density = np.gradient(comoving**3, shells) / (1 + shells)
+    cdf = np.cumsum(density) / density.sum()
+    assert stats.kstest(z, lambda x: np.interp(x, shells, cdf)).pvalue > 1e-4
+    assert (binaries.mass1 >= binaries.mass2).all()
+    np.testing.assert_allclose(binaries.distance_mpc, luminosity_distance(binaries.redshift), 1e-5)
+    assert stats.kstest(np.cos(binaries.inclination), "uniform", (-1, 2)).pvalue > 1e-4
+
+
+def test_detected_snr_falls_as_its_fourth_power() -> None:
+    """In the local universe P(> rho) = (rho0/rho)^3 (Schutz 2011); 1 false alarm in 10^4."""
+    gps = stream(4, "times").uniform(1.3e9, 1.3e9 + 86_400, 4000)
+    binaries, drawn = draw_detectable(Source.BNS, gps, CONFIG, stream(4, "bns"))
+    snr = np.linalg.norm(binaries.optimal_snr(CONFIG), axis=1)
+    loud = snr[snr > 12]  # well inside the volume drawn from
+    assert loud.size > 200
+    assert stats.kstest((12 / loud) ** 3, "uniform").pvalue > 1e-4
+    assert (snr >= 5).all()
+    assert drawn > 4 * gps.size
+
+
+def test_moving_a_binary_in_time_keeps_what_is_heard() -> None:
+    gps = stream(5, "times").uniform(1.3e9, 1.3e9 + 10 * 86_400, 500)
+    binaries, _ = draw_detectable(Source.BBH, gps, CONFIG, stream(5, "bbh"))
+    np.testing.assert_array_equal(binaries.gps, gps)
+    assert (np.linalg.norm(binaries.optimal_snr(CONFIG), axis=1) > 4.99).all()
+
+
+@pytest.mark.parametrize("bank", ASTROPHYSICAL)
+def test_noise_has_uniform_false_alarm_probability(bank: Source) -> None:
+    """Over all and in the tail that matters; each KS test has 1 false alarm in 10^4."""
+    model = COHERENT_NOISE[bank]
+    snr, chisq, _ = model.draw(2_000_000, stream(6, bank))
+    p = np.exp(model.log_false_alarm_probability(snr, chisq))
+    assert stats.kstest(p[:100_000], "uniform").pvalue > 1e-4
+    tail = p[p < 1e-3] / 1e-3
+    assert stats.kstest(tail, "uniform").pvalue > 1e-4
+    assert stats.binomtest(tail.size, p.size, 1e-3).pvalue > 1e-4
+
+
+def test_false_alarm_rate_falls_with_snr_and_rises_with_chisq() -> None:
+    model = COHERENT_NOISE[Source.BBH]
+    snr = np.linspace(6, 60, 200)
+    assert (np.diff(model.far_hz(snr, np.ones(200), 1.0)) <= 0).all()
+    chisq = np.geomspace(0.3, 30, 200)
+    assert (np.diff(model.far_hz(np.full(200, 10.0), chisq, 1.0)) >= 0).all()
+    assert model.far_hz(np.array(5.0), np.array(100.0), 1.0) == pytest.approx(1.0, rel=0.02)
+
+
+def test_real_candidates_get_about_the_far_spiir_gave_them() -> None:
+    """(cohsnr, cmbchisq, far) of candidates SPIIR uploaded from an O3b BBH run, in decades."""
+    real = np.array(
+        [
+            (9.4354286, 0.76655638, 5.8467839e-07),
+            (11.816113, 1.2396595, 2.4724946e-08),
+            (9.9656162, 1.167877, 2.7217552e-06),
+            (10.615422, 1.001156, 1.5563771e-08),
+            (7.8957949, 0.57090932, 9.4288407e-06),
+            (8.8541088, 0.90571952, 5.3016807e-05),
+            (10.202198, 0.90005636, 9.7047348e-08),
+            (9.4661131, 0.94014752, 2.1754356e-06),
+            (13.420614, 1.447005, 3.8453145e-08),
+            (9.0398731, 1.1576852, 6.7809269e-05),
+        ]
+    )
+    ours = COHERENT_NOISE[Source.BBH].far_hz(real[:, 0], real[:, 1], 8 * 0.933)
+    decades = np.log10(ours / real[:, 2])
+    assert abs(np.median(decades)) < 1
+    assert stats.spearmanr(ours, real[:, 2]).statistic > 0.7
+
+
+def real_histogram(real_data: Path, name: str) -> np.ndarray:
+    (path,) = (real_data / "spiir" / "stats").glob("*.xml.gz")
+    text = gzip.decompress(path.read_bytes()).decode()
+    array = re.search(rf'Name="{name}:array">.*?<Stream[^>]*>(.*?)</Stream>', text, re.DOTALL)
+    assert array is not None
+    return np.array(array[1].split(), dtype=float).reshape(300, 300)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("name", "model"), [("H1L1", COHERENT_NOISE[Source.BBH]), ("H1", SINGLE_DETECTOR_NOISE)]
+)
+def test_noise_follows_the_real_statistics(real_data: Path, name: str, model: NoiseModel) -> None:
+    """Survival to a factor 1.5 over five decades; chi-square medians of glitches to 0.12 dex."""
+    counts = real_histogram(real_data, f"background_feature:{name}_lgsnr_lgchisq_rate")
+    snr: np.ndarray = np.power(10.0, 0.54 + np.arange(300) * 0.0082)
+    log_chisq = -1.2 + (np.arange(300) + 0.5) * 4.7 / 300
+    by_snr = counts.sum(axis=1)
+    kept = snr >= model.threshold
+    survival = by_snr[::-1].cumsum()[::-1][kept] / by_snr[kept].sum()
+    tested = (survival > 1e-5) & (snr[kept] > model.threshold + 0.3)
+    difference = model.log_survival(snr[kept])[tested] - np.log(survival[tested])
+    assert np.abs(difference).max() < np.log(1.6)
+    rng = stream(7, name)
+    drawn_snr, drawn_chisq, _ = model.draw(2_000_000, rng)
+    for low, high in ((8, 9), (9.5, 10.5), (12, 14)):
+        rows = (snr >= low) & (snr < high)
+        cumulative = np.cumsum(counts[rows].sum(axis=0)) / counts[rows].sum()
+        real_median = np.interp(0.5, cumulative, log_chisq)
+        inside = (drawn_snr >= low) & (drawn_snr < high)
+        assert abs(np.median(np.log10(drawn_chisq[inside])) - real_median) < 0.12
+
+
+@pytest.mark.parametrize("bank", ASTROPHYSICAL)
+@pytest.mark.parametrize("groups", [1, 3, 8])
+def test_bank_groups_cover_the_bank_and_overlap(bank: Source, groups: int) -> None:
+    parts = template_groups(bank, groups)
+    for part in parts:
+        assert (np.diff(part.log_mchirp) >= 0).all()
+        assert (part.mass1 >= part.mass2).all()
+        np.testing.assert_allclose(
+            np.exp(part.log_mchirp), chirp_mass(part.mass1, part.mass2), rtol=1e-12
+        )
+        keys = part.bankid * 10_000 + part.tmplt_idx
+        assert np.unique(keys).size == len(part)
+    for light, heavy in itertools.pairwise(parts):
+        assert light.log_mchirp[-1] > heavy.log_mchirp[0]
+        assert not set(light.bankid) & set(heavy.bankid)
+
+
+def test_the_nearest_template_is_near() -> None:
+    (group,) = template_groups(Source.BBH, 1)
+    target = np.log(np.geomspace(4, 60, 200))
+    found = nearest_template(group, target, np.full(200, 0.7))
+    assert np.abs(group.log_mchirp[found] - target).max() < 0.03
