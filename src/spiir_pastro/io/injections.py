@@ -1,0 +1,103 @@
+"""Injection sets: LIGO_LW ``sim_inspiral`` tables, read into one canonical table.
+
+The masses of a ``sim_inspiral`` table are in the detector's frame, as the waveform needs them.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from spiir_pastro.domain import DETECTORS
+from spiir_pastro.errors import TableError
+from spiir_pastro.io.ligolw import read_table
+
+__all__ = ["INJECTION_UNITS", "from_sim_inspiral", "read_injections"]
+
+_NAMES = {
+    "simulation_id": "injection_id",
+    "mchirp": "mchirp_det",
+    "mass1": "mass1_det",
+    "mass2": "mass2_det",
+    "spin1z": "spin1z",
+    "spin2z": "spin2z",
+    "distance": "distance_mpc",
+    "inclination": "inclination",
+    "longitude": "right_ascension",
+    "latitude": "declination",
+    **{f"eff_dist_{ifo[0].lower()}": f"eff_distance_mpc_{ifo}" for ifo in DETECTORS},
+}
+_REQUIRED = ("geocent_end_time", "geocent_end_time_ns", "mchirp", "mass1", "mass2", "distance")
+
+INJECTION_UNITS: Mapping[str, str] = {
+    "injection_id": "",
+    "gps_ns": "ns (GPS)",
+    "mchirp_det": "Msun",
+    "mass1_det": "Msun",
+    "mass2_det": "Msun",
+    "spin1z": "",
+    "spin2z": "",
+    "distance_mpc": "Mpc",
+    "inclination": "rad",
+    "right_ascension": "rad",
+    "declination": "rad",
+    **dict.fromkeys((f"eff_distance_mpc_{ifo}" for ifo in DETECTORS), "Mpc"),
+}
+"""Columns of the canonical injection table in their order, with their units."""
+
+
+def read_injections(path: Path) -> pl.DataFrame:
+    """Read an injection file; see `from_sim_inspiral`."""
+    try:
+        return from_sim_inspiral(read_table(path, "sim_inspiral"))
+    except TableError as exc:
+        raise TableError(f"injections {path}: {exc}") from exc
+
+
+def from_sim_inspiral(table: pl.DataFrame) -> pl.DataFrame:
+    """Bring a ``sim_inspiral`` table to canonical names.
+
+    Parameters
+    ----------
+    table
+        As `spiir_pastro.read_table` returns it.
+
+    Returns
+    -------
+    polars.DataFrame
+        The columns of ``INJECTION_UNITS``, sorted by (gps_ns, injection_id); unknown ones null.
+        ``gps_ns`` is the merger's arrival at the geocentre. An injection without a
+        ``simulation_id`` is known by its row's number.
+
+    Raises
+    ------
+    TableError
+        If a time, mass or distance is missing, or two injections have one id.
+    """
+    absent = [name for name in _REQUIRED if name not in table.columns]
+    if absent:
+        raise TableError(f"sim_inspiral has no column {', '.join(absent)}; give a full table")
+    gps_ns = pl.col("geocent_end_time").cast(pl.Int64) * 1_000_000_000
+    numbered = table if "simulation_id" in table.columns else table.with_row_index("simulation_id")
+    injections = numbered.select(
+        pl.col("simulation_id").cast(pl.Int64).alias("injection_id"),
+        (gps_ns + pl.col("geocent_end_time_ns").cast(pl.Int64)).alias("gps_ns"),
+        *(
+            (pl.col(old) if old in table.columns else pl.lit(None)).cast(pl.Float64).alias(new)
+            for old, new in _NAMES.items()
+            if old != "simulation_id"
+        ),
+    ).select(
+        pl.when(pl.col(name) != 0).then(name) if name.startswith("eff_distance") else name
+        for name in INJECTION_UNITS
+    )
+    needed = ("injection_id", "gps_ns", "mchirp_det", "mass1_det", "mass2_det", "distance_mpc")
+    for name in needed:
+        if injections[name].has_nulls():
+            row = injections[name].is_null().arg_max()
+            raise TableError(f"row {row} of sim_inspiral has no {name}; complete or drop it")
+    twice = injections["injection_id"].is_duplicated()
+    if twice.any():
+        number = injections["injection_id"].filter(twice)[0]
+        raise TableError(f"two injections have simulation_id {number}; number each by itself")
+    return injections.sort("gps_ns", "injection_id")
