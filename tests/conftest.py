@@ -19,3 +19,6 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set SPIIR_PASTRO_DATA to its folder")
     return folder
+
+
+pytest_plugins = ["uploads"]

@@ -33,7 +33,8 @@ class Candidates:
     mchirp_det : (n,)
         Detector-frame chirp mass in solar masses.
     eff_distance_mpc : (n, 4)
-        Effective distance in Mpc by detector, in the order of ``DETECTORS``.
+        Effective distance in Mpc by detector, in the order of ``DETECTORS``. Kept to single
+        precision, SPIIR's own: its files and GraceDB write the same distance with 8 or 16 digits.
 
     Raises
     ------
@@ -59,6 +60,8 @@ class Candidates:
                     f"{name} holds {values.flat[bad[0]]} in row {bad[0] * n // values.size}; "
                     "it must be finite and positive, or NaN where unknown"
                 )
+            if name == "eff_distance_mpc":
+                values = values.astype(np.float32).astype(np.float64)
             values.setflags(write=False)
             object.__setattr__(self, name, values)
 

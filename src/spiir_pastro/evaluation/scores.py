@@ -1,0 +1,158 @@
+r"""How well probabilities tell signals from noise.
+
+With labels :math:`y_i \in \{0, 1\}` and probabilities :math:`p_i`: log loss
+:math:`-\langle y \ln p + (1-y) \ln(1-p) \rangle`, Brier score :math:`\langle (p-y)^2 \rangle`,
+AUC the probability that a signal is ranked above noise, and calibration: of those called
+:math:`p`, how many are signals.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import beta, rankdata
+
+from spiir_pastro.errors import FitError
+
+__all__ = ["Reliability", "Roc", "Scores", "reliability", "roc", "score"]
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.bool_]
+
+LEAST_PROBABILITY = 1e-15
+"""Probabilities nearer to 0 or 1 than this count as this, lest one surprise be infinite."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Scores of n probabilities against labels.
+
+    Attributes
+    ----------
+    candidates, signals
+        How many, and how many of them are signals.
+    expected_signals
+        Sum of the probabilities.
+    log_loss, brier
+        Mean scores; smaller is better.
+    auc
+        Area under the ROC curve; NaN unless there are both signals and noise.
+    """
+
+    candidates: int
+    signals: int
+    expected_signals: float
+    log_loss: float
+    brier: float
+    auc: float
+
+
+def score(p_signal: Floats, is_signal: Labels) -> Scores:
+    """Score probabilities of being a signal, (n,), against what they were, (n,)."""
+    p, y = _checked(p_signal, is_signal)
+    clipped = np.clip(p, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    surprise = -np.where(y, np.log(clipped), np.log1p(-clipped))
+    signals = int(y.sum())
+    pairs = signals * (y.size - signals)
+    rank_sum = float(rankdata(p)[y].sum())
+    return Scores(
+        candidates=y.size,
+        signals=signals,
+        expected_signals=math.fsum(p),
+        log_loss=float(surprise.mean()),
+        brier=float(((p - y) ** 2).mean()),
+        auc=(rank_sum - signals * (signals + 1) / 2) / pairs if pairs else math.nan,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Roc:
+    """Receiver operating characteristic: a point a distinct probability, from (0, 0) to (1, 1).
+
+    Attributes
+    ----------
+    false_alarm, efficiency : (k,)
+        Fractions of noise and of signals at or above each threshold.
+    thresholds : (k,)
+        Falling; the first is infinite.
+    """
+
+    false_alarm: Floats
+    efficiency: Floats
+    thresholds: Floats
+
+
+def roc(p_signal: Floats, is_signal: Labels) -> Roc:
+    """Trace the ROC curve of probabilities (n,) against labels (n,)."""
+    p, y = _checked(p_signal, is_signal)
+    order = np.argsort(-p, kind="stable")
+    last = np.flatnonzero(np.append(np.diff(p[order]) != 0, True))
+    hits = np.cumsum(y[order])[last]
+    noise = last + 1 - hits
+    return Roc(
+        false_alarm=np.concatenate([[0.0], noise / max(int((~y).sum()), 1)]),
+        efficiency=np.concatenate([[0.0], hits / max(int(y.sum()), 1)]),
+        thresholds=np.concatenate([[np.inf], p[order][last]]),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reliability:
+    """Calibration in bins of probability.
+
+    Attributes
+    ----------
+    edges : (k + 1,)
+        Of the bins.
+    count, signals : (k,)
+        Candidates and signals in each.
+    mean_probability, fraction : (k,)
+        Mean probability and fraction of signals; NaN in an empty bin.
+    interval : (k, 2)
+        Central 90 % interval of the true fraction (Jeffreys).
+    """
+
+    edges: Floats
+    count: NDArray[np.int64]
+    signals: NDArray[np.int64]
+    mean_probability: Floats
+    fraction: Floats
+    interval: Floats
+
+    @property
+    def expected_calibration_error(self) -> float:
+        """Mean over candidates of |fraction - mean probability|."""
+        gap = np.abs(self.fraction - self.mean_probability)
+        return float(np.nansum(gap * self.count) / self.count.sum())
+
+
+def reliability(p_signal: Floats, is_signal: Labels, *, bins: int = 10) -> Reliability:
+    """Bin probabilities (n,) and compare each bin's mean with its fraction of signals."""
+    p, y = _checked(p_signal, is_signal)
+    edges = np.linspace(0, 1, bins + 1)
+    which = np.minimum((p * bins).astype(np.int64), bins - 1)
+    count = np.bincount(which, minlength=bins)
+    signals = np.bincount(which, weights=y, minlength=bins).astype(np.int64)
+    total = np.bincount(which, weights=p, minlength=bins)
+    filled = np.where(count > 0, count, np.nan)
+    ends = [beta.ppf(q, signals + 0.5, count - signals + 0.5) for q in (0.05, 0.95)]
+    return Reliability(
+        edges=edges,
+        count=count,
+        signals=signals,
+        mean_probability=total / filled,
+        fraction=signals / filled,
+        interval=np.stack(ends, axis=1),
+    )
+
+
+def _checked(p_signal: Floats, is_signal: Labels) -> tuple[Floats, Labels]:
+    p, y = np.asarray(p_signal, float), np.asarray(is_signal, bool)
+    if p.shape != y.shape or p.ndim != 1 or not p.size or not ((p >= 0) & (p <= 1)).all():
+        raise FitError(
+            f"scores need equal numbers of probabilities in [0, 1] and labels, not shapes "
+            f"{p.shape} and {y.shape} with values from {np.min(p, initial=np.inf)} "
+            f"to {np.max(p, initial=-np.inf)}"
+        )
+    return p, y

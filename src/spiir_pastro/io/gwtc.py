@@ -1,0 +1,90 @@
+"""Known mergers: the published facts of the GWTC catalogues, or a table of one's own.
+
+The committed table holds GWTC-1 (arXiv:1811.12907), GWTC-2.1 (arXiv:2108.01045), GWTC-3
+(arXiv:2111.03606) and the first part of GWTC-4.0 (arXiv:2508.18082; without FAR and p_astro), as
+GWOSC's event tables give them.
+"""
+
+from importlib.resources import files
+from pathlib import Path
+
+import polars as pl
+
+from spiir_pastro.domain import MassBoundaries, Source
+from spiir_pastro.errors import TableError
+
+__all__ = ["read_known_events"]
+
+_SCHEMA = {
+    "name": pl.String,
+    "gps": pl.Float64,
+    "catalogue": pl.String,
+    "status": pl.String,
+    "snr": pl.Float64,
+    "p_astro": pl.Float64,
+    "mass1_source": pl.Float64,
+    "mass2_source": pl.Float64,
+    "mchirp_det": pl.Float64,
+    "distance_mpc": pl.Float64,
+}
+_ALIASES = {"chirp_mass_det": "mchirp_det", "luminosity_distance": "distance_mpc"}
+
+
+def read_known_events(
+    path: Path | None = None, *, boundaries: MassBoundaries | None = None
+) -> pl.DataFrame:
+    """Read known mergers from a CSV, or the committed GWTC table.
+
+    Parameters
+    ----------
+    path
+        A CSV with ``name`` and ``gps`` (seconds), and whatever else of the table's columns is
+        known. None for the committed table.
+    boundaries
+        Where neutron stars end, to name each event's class from its median source masses.
+
+    Returns
+    -------
+    polars.DataFrame
+        Sorted by time: name, gps, gps_ns, catalogue, status, snr, p_astro, mass1_source,
+        mass2_source (solar masses), mchirp_det (solar masses), distance_mpc, source_class (null
+        without masses) and is_known: p_astro of at least one half, or, where none is published,
+        not listed as marginal or auxiliary.
+
+    Raises
+    ------
+    TableError
+        If the file cannot be read or lacks ``name`` or ``gps``.
+    """
+    source = path if path is not None else files("spiir_pastro.io").joinpath("data/gwtc.csv")
+    try:
+        table = pl.read_csv(source.read_bytes(), infer_schema_length=None)
+    except (OSError, pl.exceptions.PolarsError) as exc:
+        raise TableError(f"{source}: no table of known events: {exc}") from exc
+    table = table.rename({a: b for a, b in _ALIASES.items() if a in table.columns})
+    if missing := {"name", "gps"} - set(table.columns):
+        raise TableError(
+            f"{source}: a table of known events needs columns name and gps; "
+            f"{', '.join(sorted(missing))} is absent"
+        )
+    absent = [pl.lit(None, t).alias(n) for n, t in _SCHEMA.items() if n not in table.columns]
+    table = table.with_columns(absent).select(pl.col(n).cast(t) for n, t in _SCHEMA.items())
+    listed = pl.concat_str("catalogue", "status", ignore_nulls=True)
+    marginal = listed.str.contains("marginal|auxiliary")
+    return table.with_columns(
+        gps_ns=(pl.col("gps") * 1e6).round().cast(pl.Int64) * 1000,
+        source_class=_class_of_masses(boundaries or MassBoundaries()),
+        is_known=pl.coalesce(pl.col("p_astro") >= 0.5, ~marginal),
+    ).sort("gps_ns", "name")
+
+
+def _class_of_masses(boundaries: MassBoundaries) -> pl.Expr:
+    light = [pl.col(m) <= boundaries.ns_max for m in ("mass1_source", "mass2_source")]
+    return (
+        pl.when(light[0])
+        .then(pl.lit(str(Source.BNS)))
+        .when(light[1])
+        .then(pl.lit(str(Source.NSBH)))
+        .when(pl.col("mass2_source").is_not_null())
+        .then(pl.lit(str(Source.BBH)))
+    )

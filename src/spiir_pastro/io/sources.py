@@ -1,0 +1,72 @@
+"""Read triggers from whatever holds them: coinc.xml, zerolag, trigger CSV or Parquet, alert."""
+
+from pathlib import Path
+
+import polars as pl
+
+from spiir_pastro.domain import DETECTORS
+from spiir_pastro.errors import TableError
+from spiir_pastro.io.alerts import parse_alert
+from spiir_pastro.io.ligolw import read_tables
+from spiir_pastro.io.triggers import TriggerRead, from_coinc, from_csv, from_postcoh
+
+__all__ = ["read_triggers"]
+
+
+def read_triggers(path: Path) -> TriggerRead:
+    """Read the triggers of a file, told apart by its name and tables.
+
+    Parameters
+    ----------
+    path
+        ``.xml`` or ``.xml.gz`` (a candidate's ``coinc.xml``, or a zerolag file with a ``postcoh``
+        table), ``.csv``, ``.parquet``, or ``.json`` (an alert).
+
+    Raises
+    ------
+    TableError
+        If the file cannot be read or its name tells no format.
+    AlertError
+        If an alert cannot be understood.
+    """
+    try:
+        match "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix:
+            case ".xml" | ".xml.gz":
+                return _read_ligolw(path)
+            case ".csv":
+                return from_csv(pl.read_csv(path, infer_schema_length=None))
+            case ".parquet":
+                return from_csv(pl.read_parquet(path))
+            case ".json":
+                return _read_alert(path)
+    except (OSError, pl.exceptions.PolarsError) as exc:
+        raise TableError(f"{path}: cannot be read: {exc}") from exc
+    raise TableError(
+        f"{path}: its name tells no format; triggers come as .xml, .xml.gz, .csv, .parquet or .json"
+    )
+
+
+def _read_ligolw(path: Path) -> TriggerRead:
+    tables = read_tables(path)
+    if "coinc_inspiral" in tables and "sngl_inspiral" in tables:
+        return from_coinc(tables, event_id=path.name.split(".xml")[0])
+    if "postcoh" in tables:
+        return from_postcoh(tables["postcoh"])
+    raise TableError(
+        f"{path}: holds no triggers: neither postcoh nor coinc_inspiral is among its tables "
+        f"{', '.join(tables)}"
+    )
+
+
+def _read_alert(path: Path) -> TriggerRead:
+    trigger = parse_alert(path.read_bytes()).trigger()
+    row = {
+        "event_id": trigger.event_id,
+        "gps_ns": trigger.gps_ns,
+        "ifos": "".join(trigger.ifos),
+        "far_hz": trigger.far_hz,
+        "snr": trigger.snr,
+        "mchirp_det": trigger.mchirp_det,
+        **{f"eff_distance_mpc_{ifo}": trigger.eff_distance_mpc.get(ifo) for ifo in DETECTORS},
+    }
+    return from_csv(pl.DataFrame([row]))

@@ -1,0 +1,95 @@
+r"""Density of a candidate: FAR, then chirp mass, then SNR given both.
+
+.. math:: p(x, m, s) = p(x)\, p(m)\, p(s \mid x, m)
+
+with :math:`x = \ln(\mathrm{FAR}/f^*)`, :math:`m = \ln \mathcal{M}_\mathrm{det}` and
+:math:`s = \ln \rho`. Signal and noise differ in each. SNR is taken *given* FAR and chirp mass,
+since a loud signal has a low FAR already: its SNR counts only for what FAR did not say.
+A value that is not known is integrated out: its factor is 1 for every component.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spiir_pastro.domain import ASTROPHYSICAL, Candidates, Source
+from spiir_pastro.errors import FitError
+from spiir_pastro.models.densities import GridDensity, LogDensity, StudentRegression
+
+__all__ = ["CandidateDensity", "ComponentDensities", "snr_features"]
+
+Floats = NDArray[np.float64]
+
+LOUDEST_LOG_FAR_RATIO = -12.0
+"""Below this ln(FAR / threshold) the regression of SNR holds still: FAR underflows, SNR doesn't."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidateDensity:
+    """Density of the candidates of one component, noise or a class of signals.
+
+    Attributes
+    ----------
+    far
+        Of ln(FAR / threshold).
+    mchirp
+        Of the logarithm of the detector-frame chirp mass in solar masses; None to ignore it.
+    snr
+        Of the logarithm of the coherent SNR given :func:`snr_features`; None to ignore it.
+    """
+
+    far: LogDensity
+    mchirp: GridDensity | None = None
+    snr: StudentRegression | None = None
+
+    def log_pdf(self, candidates: Candidates, *, far_threshold_hz: float) -> Floats:
+        """Return the logarithm of the density, (n,); NaN where FAR is unknown."""
+        x = np.log(candidates.far_hz / far_threshold_hz)
+        m = np.log(candidates.mchirp_det)
+        total = self.far.log_pdf(x)
+        if self.mchirp is not None:
+            total = total + np.nan_to_num(self.mchirp.log_pdf(m))
+        if self.snr is not None:
+            s = np.log(candidates.snr)
+            total = total + np.nan_to_num(self.snr.log_pdf(s, snr_features(x, m)))
+        return total
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentDensities:
+    """Densities of noise and of each class of signals, in the same variables.
+
+    Attributes
+    ----------
+    noise
+        Density of noise candidates.
+    signals
+        Density of each class of signals, in the order of ``ASTROPHYSICAL``.
+    """
+
+    noise: CandidateDensity
+    signals: Mapping[Source, CandidateDensity]
+
+    def __post_init__(self) -> None:
+        if tuple(self.signals) != ASTROPHYSICAL:
+            raise FitError(
+                f"densities are of {[str(source) for source in self.signals]}, "
+                f"where {[str(source) for source in ASTROPHYSICAL]} belong"
+            )
+
+    def log_bayes_factors(self, candidates: Candidates, *, far_threshold_hz: float) -> Floats:
+        """Return ln f_a / b, (n, 3): each class against noise; NaN where FAR is unknown."""
+        noise = self.noise.log_pdf(candidates, far_threshold_hz=far_threshold_hz)
+        signals = [
+            density.log_pdf(candidates, far_threshold_hz=far_threshold_hz)
+            for density in self.signals.values()
+        ]
+        return np.stack(signals, axis=1) - noise[:, None]
+
+
+def snr_features(log_far_ratio: Floats, log_mchirp: Floats) -> Floats:
+    """Return the features (n, 4) that predict ln SNR: 1, ln FAR, ln mchirp and its square."""
+    x = np.maximum(log_far_ratio, LOUDEST_LOG_FAR_RATIO)
+    return np.stack([np.ones_like(x), x, log_mchirp, log_mchirp**2], axis=-1)

@@ -1,0 +1,44 @@
+"""Which triggers are known mergers: those within a second of a catalogue's event."""
+
+import polars as pl
+
+from spiir_pastro.selection.clustering import SECOND_NS
+
+__all__ = ["label_known"]
+
+
+def label_known(
+    triggers: pl.DataFrame, events: pl.DataFrame, *, window_ns: int = SECOND_NS
+) -> pl.DataFrame:
+    """Add to each trigger the nearest catalogue event within the window.
+
+    Parameters
+    ----------
+    triggers
+        With ``gps_ns``.
+    events
+        With ``gps_ns``, ``name``, ``source_class`` and ``is_known``, as
+        `spiir_pastro.io.gwtc.read_known_events` returns them.
+    window_ns
+        Largest distance in time, nanoseconds.
+
+    Returns
+    -------
+    polars.DataFrame
+        The triggers in their order with ``known_event`` (the event's name, null if there is none),
+        ``known_class`` and ``is_known`` (false for marginal events and for no event).
+    """
+    named = events.select(
+        "gps_ns",
+        known_event="name",
+        known_class="source_class",
+        is_known="is_known",
+    ).sort("gps_ns")
+    return (
+        triggers.with_row_index("_order")
+        .sort("gps_ns")
+        .join_asof(named, on="gps_ns", strategy="nearest", tolerance=window_ns)
+        .sort("_order")
+        .drop("_order")
+        .with_columns(pl.col("is_known").fill_null(value=False))
+    )

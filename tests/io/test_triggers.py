@@ -1,0 +1,120 @@
+"""A trigger reads the same however it is written; what is none is set aside with its rule."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spiir_pastro.errors import TableError
+from spiir_pastro.io.triggers import from_coinc, from_csv, from_postcoh, to_candidates
+
+GOOD = {
+    "graceid": "G1",
+    "end_time": 1187008882.0,
+    "end_time_ns": 443359375.0,
+    "ifos": "L1,H1",
+    "far": 1e-9,
+    "snr": 32.0,
+    "mchirp": 1.2,
+    "deff_H": 57.0,
+    "eff_distance_L1": 45.0,
+    "V1": 0.0,
+}
+
+
+def test_a_gracedb_row_becomes_canonical() -> None:
+    read = from_csv(pl.DataFrame([GOOD]))
+    assert read.rejects.is_empty()
+    row = read.triggers.row(0, named=True)
+    assert row == {
+        "event_id": "G1",
+        "gps_ns": 1187008882443359375,
+        "ifos": "H1L1",
+        "far_hz": 1e-9,
+        "snr": 32.0,
+        "mchirp_det": 1.2,
+        "eff_distance_mpc_H1": 57.0,
+        "eff_distance_mpc_L1": 45.0,
+        "eff_distance_mpc_V1": None,
+        "eff_distance_mpc_K1": None,
+    }
+
+
+@pytest.mark.parametrize("name", ["far", "snr", "mchirp", "deff_H"])
+@pytest.mark.parametrize("value", [0.0, None])
+def test_zero_and_nothing_both_mean_unknown(name: str, value: float | None) -> None:
+    read = from_csv(pl.DataFrame([GOOD | {name: value}], schema_overrides={name: pl.Float64}))
+    candidates = to_candidates(read.triggers)
+    columns = [candidates.far_hz, candidates.snr, candidates.mchirp_det]
+    columns.append(candidates.eff_distance_mpc[:, 0])
+    assert [bool(np.isnan(c[0])) for c in columns] == [
+        name == n for n in ("far", "snr", "mchirp", "deff_H")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"ifos": "H1X1"}, "ifos: no list of detectors"),
+        ({"far": -1.0}, "far_hz: -1.0 is not finite and positive"),
+        ({"snr": float("nan")}, "snr: NaN is not finite and positive"),
+        ({"mchirp": float("inf")}, "mchirp_det: inf is not finite and positive"),
+        ({"end_time": None}, "gps_ns: no time"),
+    ],
+)
+def test_a_bad_row_is_set_aside_with_its_rule(change: dict[str, object], rule: str) -> None:
+    table = pl.DataFrame([GOOD, GOOD | change, GOOD | {"graceid": "G3"}])
+    read = from_csv(table)
+    assert read.triggers["event_id"].to_list() == ["G1", "G3"]
+    assert read.rejects.rows() == [(1, "G1", rule)]
+
+
+def test_a_table_without_a_needed_column_is_refused_by_name() -> None:
+    with pytest.raises(TableError, match="no column for mchirp_det; it has"):
+        from_csv(pl.DataFrame([GOOD]).drop("mchirp"))
+
+
+@given(st.floats(1e-30, 1e-3), st.floats(4, 100), st.floats(0.5, 100))
+def test_canonical_tables_read_as_themselves(far: float, snr: float, mchirp: float) -> None:
+    once = from_csv(pl.DataFrame([GOOD | {"far": far, "snr": snr, "mchirp": mchirp}])).triggers
+    assert from_csv(once).triggers.equals(once)
+
+
+def test_postcoh_values_keep_their_units_and_extras() -> None:
+    postcoh = pl.DataFrame(
+        {
+            "event_id": [7, 8],
+            "end_time": [10, 11],
+            "end_time_ns": [5, 0],
+            "ifos": ["H1L1", "H1L1"],
+            "far": [0.0, 1e-5],
+            "cohsnr": [8.0, 9.0],
+            "mchirp": [1.2, 1.3],
+            "deff_H1": [100.0, 0.0],
+            "cmbchisq": [1.1, 1.2],
+        }
+    )
+    triggers = from_postcoh(postcoh).triggers
+    assert triggers["far_hz"].to_list() == [None, 1e-5]
+    assert triggers["eff_distance_mpc_H1"].to_list() == [100.0, None]
+    assert triggers["combined_chisq"].to_list() == [1.1, 1.2]
+    assert triggers["event_id"].to_list() == ["7", "8"]
+
+
+def test_a_coinc_file_holds_one_candidate() -> None:
+    coinc = pl.DataFrame({"end_time": [1, 2]})
+    singles = pl.DataFrame({"ifo": ["H1"], "eff_distance": [1.0]})
+    with pytest.raises(TableError, match="coinc_inspiral has 2 rows"):
+        from_coinc({"coinc_inspiral": coinc, "sngl_inspiral": singles}, event_id="x")
+
+
+def test_the_real_gracedb_table_reads_whole(real_data: Path) -> None:
+    table = pl.read_csv(
+        real_data / "spiir" / "gracedb_triggers_o1_o3a.csv", infer_schema_length=None
+    )
+    read = from_csv(table)
+    assert (read.triggers.height, read.rejects.height) == (3510, 0)
+    assert set(read.triggers["ifos"]) == {"H1L1", "H1L1V1", "L1V1", "H1V1"}

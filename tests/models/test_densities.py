@@ -1,0 +1,161 @@
+"""Densities integrate to one, whatever they were made from, and forget nothing on the way."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.integrate import quad
+from scipy.stats import gaussian_kde, norm, t
+
+from spiir_pastro.errors import FitError
+from spiir_pastro.models.densities import (
+    GridDensity,
+    PowerLaw,
+    StudentRegression,
+    fit_far_density,
+    fit_power_law,
+    silverman_bandwidth,
+)
+from tolerances import QUADRATURE, ROUNDING
+
+finite = st.floats(-5, 5)
+
+
+@given(st.floats(0.01, 3))
+def test_power_law_integrates_to_one(exponent: float) -> None:
+    density = PowerLaw(exponent=exponent)
+    total = quad(lambda x: math.exp(density.log_pdf(np.array(x))), -60 / exponent, 0)[0]
+    assert total == pytest.approx(1, rel=QUADRATURE)
+
+
+def test_noise_is_uniform_in_far() -> None:
+    far_ratio = np.array([1e-9, 0.2, 1.0])
+    log_jacobian = np.log(far_ratio)  # from FAR to its logarithm
+    np.testing.assert_allclose(
+        PowerLaw(exponent=1.0).log_pdf(np.log(far_ratio)) - log_jacobian, 0, atol=ROUNDING
+    )
+
+
+def test_power_law_fit_recovers_its_exponent_within_its_uncertainty() -> None:
+    x = np.random.default_rng(1).exponential(10, 10_000) * -1
+    fitted = fit_power_law(x)
+    assert fitted.exponent_std == pytest.approx(fitted.exponent / 100, rel=ROUNDING)
+    assert abs(fitted.exponent - 0.1) < 4 * fitted.exponent_std  # false alarm 6e-5
+
+
+@given(st.lists(st.floats(-30, -1e-3), min_size=1, max_size=20), st.integers(2, 5))
+def test_power_law_fit_weighs_a_value_like_its_copies(x: list[float], copies: int) -> None:
+    values = np.array(x)
+    weighted = fit_power_law(values, weights=np.full(values.size, float(copies)))
+    repeated = fit_power_law(np.repeat(values, copies))
+    assert weighted.exponent == pytest.approx(repeated.exponent, rel=ROUNDING)
+    assert weighted.exponent_std == pytest.approx(repeated.exponent_std, rel=ROUNDING)
+
+
+@pytest.mark.parametrize("x", [[], [0.5], [math.nan]])
+def test_power_law_refuses_values_it_has_no_density_for(x: list[float]) -> None:
+    with pytest.raises(FitError, match=r"power law('s exponent is nan| needs values at or below)"):
+        fit_power_law(np.array(x))
+
+
+@given(
+    st.lists(finite, min_size=2, max_size=8, unique_by=lambda x: round(x, 2)),
+    st.data(),
+    st.floats(0.05, 2),
+)
+@settings(deadline=None)
+def test_grid_density_integrates_to_one(
+    nodes: list[float], data: st.DataObject, tail: float
+) -> None:
+    values = data.draw(st.lists(finite, min_size=len(nodes), max_size=len(nodes)))
+    density = GridDensity(
+        nodes=np.sort(nodes), log_values=np.array(values), left_scale=tail, right_scale=tail
+    )
+    edges = [density.nodes[0] - 40 * tail, *density.nodes, density.nodes[-1] + 40 * tail]
+    total = sum(
+        quad(lambda x: math.exp(density.log_pdf(np.array(x))), a, b)[0]
+        for a, b in itertools.pairwise(edges)
+    )
+    assert total == pytest.approx(1, rel=QUADRATURE)
+
+
+def test_kernel_density_agrees_with_scipy() -> None:
+    samples = np.random.default_rng(2).normal(1.0, 0.7, 3000)
+    bandwidth = silverman_bandwidth(samples)
+    ours = GridDensity.from_samples(samples, span=(-4, 6), floor=1e-12, size=2000)
+    scipy = gaussian_kde(samples, bw_method=bandwidth / samples.std(ddof=1))
+    x = np.linspace(-1, 3, 50)
+    # Samples are put in bins of an eighth of the kernel's width.
+    np.testing.assert_allclose(np.exp(ours.log_pdf(x)), scipy(x), rtol=0.01)
+
+
+def test_kernel_density_floor_keeps_the_unseen_possible() -> None:
+    density = GridDensity.from_samples(np.zeros(100), span=(-5, 5), bandwidth=0.1)
+    assert math.exp(density.log_pdf(np.array(4.0))) == pytest.approx(0.01 / 10, rel=0.05)
+    np.testing.assert_array_equal(
+        density.extrapolates(np.array([-6.0, 0.0, 6.0])), [True, False, True]
+    )
+
+
+def test_far_density_integrates_to_one_and_follows_a_power_law() -> None:
+    x = -np.random.default_rng(6).exponential(10, 20_000)
+    density = fit_far_density(x)
+    fine = np.linspace(-400, 0, 2_000_001)
+    assert np.trapezoid(np.exp(density.log_pdf(fine)), fine) == pytest.approx(1, rel=QUADRATURE)
+    y = np.array([-60.0, -30.0, -10.0, -5.0])
+    np.testing.assert_allclose(density.log_pdf(y), math.log(0.1) + 0.1 * y, atol=0.2)
+    assert density.log_pdf(np.array(1.0)) == density.log_pdf(np.array(0.0))
+
+
+def test_mixture_is_the_weighted_sum() -> None:
+    left = GridDensity.from_samples(np.array([-1.0]), span=(-4, 4), bandwidth=0.5)
+    right = GridDensity.from_samples(np.array([1.0]), span=(-4, 4), bandwidth=0.5)
+    mixed = GridDensity.mixture([(3.0, left), (1.0, right)])
+    expected = 0.75 * np.exp(left.log_pdf(left.nodes)) + 0.25 * np.exp(right.log_pdf(left.nodes))
+    np.testing.assert_allclose(np.exp(mixed.log_pdf(left.nodes)), expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "values"),
+    [([0.0], [0.0]), ([0.0, 0.0], [0.0, 0.0]), ([0.0, 1.0], [0.0, math.nan]), ([1.0, 0.0], [0, 0])],
+)
+def test_grid_density_refuses_a_grid_that_is_none(nodes: list[float], values: list[float]) -> None:
+    with pytest.raises(FitError, match="finite increasing nodes"):
+        GridDensity(nodes=np.array(nodes), log_values=np.array(values))
+
+
+def test_regression_density_is_students_t() -> None:
+    density = StudentRegression(coefficients=np.array([1.0, 0.5]), scale=0.3, dof=4)
+    y, features = np.array([0.7, 5.0]), np.array([[1.0, 2.0], [1.0, -1.0]])
+    expected = t.logpdf(y, 4, loc=features @ [1.0, 0.5], scale=0.3)
+    np.testing.assert_allclose(density.log_pdf(y, features), expected, rtol=ROUNDING)
+
+
+def test_regression_ignores_outliers_that_ruin_least_squares() -> None:
+    rng = np.random.default_rng(3)
+    features = np.stack([np.ones(500), rng.uniform(-1, 1, 500), np.zeros(500)], axis=1)
+    y = features @ [2.0, -1.0, 0.0] + 0.1 * rng.normal(size=500)
+    y[:20] += 10
+    fitted = StudentRegression.fit(y, features, dof=2)
+    np.testing.assert_allclose(fitted.coefficients, [2.0, -1.0, 0.0], atol=0.03)
+    plain = np.linalg.lstsq(features, y, rcond=None)[0]
+    assert abs(plain[0] - 2.0) > 0.3
+
+
+def test_regression_maximises_the_likelihood() -> None:
+    rng = np.random.default_rng(4)
+    features = np.stack([np.ones(200), rng.normal(size=200)], axis=1)
+    y = features @ [0.3, 1.2] + norm.rvs(scale=0.2, size=200, random_state=5)
+    best = StudentRegression.fit(y, features)
+    likelihood = best.log_pdf(y, features).sum()
+    for shift in (np.array([0.02, 0.0]), np.array([0.0, -0.02])):
+        moved = StudentRegression(coefficients=best.coefficients + shift, scale=best.scale)
+        assert moved.log_pdf(y, features).sum() < likelihood
+
+
+def test_regression_needs_more_rows_than_features() -> None:
+    with pytest.raises(FitError, match="needs more than 2 rows"):
+        StudentRegression.fit(np.zeros(2), np.ones((2, 2)))
