@@ -1,0 +1,261 @@
+"""Turn staged runs into a clean, labelled foreground and background.
+
+::
+
+    processed/
+      background/<BANK>.parquet   candidates of all background runs together
+      foreground/<BANK>.parquet   the best trigger of each injection found, and its true values
+      missed/<BANK>.parquet       the injections not found
+      rejects.parquet             rows that are no triggers, and the rule each broke
+      livetime.parquet            by run and combination of detectors
+      summary.json                how many rows each rule took
+
+Every rule is local in time, so the campaign is worked through in slices of bounded size, each with
+a margin as wide as the rule's window; the result does not depend on where it is cut.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from spiir_pastro.io.atomic import write_atomically
+from spiir_pastro.io.frames import FrameFormat, write_frame
+from spiir_pastro.io.gwtc import read_known_events
+from spiir_pastro.io.injections import INJECTION_UNITS, read_injections
+from spiir_pastro.io.runs import Purpose, Run, RunsFile
+from spiir_pastro.io.triggers import TRIGGER_UNITS
+from spiir_pastro.pipeline.fates import Fate, Fates, count_fate, count_taken
+from spiir_pastro.pipeline.livetime import livetime_table
+from spiir_pastro.pipeline.store import StagedFile, TriggerStore
+from spiir_pastro.selection import (
+    Matches,
+    TwinTolerance,
+    cluster,
+    coincident_injection,
+    match_injections,
+    remove_near,
+    remove_twin_noise,
+)
+from spiir_pastro.selection.clustering import SECOND_NS
+from spiir_pastro.selection.intervals import Ints
+
+__all__ = ["ROWS_PER_SLICE", "UNITS", "Processed", "process"]
+
+ROWS_PER_SLICE = 4_000_000
+
+UNITS: Mapping[str, str] = {
+    **TRIGGER_UNITS,
+    **INJECTION_UNITS,
+    **{f"injection_{name.removeprefix('injection_')}": u for name, u in INJECTION_UNITS.items()},
+    "livetime_ns": "ns",
+}
+"""Units of the columns of all processed tables."""
+
+_SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processed:
+    """A processed campaign.
+
+    Attributes
+    ----------
+    runs
+        The runs it came from.
+    background
+        Candidates of all background runs, sorted by (gps_ns, event_id).
+    matches
+        What became of the injections of each foreground run, by its name.
+    rejects
+        Columns run, file, row, event_id, rule.
+    livetime
+        Columns run, bank, ifos, livetime_ns.
+    fates
+        Rows by run and fate.
+    """
+
+    runs: RunsFile
+    background: pl.DataFrame
+    matches: Mapping[str, Matches]
+    rejects: pl.DataFrame
+    livetime: pl.DataFrame
+    fates: Fates
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """Return every table by its place, without suffix, under the processed directory."""
+        tables = {"rejects": self.rejects, "livetime": self.livetime}
+        for bank in sorted({run.bank for run in self.runs.runs}):
+            if _named(self.runs, Purpose.BACKGROUND, bank):
+                tables[f"background/{bank}"] = self.background.filter(bank=str(bank))
+            matches = [self.matches[run] for run in _named(self.runs, Purpose.FOREGROUND, bank)]
+            if matches:
+                found = pl.concat([m.found for m in matches]).sort("gps_ns", "event_id")
+                tables[f"foreground/{bank}"] = found
+                tables[f"missed/{bank}"] = pl.concat([m.missed for m in matches])
+        return tables
+
+    def fate_table(self) -> pl.DataFrame:
+        """Return columns run, bank, purpose, fate and rows: every staged row is counted once."""
+        counted = [
+            (run.name, str(run.bank), str(run.purpose), str(fate), self.fates[run.name, fate])
+            for run in self.runs.runs
+            for fate in Fate
+        ]
+        names = ("run", "bank", "purpose", "fate", "rows")
+        return pl.DataFrame(counted, schema=names, orient="row").filter(pl.col("rows") > 0)
+
+    def summary(self) -> dict[str, Any]:
+        """Return how many rows each rule took, the injections and the livetime, for JSON."""
+        return {
+            "schema_version": _SCHEMA_VERSION,
+            "fates": self.fate_table().to_dicts(),
+            "injections": [
+                {"run": run, "found": matches.found.height, "missed": matches.missed.height}
+                for run, matches in self.matches.items()
+            ],
+            "livetime": [
+                {"run": run, "bank": bank, "ifos": ifos, "seconds": ns / 1e9}
+                for run, bank, ifos, ns in self.livetime.iter_rows()
+            ],
+        }
+
+    def write(self, folder: Path, *, file_format: FrameFormat = FrameFormat.PARQUET) -> None:
+        """Write the tables and ``summary.json``, replacing what an earlier call wrote."""
+        tables = {
+            folder / f"{place}.{file_format}": table for place, table in self.tables().items()
+        }
+        for path, table in tables.items():
+            write_frame(table, path, units=UNITS)
+        for kind in ("background", "foreground", "missed", "."):
+            for suffix in FrameFormat:
+                for path in set((folder / kind).glob(f"*.{suffix}")) - set(tables):
+                    path.unlink()
+        summary = json.dumps(self.summary(), indent=2) + "\n"
+        write_atomically(folder / "summary.json", summary.encode())
+
+
+def process(
+    runs: RunsFile,
+    staged: Mapping[str, Sequence[StagedFile]],
+    *,
+    known_events: Path | None = None,
+    rows_per_slice: int = ROWS_PER_SLICE,
+    scratch: Path | None = None,
+) -> Processed:
+    """Process a campaign.
+
+    Parameters
+    ----------
+    runs
+        What each run is for.
+    staged
+        The staged files of each run, by its name.
+    known_events
+        Table of known mergers; None for the GWTC table that ships.
+    rows_per_slice
+        About how many rows are in memory at once.
+    scratch
+        A directory for canonical triggers on their way; they go when done.
+
+    Raises
+    ------
+    ConfigError
+        If a background run has no segment files.
+    TableError
+        If a file cannot be read.
+    """
+    livetime = livetime_table(runs)
+    mergers = read_known_events(known_events).filter("is_known")["gps_ns"].to_numpy()
+    injections = {
+        run.name: _injections_of(run, run.injections) for run in runs.runs if run.injections
+    }
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=".process-") as work:
+        store = TriggerStore(Path(work))
+        fates = sum((store.add(r, f) for r in runs.runs for f in staged[r.name]), Fates())
+        slices = _slices(runs, store.rows, rows_per_slice)
+        background, counted = _background(runs, store, slices, mergers)
+        fates += counted
+        matches = {}
+        for run in _having(runs, Purpose.FOREGROUND):
+            matches[run.name], counted = _foreground(run, store, slices, injections[run.name])
+            fates += counted
+        for span in slices:
+            fates += count_fate(store.read(_named(runs, Purpose.TWIN), *span), Fate.TWIN_ONLY)
+        rejects = store.rejects()
+    return Processed(
+        runs=runs,
+        background=background,
+        matches=matches,
+        rejects=rejects,
+        livetime=livetime,
+        fates=fates,
+    )
+
+
+def _having(runs: RunsFile, purpose: Purpose) -> list[Run]:
+    return [run for run in runs.runs if run.purpose is purpose]
+
+
+def _named(runs: RunsFile, purpose: Purpose, bank: str | None = None) -> list[str]:
+    return [run.name for run in _having(runs, purpose) if bank is None or run.bank == bank]
+
+
+def _injections_of(run: Run, path: Path) -> pl.DataFrame:
+    """Read the injections inside a foreground run's span."""
+    injections = read_injections(path)
+    return injections.filter(
+        pl.col("gps_ns").is_between(run.gps_start * 10**9, run.gps_end * 10**9, closed="left")
+    )
+
+
+def _slices(runs: RunsFile, rows: int, rows_per_slice: int) -> list[tuple[int, int]]:
+    """Cut the campaign's span into equal parts of about so many rows, in GPS nanoseconds."""
+    start = min(run.gps_start for run in runs.runs) * SECOND_NS
+    end = max(run.gps_end for run in runs.runs) * SECOND_NS
+    step = -((start - end) // (rows // rows_per_slice + 1))
+    return [(begin, min(begin + step, end)) for begin in range(start, end, step)]
+
+
+def _background(
+    runs: RunsFile, store: TriggerStore, slices: Sequence[tuple[int, int]], mergers: Ints
+) -> tuple[pl.DataFrame, Fates]:
+    """Choose the background: no signals, and independent candidates."""
+    names, fates, chosen = _named(runs, Purpose.BACKGROUND), Fates(), []
+    for start, end in slices:
+        everything = store.read(names, start - SECOND_NS, end + SECOND_NS + 1)
+        noise = remove_near(everything, mergers)
+        candidates = cluster(noise)
+        inside = pl.col("gps_ns").is_between(start, end, closed="left")
+        everything, noise, candidates = (t.filter(inside) for t in (everything, noise, candidates))
+        fates += count_taken(everything, noise, Fate.NEAR_KNOWN_MERGER)
+        fates += count_taken(noise, candidates, Fate.HIDDEN)
+        fates += count_fate(candidates, Fate.BACKGROUND)
+        chosen.append(candidates)
+    return pl.concat(chosen), fates
+
+
+def _foreground(
+    run: Run, store: TriggerStore, slices: Sequence[tuple[int, int]], injections: pl.DataFrame
+) -> tuple[Matches, Fates]:
+    """Choose a run's foreground: what coincides with injections and is not the twin's noise."""
+    fates, chosen = Fates(), []
+    margin = TwinTolerance().window_ns
+    for start, end in slices:
+        triggers = store.read([run.name], start, end)
+        coincident = triggers.filter(coincident_injection(triggers, injections) >= 0)
+        twins = [run.twin] if run.twin else []
+        twin = store.read(twins, start - margin, end + margin + 1)
+        signals = remove_twin_noise(coincident, twin)
+        fates += count_taken(triggers, coincident, Fate.NOT_COINCIDENT)
+        fates += count_taken(coincident, signals, Fate.IN_TWIN)
+        chosen.append(signals)
+    signals = pl.concat(chosen)
+    matches = match_injections(signals, injections)
+    fates += count_taken(signals, matches.found, Fate.SECOND_BEST)
+    fates += count_fate(matches.found, Fate.FOREGROUND)
+    return matches, fates

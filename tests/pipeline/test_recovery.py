@@ -1,0 +1,98 @@
+"""On a campaign whose truth is known, foreground is injections and background is noise."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from spiir_pastro.domain import Source
+from spiir_pastro.io.ligolw import read_table
+from spiir_pastro.io.runs import Purpose, Run, read_runs
+from spiir_pastro.pipeline.fates import Fate
+from spiir_pastro.pipeline.process import Processed, process
+from spiir_pastro.pipeline.simulate import simulate
+from spiir_pastro.pipeline.store import StagedFile
+from spiir_pastro.simulation import CampaignConfig
+
+_CONTAMINATION = 0.001
+
+
+@pytest.fixture(name="campaign", scope="module")
+def _campaign(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three hours of two banks, with and without injections, and many real mergers."""
+    folder = tmp_path_factory.mktemp("campaign") / "simulated"
+    config = CampaignConfig(
+        seed=11,
+        days=0.125,
+        banks=(Source.BNS, Source.BBH),
+        groups=2,
+        injection_interval_s=20.0,
+        mergers_per_day=dict.fromkeys((Source.BNS, Source.BBH), 200.0),
+        unassigned_s=600,
+    )
+    for _ in simulate(folder, config):
+        pass
+    return folder
+
+
+@pytest.fixture(name="processed", scope="module")
+def _processed(campaign: Path) -> Processed:
+    runs = read_runs(campaign / "RUNS.yaml")
+    staged = {
+        run.name: [_stage(campaign, file) for file in run.trigger_files()] for run in runs.runs
+    }
+    return process(runs, staged, known_events=campaign / "known_mergers.csv", rows_per_slice=5_000)
+
+
+def _stage(campaign: Path, file: Path) -> StagedFile:
+    path = file.with_name(file.name.replace(".xml.gz", ".parquet"))
+    read_table(file, "postcoh").write_parquet(path)
+    return StagedFile(path=path, name=str(file.relative_to(campaign)).removesuffix(".xml.gz"))
+
+
+def _truth(campaign: Path, run: Run) -> pl.DataFrame:
+    """Every row's origin, under the event_id of the processed tables."""
+    folder = campaign / "truth"
+    files = sorted((folder / run.directories[0].name).rglob("*.parquet"))
+    return pl.concat(
+        pl.read_parquet(file).select(
+            pl.format(
+                "{}:{}", pl.lit(str(file.relative_to(folder).with_suffix(""))), "event_id"
+            ).alias("event_id"),
+            "origin",
+            "origin_id",
+        )
+        for file in files
+    )
+
+
+def test_no_noise_in_the_foreground(campaign: Path, processed: Processed) -> None:
+    for run in processed.runs.runs:
+        if run.purpose is Purpose.FOREGROUND:
+            found = processed.matches[run.name].found
+            truth = found.join(_truth(campaign, run), on="event_id", validate="1:1")
+            right = truth.filter(
+                pl.col("origin") == "injection", pl.col("origin_id") == pl.col("injection_id")
+            )
+            assert found.height > 50
+            assert truth.height == found.height
+            assert found.height - right.height <= _CONTAMINATION * found.height
+
+
+def test_no_signal_in_the_background(campaign: Path, processed: Processed) -> None:
+    runs = [run for run in processed.runs.runs if run.purpose is Purpose.BACKGROUND]
+    truth = pl.concat(_truth(campaign, run) for run in runs)
+    origins = processed.background.join(truth, on="event_id", validate="1:1")["origin"]
+    assert (truth["origin"] == "merger").sum() > 20
+    assert len(origins) == processed.background.height
+    assert (origins != "noise").sum() <= _CONTAMINATION * len(origins)
+
+
+def test_without_its_twin_the_foreground_would_hold_noise(processed: Processed) -> None:
+    assert all(processed.fates[run, Fate.IN_TWIN] > 0 for run in processed.matches)
+
+
+def test_every_row_has_one_fate(campaign: Path, processed: Processed) -> None:
+    for run in processed.runs.runs:
+        rows = sum(n for (name, _), n in processed.fates.items() if name == run.name)
+        assert rows == _truth(campaign, run).height
