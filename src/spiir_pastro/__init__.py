@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from spiir_pastro.domain import MassBoundaries, Source, SourceProbabilities, Trigger
     from spiir_pastro.errors import PastroError
     from spiir_pastro.io.ligolw import read_table, read_tables
-    from spiir_pastro.models.distance import DistanceModel, fit_distance
+    from spiir_pastro.models.distance import DistanceModel
+    from spiir_pastro.models.distance_fit import fit_distance
     from spiir_pastro.models.mass_contour import MassContourClassifier
 
 _HOMES = {
@@ -22,7 +23,7 @@ _HOMES = {
     "Source": "domain",
     "SourceProbabilities": "domain",
     "Trigger": "domain",
-    "fit_distance": "models.distance",
+    "fit_distance": "models.distance_fit",
     "read_table": "io.ligolw",
     "read_tables": "io.ligolw",
 }

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spiir_pastro.errors import FitError
-from spiir_pastro.models.distance import PYCBC_LIVE_O3, DistanceModel, fit_distance
+from spiir_pastro.models.distance import PYCBC_LIVE_O3, DistanceModel
+from spiir_pastro.models.distance_fit import fit_distance
 from tolerances import ROUNDING
 
 
@@ -90,8 +91,8 @@ def test_events_that_determine_nothing_are_refused() -> None:
         fit_distance(good, good, good, [1.0, 2.0, 0.0])
     with pytest.raises(FitError, match="distance_mean has shape"):
         fit_distance(good, good, good[:2], good)
-    with pytest.raises(FitError, match="no distance estimator 'best'"):
-        fit_distance(good, good, good, good, estimator="best")  # type: ignore[arg-type]
+    with pytest.raises(FitError, match="no distance estimator 'mine'"):
+        fit_distance(good, good, good, good, estimator="mine")  # type: ignore[arg-type]
 
 
 def test_a_model_without_a_scale_is_refused() -> None:

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from spiir_pastro.domain import MassBoundaries
 from spiir_pastro.errors import ConfigError, TriggerError
 from spiir_pastro.models.cosmology import redshift
-from spiir_pastro.models.distance import DistanceModel, nearest_distance
+from spiir_pastro.models.distance import DistanceModel
 from spiir_pastro.models.mass_plane import Region, band_areas, equal_mass_mchirp, regions
 
 __all__ = ["MassContourClassifier"]
@@ -134,8 +134,10 @@ class MassContourClassifier:
             shares[block] = _area_shares(mean, sigma, boundaries).T
         return shares
 
-    def _source_mchirp(self, mchirp: Floats, snr: Floats, nearest: Floats) -> tuple[Floats, Floats]:
-        mean, sigma = self.distance.luminosity(snr, nearest)
+    def _source_mchirp(
+        self, mchirp: Floats, snr: Floats, eff_distance: Floats
+    ) -> tuple[Floats, Floats]:
+        mean, sigma = self.distance.luminosity(snr, eff_distance)
         z, farther, nearer = redshift(np.stack([mean, mean + sigma, np.maximum(mean - sigma, 0.0)]))
         z_plus_one = 1 + z
         source = mchirp / z_plus_one
@@ -160,7 +162,7 @@ def _area_shares(mchirp: Floats, sigma: Floats, boundaries: MassBoundaries) -> F
 def _checked(
     mchirp: ArrayLike, snr: ArrayLike, eff_distance: ArrayLike
 ) -> tuple[Floats, Floats, Floats]:
-    """Columns (n,) of chirp mass, signal-to-noise ratio and least effective distance."""
+    """Chirp mass, signal-to-noise ratio and effective distance as arrays."""
     given = {"mchirp": mchirp, "snr": snr, "eff_distance": eff_distance}
     columns = {name: np.asarray(values, dtype=np.float64) for name, values in given.items()}
     for name, values in columns.items():
@@ -176,4 +178,4 @@ def _checked(
                 f"{name} holds {values[tuple(row)]} in row {row[0]}; "
                 "it must be finite and positive, or NaN where unknown"
             )
-    return columns["mchirp"], columns["snr"], nearest_distance(columns["eff_distance"])
+    return columns["mchirp"], columns["snr"], columns["eff_distance"]

@@ -27,7 +27,7 @@ import numpy as np
 
 from spiir_pastro.domain import ASTROPHYSICAL, Source, join_ifos
 
-__all__ = ["COLUMNS", "campaign", "main"]
+__all__ = ["COLUMNS", "campaign", "localise_candidate", "main"]
 
 _SPECTRA = {  # LALSimulation's noise of O3, and the part of the time a detector is on
     "H1": ("SimNoisePSDaLIGOaLIGOO3LowT1800545", 0.9),
@@ -73,7 +73,7 @@ class _Single:
     time: Any
     psd: Any
     snr_series: Any
-    eff_distance_mpc: float
+    eff_distance_mpc: float = math.nan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +146,44 @@ def campaign(events: int, seed: int, done: int = 0) -> Iterator[Row]:
             "source_class": str(source),
             **_find_and_localise(source, detectors, rng),
         }
+
+
+def localise_candidate(coinc: Path, waveform: str) -> tuple[float, float]:
+    """Localise a candidate whose file carries SNR series and PSDs.
+
+    Parameters
+    ----------
+    coinc
+        A LIGO_LW file such as SPIIR uploads with a candidate.
+    waveform
+        LALSimulation's name of the template family, such as ``TaylorF2``.
+
+    Returns
+    -------
+    mean, std
+        Of the luminosity distance in Mpc.
+    """
+    from ligo.skymap.bayestar import localize  # noqa: PLC0415
+    from ligo.skymap.io.events.ligolw import LigoLWEventSource  # noqa: PLC0415
+
+    with coinc.open("rb") as tables, coinc.open("rb") as psds:
+        (event,) = LigoLWEventSource(tables, psd_file=psds, coinc_def=None).values()
+        singles = [
+            _Single(
+                detector=single.detector,
+                snr=single.snr,
+                phase=single.phase,
+                time=single.time,
+                psd=single.psd,
+                snr_series=_decimate(single.snr_series),
+            )
+            for single in event.singles
+        ]
+        template = event.template_args
+    sky = localize(
+        _Event(singles=singles, template_args=template), waveform=waveform, f_low=_F_LOW_HZ
+    )
+    return float(sky.meta["distmean"]), float(sky.meta["diststd"])
 
 
 def _find_and_localise(
@@ -278,7 +316,6 @@ def _decimate(series: Any) -> Any:  # noqa: ANN401  (LAL ships no types)
     factor = round(1 / series.deltaT / _SERIES_HZ)
     first = (series.data.length // 2) % factor
     kept = series.data.data[first::factor]
-    kept = kept[: kept.size - (kept.size + 1) % 2]
     thin = lal.CreateCOMPLEX8TimeSeries(
         series.name,
         series.epoch + first * series.deltaT,

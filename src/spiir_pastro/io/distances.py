@@ -1,0 +1,102 @@
+"""Read tables of localised events: what distance models are fitted to.
+
+Two headers are known, that of our campaigns (``snr_net``, ``deff_H1``, ..., ``source_class``) and
+that of SPIIR's O3 table (``cohsnr``, ``min_dist``, ``bay_dist``, ``bay_std``).
+"""
+
+import csv
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spiir_pastro.domain import DETECTORS
+from spiir_pastro.errors import TableError
+
+__all__ = ["CAMPAIGN", "LocalisedEvents", "read_distances"]
+
+Floats = NDArray[np.float64]
+
+CAMPAIGN: Traversable = files("spiir_pastro.io") / "data" / "bayestar_campaign.csv"
+"""Our own BAYESTAR campaign, by ``python -m spiir_pastro.simulation.bayestar --seed 1``."""
+
+_HEADERS = {
+    "snr": ("snr_net", "cohsnr"),
+    "distance_mean": ("bayestar_distance_mean", "bay_dist"),
+    "distance_std": ("bayestar_distance_std", "bay_std"),
+}
+_NEAREST = "min_dist"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LocalisedEvents:
+    """What ``fit_distance`` takes, and the events' classes where they are known.
+
+    Attributes
+    ----------
+    snr, distance_mean, distance_std : (n,)
+        Network signal-to-noise ratio; BAYESTAR's distance and its standard deviation in Mpc.
+    eff_distance : (n, 4) or (n,)
+        Effective distance in Mpc by detector, in the order of ``DETECTORS``, NaN for none; or the
+        least, if the table has no more.
+    source_class : (n,)
+        Names of the classes; empty where unknown.
+    """
+
+    snr: Floats
+    eff_distance: Floats
+    distance_mean: Floats
+    distance_std: Floats
+    source_class: NDArray[np.str_]
+
+    @property
+    def columns(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """Positional arguments of ``fit_distance``."""
+        return self.snr, self.eff_distance, self.distance_mean, self.distance_std
+
+
+def read_distances(table: Path | Traversable) -> LocalisedEvents:
+    """Read a CSV table of localised events.
+
+    Raises
+    ------
+    TableError
+        If a column is missing or a cell is no number.
+    """
+    reader = csv.DictReader(table.read_text(encoding="utf-8").splitlines())
+    rows = list(reader)
+    header = reader.fieldnames or ()
+
+    def column(*names: str) -> Floats:
+        found = next((name for name in names if name in header), None)
+        if found is None:
+            raise TableError(
+                f"{table}: no column {' or '.join(names)}; "
+                f"a table of localised events needs one, and has {', '.join(header)}"
+            )
+        return np.array(
+            [_number(row[found], table, line, found) for line, row in enumerate(rows, 2)]
+        )
+
+    by_detector = [f"deff_{ifo}" for ifo in DETECTORS]
+    if any(name in header for name in by_detector):
+        unknown = np.full(len(rows), np.nan)
+        nearest = np.stack([column(n) if n in header else unknown for n in by_detector], axis=1)
+    else:
+        nearest = column(_NEAREST)
+    return LocalisedEvents(
+        eff_distance=nearest,
+        source_class=np.array([row.get("source_class") or "" for row in rows], dtype=np.str_),
+        **{name: column(*headers) for name, headers in _HEADERS.items()},
+    )
+
+
+def _number(cell: str | None, table: Path | Traversable, line: int, column: str) -> float:
+    """Value of a cell; NaN if it is empty."""
+    try:
+        return float(cell or "nan")
+    except ValueError as exc:
+        raise TableError(f"{table}, line {line}: {column} is {cell!r}, not a number") from exc

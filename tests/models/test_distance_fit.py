@@ -1,0 +1,177 @@
+"""Richer and robuster distance fits: never worse than PyCBC's form, better where there is more."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from numpy.typing import NDArray
+
+from spiir_pastro.errors import FitError, TriggerError
+from spiir_pastro.models.distance import PYCBC_LIVE_O3, DistanceModel, average_distance
+from spiir_pastro.models.distance_fit import ESTIMATORS, fit_distance, hold_out_residuals
+from spiir_pastro.models.mass_contour import MassContourClassifier
+from tolerances import ROUNDING
+
+Floats = NDArray[np.float64]
+Events = tuple[Floats, Floats, Floats, Floats]
+
+TRUTH = DistanceModel(
+    luminosity_per_effective=0.54,
+    log_sigma_intercept=-0.24,
+    sigma_snr_exponent=-0.42,
+    faint_excess=0.32,
+    average="inverse-square",
+)
+
+
+def _events(n: int, seed: int, scatter: float = 0.15) -> Events:
+    """Events of three detectors, the third often off, as the true model makes them."""
+    rng = np.random.default_rng(seed)
+    snr = 8 * rng.random(n) ** (-1 / 3)
+    by_detector = 4000 / snr[:, None] * rng.uniform(0.5, 2, (n, 3))
+    by_detector[rng.random(n) < 0.3, 2] = np.nan
+    mean, std = TRUTH.luminosity(snr, by_detector)
+    return (
+        snr,
+        by_detector,
+        mean * np.exp(scatter * rng.standard_normal(n)),
+        std * np.exp(0.1 * rng.standard_normal(n)),
+    )
+
+
+def _campaign(path: Path) -> tuple[pl.DataFrame, Events]:
+    table = pl.read_csv(path)
+    names = ("snr_net", "bayestar_distance_mean", "bayestar_distance_std")
+    snr, mean, std = (table[name].to_numpy() for name in names)
+    by_detector = [table[f"deff_{ifo}"].cast(pl.Float64).to_numpy() for ifo in ("H1", "L1", "V1")]
+    return table, (snr, np.stack(by_detector, axis=1), mean, std)
+
+
+def _scatter(residuals: Floats) -> float:
+    return float(np.sqrt(np.mean(residuals**2)))
+
+
+def test_an_average_leaves_out_detectors_that_took_no_part() -> None:
+    nan = np.nan
+    by_detector = np.array([[300.0, 400.0, nan], [nan, 500.0, nan], [nan, nan, nan]])
+    np.testing.assert_allclose(
+        average_distance(by_detector, "inverse-square"),
+        [(0.5 * (300**-2 + 400**-2)) ** -0.5, 500, nan],
+        rtol=ROUNDING,
+    )
+    np.testing.assert_array_equal(average_distance(by_detector, "least"), [300, 500, nan])
+
+
+def test_an_average_of_unknown_detectors_is_refused() -> None:
+    with pytest.raises(TriggerError, match="averages over detectors"):
+        TRUTH.luminosity([10.0], [500.0])
+    snr, by_detector, mean, std = _events(20, seed=1)
+    with pytest.raises(TriggerError, match="averages over detectors"):
+        fit_distance(snr, by_detector[:, 0], mean, std, estimator="network")
+    with pytest.raises(FitError, match="average is 'mean'"):
+        DistanceModel(
+            luminosity_per_effective=1,
+            log_sigma_intercept=0,
+            sigma_snr_exponent=0,
+            average="mean",  # type: ignore[arg-type]
+        )
+
+
+def test_the_network_fit_finds_what_made_its_events_within_its_own_errors() -> None:
+    model = fit_distance(*_events(20_000, seed=2), estimator="network")
+    assert model.fit is not None
+    for fitted, true, covariance in (
+        (
+            (np.log(model.luminosity_per_effective), model.faint_excess),
+            (np.log(TRUTH.luminosity_per_effective), TRUTH.faint_excess),
+            model.fit.distance_covariance,
+        ),
+        (
+            (model.log_sigma_intercept, model.sigma_snr_exponent),
+            (TRUTH.log_sigma_intercept, TRUTH.sigma_snr_exponent),
+            model.fit.sigma_covariance,
+        ),
+    ):
+        pull = (np.array(fitted) - true) / np.sqrt(np.diag(covariance))
+        assert np.abs(pull).max() < 4  # four numbers: one chance in 4000
+
+
+def test_stated_errors_are_the_spread_of_repeated_fits() -> None:
+    fits = [fit_distance(*_events(300, seed=s), estimator="faint") for s in range(100, 160)]
+    spread = np.std([model.faint_excess for model in fits])
+    stated = [np.sqrt(model.fit.distance_covariance[1][1]) for model in fits if model.fit]
+    assert spread / np.mean(stated) == pytest.approx(1, abs=0.3)
+
+
+@pytest.mark.parametrize("estimator", ["robust", "faint", "network"])
+def test_outliers_hardly_move_a_robust_fit(estimator: str) -> None:
+    events = _events(300, seed=3)
+    spoiled = events[2].copy()
+    spoiled[:9] *= 10  # a template of a third of the chirp mass, say
+    drifts = {}
+    for name in ("pycbc", estimator):
+        clean, dirty = (
+            fit_distance(*events[:2], mean, events[3], estimator=name)  # type: ignore[arg-type]
+            for mean in (events[2], spoiled)
+        )
+        assert dirty.fit is not None
+        outliers = dirty.fit.outliers
+        ratios = [model.luminosity([12.0], [[500.0]])[0][0] for model in (clean, dirty)]
+        drifts[name] = abs(ratios[1] / ratios[0] - 1)
+    assert outliers >= 9
+    assert drifts[estimator] < 0.03
+    assert drifts["pycbc"] > 0.2
+
+
+def test_best_takes_the_richest_form_only_where_it_pays() -> None:
+    rich = fit_distance(*_events(300, seed=4), estimator="best")
+    assert rich.average == "inverse-square"
+    rng = np.random.default_rng(5)
+    snr, nearest = rng.uniform(8, 30, 300), rng.uniform(50, 3000, 300)
+    mean, std = PYCBC_LIVE_O3.luminosity(snr, nearest)
+    plain = fit_distance(
+        snr, nearest, mean * np.exp(0.1 * rng.standard_normal(300)), std, estimator="best"
+    )
+    assert plain.fit is not None
+    assert plain.fit.estimator == "pycbc"
+
+
+def test_a_held_out_event_does_not_take_part() -> None:
+    events = _events(50, seed=6)
+    before = hold_out_residuals(*events, estimator="network")
+    moved = events[2].copy()
+    moved[7] *= 3
+    after = hold_out_residuals(*events[:2], moved, events[3], estimator="network")
+    assert after[7] == pytest.approx(3 * (before[7] + 1) - 1)
+    same_turn = np.arange(50) % 10 == 7
+    same_turn[7] = False
+    np.testing.assert_array_equal(after[same_turn], before[same_turn])
+
+
+def test_a_model_of_the_average_classifies_by_detector() -> None:
+    classifier = MassContourClassifier(distance=TRUTH)
+    shares = classifier.probabilities([5.0, 5.0], [10.0, 9.0], [[500.0, np.nan], [np.nan, np.nan]])
+    assert shares[0].sum() == pytest.approx(1)
+    assert np.isnan(shares[1]).all()
+
+
+@pytest.mark.real_data
+def test_hold_out_scatter_is_never_worse_than_pycbcs_and_better_on_the_campaign(
+    real_data: Path,
+) -> None:
+    table, campaign = _campaign(real_data / "bayestar" / "bayestar_injections.csv")
+    o3b = pl.read_csv(real_data / "spiir" / "bayestar_distances_o3b.csv")
+    few = tuple(o3b[c].to_numpy() for c in ("cohsnr", "min_dist", "bay_dist", "bay_std"))
+    classes = [
+        tuple(column[(table["source_class"] == name).to_numpy()] for column in campaign)
+        for name in ("BNS", "NSBH", "BBH")
+    ]
+    for events in (campaign, few, *classes):
+        ours, theirs = (
+            _scatter(hold_out_residuals(*events, estimator=name)) for name in ("best", "pycbc")
+        )
+        assert ours <= theirs
+    least = {name: _scatter(hold_out_residuals(*campaign, estimator=name)) for name in ESTIMATORS}
+    assert least["network"] < 0.16
+    assert least["pycbc"] > 0.24
