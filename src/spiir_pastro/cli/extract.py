@@ -1,0 +1,119 @@
+"""``spiir-pastro extract``: LIGO_LW files to columnar staging."""
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Self
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from spiir_pastro.errors import ConfigError
+from spiir_pastro.io.runs import read_runs
+from spiir_pastro.pipeline.extract import Outcome, Receipt, Status, extract
+from spiir_pastro.pipeline.raw import RawFile, raw_files, raw_files_of_runs
+
+__all__ = ["command"]
+
+
+@click.command(name="extract")
+@click.argument(
+    "paths",
+    metavar="RUNS.yaml|PATH...",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+)
+@click.option(
+    "--staging",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="data/staging",
+    show_default=True,
+    help="Where to write; what is there already is not done again.",
+)
+@click.option("--columns", help="Trigger columns to keep, a,b,c; all if not given.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; by default one a core.")
+@click.option("--scheduler", help="Address of a Dask scheduler to use instead, tcp://host:port.")
+@click.option("--strict", is_flag=True, help="Stop at the first file that cannot be read.")
+def command(
+    paths: tuple[Path, ...],
+    staging: Path,
+    columns: str | None,
+    workers: int | None,
+    scheduler: str | None,
+    strict: bool,  # noqa: FBT001  (click's way)
+) -> None:
+    """Turn LIGO_LW files, directories of them, or a runs file's runs into Parquet."""
+    files = _files(paths)
+    with _Bar(files) as bar:
+        receipts = extract(
+            files,
+            staging,
+            columns=[name.strip() for name in columns.split(",")] if columns else None,
+            workers=workers,
+            scheduler=scheduler,
+            strict=strict,
+            on_outcome=bar.advance,
+        )
+    _report(receipts, bar.fresh)
+
+
+def _files(paths: tuple[Path, ...]) -> tuple[RawFile, ...]:
+    if any(path.suffix in (".yaml", ".yml") for path in paths):
+        if len(paths) > 1:
+            raise ConfigError("give one runs file, or paths of LIGO_LW files and directories")
+        return raw_files_of_runs(read_runs(paths[0]))
+    return raw_files(paths)
+
+
+def _report(receipts: list[Receipt], fresh: int) -> None:
+    """Say on stderr what failed, and on stdout what is there."""
+    for receipt in receipts:
+        if receipt.status is Status.FAILED:
+            click.echo(f"failed: {receipt.error}", err=True)
+        if receipt.rejects:
+            click.echo(f"{receipt.name}: {receipt.rejects} rows rejected", err=True)
+    rows: Counter[str] = Counter()
+    for receipt in receipts:
+        rows.update(receipt.rows)
+    failed = sum(receipt.status is Status.FAILED for receipt in receipts)
+    counts = ", ".join(f"{number} {table}" for table, number in rows.items()) or "none"
+    click.echo(f"{len(receipts)} files ({fresh} new, {failed} failed); rows: {counts}")
+
+
+class _Bar:
+    """Progress on stderr with rate and time left; nothing where stderr is no terminal."""
+
+    def __init__(self, files: tuple[RawFile, ...]) -> None:
+        self._sizes = {file.name: file.path.stat().st_size for file in files}
+        self.fresh = 0
+        self._progress = Progress(
+            TextColumn("extract"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=not sys.stderr.isatty(),
+        )
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        self._task = self._progress.add_task("extract", total=sum(self._sizes.values()))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def advance(self, outcome: Outcome) -> None:
+        """Count a file as done."""
+        self.fresh += outcome.fresh
+        self._progress.advance(self._task, self._sizes[outcome.receipt.name])

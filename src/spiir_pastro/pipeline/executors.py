@@ -1,0 +1,119 @@
+"""Run a function over many tasks: here, on this machine's processes, or on a Dask cluster.
+
+Results come as they are done, and only a few tasks wait at a time, so memory does not grow with
+their number. What must be in order is put in order by whoever gathers.
+"""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from importlib import import_module
+from itertools import islice
+from typing import Any, TypeVar
+
+from spiir_pastro.errors import ConfigError, PastroError
+
+__all__ = ["run_all"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_WAITING_PER_WORKER = 2
+
+
+def run_all(
+    function: Callable[[T], R],
+    tasks: Iterable[T],
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> Iterator[R]:
+    """Yield the results of a function over tasks, in the order they are done.
+
+    Parameters
+    ----------
+    function
+        A module-level function; it and the tasks travel to other processes.
+    tasks
+        What it is called with.
+    workers
+        Processes on this machine; one for each core if not given. With one, all runs here.
+    scheduler
+        Address of a Dask scheduler, ``tcp://host:port``, to use instead.
+
+    Raises
+    ------
+    ConfigError
+        If ``workers`` is not positive, Dask is not installed, or the scheduler does not answer.
+    PastroError
+        If a worker process dies.
+    """
+    if scheduler is not None:
+        return _on_cluster(function, tasks, scheduler)
+    count = workers if workers is not None else len(os.sched_getaffinity(0))
+    if count < 1:
+        raise ConfigError(f"{count} workers cannot work; give 1 or more")
+    return map(function, tasks) if count == 1 else _on_processes(function, tasks, count)
+
+
+def _on_processes(function: Callable[[T], R], tasks: Iterable[T], count: int) -> Iterator[R]:
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin_worker)
+    try:
+        todo = iter(tasks)
+        waiting: set[Future[R]] = set()
+        while True:
+            room = _WAITING_PER_WORKER * count - len(waiting)
+            waiting |= {pool.submit(function, task) for task in islice(todo, room)}
+            if not waiting:
+                return
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+    except BrokenProcessPool as error:
+        raise PastroError(
+            "a worker process died, perhaps for want of memory; start again with fewer workers: "
+            "what is done is kept"
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    """Keep to one core, and end when the parent ends, even if it is killed."""
+    os.environ["POLARS_MAX_THREADS"] = "1"
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def _on_cluster(function: Callable[[T], R], tasks: Iterable[T], address: str) -> Iterator[R]:
+    try:
+        distributed: Any = import_module("distributed")
+    except ImportError as error:
+        raise ConfigError("a Dask cluster needs: pip install 'spiir-pastro[cluster]'") from error
+    try:
+        client = distributed.Client(address, timeout="10s", set_as_default=False)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise ConfigError(f"no Dask scheduler answers at {address}: {error}") from error
+    with closing(client):
+        todo = iter(tasks)
+        waiting = distributed.as_completed(loop=client.loop)
+
+        def submit(number: int) -> None:
+            for task in islice(todo, number):
+                waiting.add(client.submit(function, task, pure=False))
+
+        submit(_WAITING_PER_WORKER * max(1, sum(client.nthreads().values())))
+        for future in waiting:
+            yield future.result()
+            submit(1)

@@ -1,0 +1,48 @@
+"""Work is spread without loss, and a worker's death is an error, not a hang."""
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from spiir_pastro.errors import ConfigError, PastroError
+from spiir_pastro.pipeline.executors import run_all
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_task_is_done_once(workers: int) -> None:
+    assert sorted(run_all(abs, range(-20, 0), workers=workers)) == list(range(1, 21))
+
+
+def test_tasks_are_drawn_as_there_is_room() -> None:
+    drawn = []
+
+    def tasks() -> Iterator[int]:
+        for i in range(100):
+            drawn.append(i)
+            yield i
+
+    results = run_all(abs, tasks(), workers=2)
+    next(iter(results))
+    assert len(drawn) < 10
+    results.close()  # type: ignore[attr-defined]
+
+
+def test_a_dead_worker_is_an_error() -> None:
+    with pytest.raises(PastroError, match="a worker process died"):
+        list(run_all(os._exit, [1], workers=2))
+
+
+def test_impossible_requests_are_refused() -> None:
+    with pytest.raises(ConfigError, match="0 workers cannot work"):
+        run_all(abs, [1], workers=0)
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_is_not_there_is_an_error() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match="no Dask scheduler answers"):
+            list(run_all(abs, [1], scheduler=f"tcp://127.0.0.1:{port}"))
