@@ -136,6 +136,7 @@ def test_every_row_has_the_fate_it_should(campaign: _Campaign) -> None:
         "plain/000:3",
         "plain/000:4",
     ]
+    assert done.known_mergers["event_id"].to_list() == ["plain/000:2"]
     found = done.matches["injected"].found
     assert found.select("event_id", "injection_id", "injection_distance_mpc").rows() == [
         ("injected/000:7", 0, 400.0),
@@ -175,13 +176,14 @@ def test_it_does_not_matter_where_the_campaign_is_cut(
 
 
 def test_livetime_counts_within_the_span_and_once(campaign: _Campaign) -> None:
-    livetime = process(*campaign[:2], known_events=campaign.known_events).livetime
+    done = process(*campaign[:2], known_events=campaign.known_events)
     expected = [("H1", 50_500_000_000), ("H1L1", 49_500_000_000)]
     for key in [("plain", "BBH"), (None, "BNS"), (None, None)]:
-        of_key = livetime.filter(
+        of_key = done.livetime.filter(
             pl.col("run").eq_missing(key[0]), pl.col("bank").eq_missing(key[1])
         )
         assert of_key.select("ifos", "livetime_ns").rows() == expected
+    assert done.background_livetime_ns == 100 * 10**9
 
 
 @pytest.mark.parametrize("file_format", list(FrameFormat))
@@ -201,6 +203,8 @@ def test_what_is_written_is_what_was_found(
             for place in (
                 "background/BBH",
                 "background/BNS",
+                "known_mergers/BBH",
+                "known_mergers/BNS",
                 "foreground/BBH",
                 "missed/BBH",
                 "rejects",

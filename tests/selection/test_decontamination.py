@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from spiir_pastro.selection import TwinTolerance, remove_near, remove_twin_noise
+from spiir_pastro.selection import TwinTolerance, remove_twin_noise, split_near
 
 _MS = 1_000_000
 _SCHEMA = {"gps_ns": pl.Int64, "mchirp_det": pl.Float64, "snr": pl.Float64}
@@ -32,9 +32,12 @@ def test_near_is_within_the_window_with_its_ends(
     times: list[int], mergers: list[int], window: int
 ) -> None:
     triggers = pl.DataFrame({"gps_ns": times}, schema={"gps_ns": pl.Int64})
-    kept = remove_near(triggers, np.array(mergers, dtype=np.int64), window_ns=window)
-    expected = [t for t in times if not any(abs(t - m) <= window for m in mergers)]
-    assert kept["gps_ns"].to_list() == expected
+    away, near = split_near(triggers, np.array(mergers, dtype=np.int64), window_ns=window)
+    is_near = [any(abs(t - m) <= window for m in mergers) for t in times]
+    assert near["gps_ns"].to_list() == [t for t, it_is in zip(times, is_near, strict=True) if it_is]
+    assert away["gps_ns"].to_list() == [
+        t for t, it_is in zip(times, is_near, strict=True) if not it_is
+    ]
 
 
 @given(_rows, _rows)

@@ -4,6 +4,7 @@
 
     processed/
       background/<BANK>.parquet   candidates of all background runs together
+      known_mergers/<BANK>.parquet  triggers of the background runs near known mergers
       foreground/<BANK>.parquet   the best trigger of each injection found, and its true values
       missed/<BANK>.parquet       the injections not found
       rejects.parquet             rows that are no triggers, and the rule each broke
@@ -38,8 +39,8 @@ from spiir_pastro.selection import (
     cluster,
     coincident_injection,
     match_injections,
-    remove_near,
     remove_twin_noise,
+    split_near,
 )
 from spiir_pastro.selection.clustering import SECOND_NS
 from spiir_pastro.selection.intervals import Ints
@@ -69,6 +70,8 @@ class Processed:
         The runs it came from.
     background
         Candidates of all background runs, sorted by (gps_ns, event_id).
+    known_mergers
+        Triggers of all background runs near known mergers, not clustered, in the same order.
     matches
         What became of the injections of each foreground run, by its name.
     rejects
@@ -81,10 +84,17 @@ class Processed:
 
     runs: RunsFile
     background: pl.DataFrame
+    known_mergers: pl.DataFrame
     matches: Mapping[str, Matches]
     rejects: pl.DataFrame
     livetime: pl.DataFrame
     fates: Fates
+
+    @property
+    def background_livetime_ns(self) -> int:
+        """Nanoseconds of background analysed, by whatever combination of detectors."""
+        whole = pl.col("run").is_null() & pl.col("bank").is_null()
+        return int(self.livetime.filter(whole)["livetime_ns"].sum())
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """Return every table by its place, without suffix, under the processed directory."""
@@ -92,6 +102,7 @@ class Processed:
         for bank in sorted({run.bank for run in self.runs.runs}):
             if _named(self.runs, Purpose.BACKGROUND, bank):
                 tables[f"background/{bank}"] = self.background.filter(bank=str(bank))
+                tables[f"known_mergers/{bank}"] = self.known_mergers.filter(bank=str(bank))
             matches = [self.matches[run] for run in _named(self.runs, Purpose.FOREGROUND, bank)]
             if matches:
                 found = pl.concat([m.found for m in matches]).sort("gps_ns", "event_id")
@@ -118,6 +129,7 @@ class Processed:
                 {"run": run, "found": matches.found.height, "missed": matches.missed.height}
                 for run, matches in self.matches.items()
             ],
+            "background_livetime_s": self.background_livetime_ns / 1e9,
             "livetime": [
                 {"run": run, "bank": bank, "ifos": ifos, "seconds": ns / 1e9}
                 for run, bank, ifos, ns in self.livetime.iter_rows()
@@ -131,7 +143,7 @@ class Processed:
         }
         for path, table in tables.items():
             write_frame(table, path, units=UNITS)
-        for kind in ("background", "foreground", "missed", "."):
+        for kind in ("background", "known_mergers", "foreground", "missed", "."):
             for suffix in FrameFormat:
                 for path in set((folder / kind).glob(f"*.{suffix}")) - set(tables):
                     path.unlink()
@@ -178,7 +190,7 @@ def process(
         store = TriggerStore(Path(work))
         fates = sum((store.add(r, f) for r in runs.runs for f in staged[r.name]), Fates())
         slices = _slices(runs, store.rows, rows_per_slice)
-        background, counted = _background(runs, store, slices, mergers)
+        background, known_mergers, counted = _background(runs, store, slices, mergers)
         fates += counted
         matches = {}
         for run in _having(runs, Purpose.FOREGROUND):
@@ -190,6 +202,7 @@ def process(
     return Processed(
         runs=runs,
         background=background,
+        known_mergers=known_mergers,
         matches=matches,
         rejects=rejects,
         livetime=livetime,
@@ -223,20 +236,20 @@ def _slices(runs: RunsFile, rows: int, rows_per_slice: int) -> list[tuple[int, i
 
 def _background(
     runs: RunsFile, store: TriggerStore, slices: Sequence[tuple[int, int]], mergers: Ints
-) -> tuple[pl.DataFrame, Fates]:
-    """Choose the background: no signals, and independent candidates."""
-    names, fates, chosen = _named(runs, Purpose.BACKGROUND), Fates(), []
+) -> tuple[pl.DataFrame, pl.DataFrame, Fates]:
+    """Choose the background, candidates without signals, and set known mergers apart."""
+    names, fates, chosen, apart = _named(runs, Purpose.BACKGROUND), Fates(), [], []
     for start, end in slices:
         everything = store.read(names, start - SECOND_NS, end + SECOND_NS + 1)
-        noise = remove_near(everything, mergers)
-        candidates = cluster(noise)
+        noise, known = split_near(everything, mergers)
         inside = pl.col("gps_ns").is_between(start, end, closed="left")
-        everything, noise, candidates = (t.filter(inside) for t in (everything, noise, candidates))
-        fates += count_taken(everything, noise, Fate.NEAR_KNOWN_MERGER)
+        candidates, noise, known = (t.filter(inside) for t in (cluster(noise), noise, known))
+        fates += count_fate(known, Fate.NEAR_KNOWN_MERGER)
         fates += count_taken(noise, candidates, Fate.HIDDEN)
         fates += count_fate(candidates, Fate.BACKGROUND)
         chosen.append(candidates)
-    return pl.concat(chosen), fates
+        apart.append(known)
+    return pl.concat(chosen), pl.concat(apart).sort("gps_ns", "event_id"), fates
 
 
 def _foreground(

@@ -1,7 +1,7 @@
 """Which triggers count: clustering, injection matching, decontamination; columnar and pure."""
 
 from spiir_pastro.selection.clustering import cluster
-from spiir_pastro.selection.decontamination import TwinTolerance, remove_near, remove_twin_noise
+from spiir_pastro.selection.decontamination import TwinTolerance, remove_twin_noise, split_near
 from spiir_pastro.selection.matching import Matches, coincident_injection, match_injections
 
 __all__ = [
@@ -10,6 +10,6 @@ __all__ = [
     "cluster",
     "coincident_injection",
     "match_injections",
-    "remove_near",
     "remove_twin_noise",
+    "split_near",
 ]

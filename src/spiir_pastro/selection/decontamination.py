@@ -17,7 +17,7 @@ import polars as pl
 from spiir_pastro.selection.clustering import SECOND_NS
 from spiir_pastro.selection.intervals import Ints, is_near, pairs_within
 
-__all__ = ["TwinTolerance", "remove_near", "remove_twin_noise"]
+__all__ = ["TwinTolerance", "remove_twin_noise", "split_near"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +39,15 @@ class TwinTolerance:
     snr: float = 0.1
 
 
-def remove_near(triggers: pl.DataFrame, times: Ints, *, window_ns: int = SECOND_NS) -> pl.DataFrame:
-    """Drop the triggers within the window of one of the times (GPS nanoseconds), (m,)."""
+def split_near(
+    triggers: pl.DataFrame, times: Ints, *, window_ns: int = SECOND_NS
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Part triggers into those away from all of the times (GPS nanoseconds), (m,), and those near.
+
+    Near is within the window of one, its ends included.
+    """
     near = is_near(triggers["gps_ns"].to_numpy(), times, window_ns=window_ns)
-    return triggers.filter(~near)
+    return triggers.filter(~near), triggers.filter(near)
 
 
 def remove_twin_noise(
