@@ -1,0 +1,183 @@
+"""The settings of the service, ``listen.toml``, checked before anything starts.
+
+GraceDB's production service is reached only by the word ``service = "production"``, together with
+production's own alerts; a URL that leads there is refused.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from spiir_pastro.errors import ConfigError
+from spiir_pastro.serve.drift import What
+
+__all__ = ["DriftSettings", "GraceDBSettings", "HTTPSettings", "KafkaSettings", "Settings"]
+
+SERVICES = {
+    "production": "https://gracedb.ligo.org/api/",
+    "playground": "https://gracedb-playground.ligo.org/api/",
+    "test": "https://gracedb-test.ligo.org/api/",
+}
+ALERTS = {
+    "production": "gracedb",
+    "playground": "gracedb-playground",
+    "test": "gracedb-test",
+}
+"""The group, that is the topics' prefix, of each service's alerts."""
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+TopicName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9_]+\Z")]
+Word = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9._-]+\Z", max_length=200)]
+PerDay = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class KafkaSettings(_Section, frozen=True, kw_only=True):
+    """Where alerts come from.
+
+    Attributes
+    ----------
+    host, port
+        The broker.
+    group
+        Whose alerts: the prefix of the topics, such as ``gracedb-playground``.
+    topics
+        Names without the prefix.
+    consumer_group
+        The fixed name under which the broker remembers what was read; at SCiMMA it starts with
+        the user's name and a dash.
+    first_start
+        Where to begin when the broker remembers nothing: ``latest`` or ``earliest``.
+    anonymous
+        Use no credentials; otherwise they are found by the client's own rules.
+    authfile
+        hop's ``auth.toml``, if not at its usual place.
+    """
+
+    consumer_group: Word
+    host: Word = "kafka.scimma.org"
+    port: Port = 9092
+    group: Word = "gracedb-playground"
+    topics: Annotated[list[TopicName], msgspec.Meta(min_length=1)]
+    first_start: Literal["latest", "earliest"] = "latest"
+    anonymous: bool = False
+    authfile: str | None = None
+
+
+class GraceDBSettings(_Section, frozen=True, kw_only=True):
+    """Where results go: a service by name, or a stand-in by URL.
+
+    Attributes
+    ----------
+    service
+        ``playground``, ``test``, or ``production``.
+    url
+        A stand-in's, on this machine.
+    anonymous
+        Send no credentials; otherwise they are found by the client's own rules.
+    timeout_s
+        How long to wait for a connection, and again for an answer.
+    settle_s
+        How long GraceDB may still be busy with a request that was given up; before that it is not
+        looked whether the file arrived.
+    retry_base_s, retry_limit_s
+        First and longest wait between attempts.
+    workers
+        Uploads under way at once.
+    """
+
+    service: Literal["production", "playground", "test"] = "playground"
+    url: str | None = None
+    anonymous: bool = False
+    timeout_s: Seconds = 10.0
+    settle_s: Seconds = 20.0
+    retry_base_s: Seconds = 1.0
+    retry_limit_s: Seconds = 300.0
+    workers: Annotated[int, msgspec.Meta(ge=1, le=32)] = 4
+
+    @property
+    def api(self) -> str:
+        """The URL in use."""
+        return self.url or SERVICES[self.service]
+
+
+class HTTPSettings(_Section, frozen=True, kw_only=True):
+    """Where ``/metrics``, ``/healthz`` and the status page are served; port 0 takes a free one."""
+
+    host: Word = "127.0.0.1"
+    port: Port = 9460
+
+
+class DriftSettings(_Section, frozen=True, kw_only=True):
+    """How many events a day the model expects, and when to warn.
+
+    Attributes
+    ----------
+    per_day
+        Expected events a day: ``alerts``, ``signals`` (p_astro > 0.5), and any class by name.
+    window_days
+        How far back to count.
+    false_alarm_probability
+        Of a warning, each time a count is judged while the rate is as expected.
+    """
+
+    per_day: dict[What, PerDay] = {}
+    window_days: Seconds = 7.0
+    false_alarm_probability: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-4
+
+
+class Settings(_Section, frozen=True, kw_only=True):
+    """All of ``listen.toml``."""
+
+    schema: Literal[1]
+    spool: str
+    kafka: KafkaSettings
+    gracedb: GraceDBSettings = GraceDBSettings()
+    http: HTTPSettings = HTTPSettings()
+    drift: DriftSettings = DriftSettings()
+    keep_days: Seconds = 90.0
+
+    @classmethod
+    def load(cls, path: Path) -> "Settings":
+        """Read and check a settings file.
+
+        Raises
+        ------
+        ConfigError
+            If the file cannot be read, or says something unknown, impossible or contradictory.
+        """
+        try:
+            settings = msgspec.convert(tomllib.loads(path.read_text()), cls)
+        except OSError as exc:
+            raise ConfigError(f"{path} cannot be read: {exc.strerror}") from exc
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+            raise ConfigError(f"{path} is no TOML: {exc}") from exc
+        except msgspec.ValidationError as exc:
+            raise ConfigError(f"{path}: {exc}") from exc
+        settings.require_consistent(path)
+        return settings
+
+    def require_consistent(self, path: Path) -> None:
+        """Refuse what would carry alerts of one GraceDB to another."""
+        kafka, gracedb = self.kafka, self.gracedb
+        if gracedb.url is not None:
+            parts = urlsplit(gracedb.url)
+            real = {urlsplit(url).hostname for url in SERVICES.values()}
+            if parts.scheme not in ("http", "https") or parts.hostname in {*real, None}:
+                raise ConfigError(
+                    f"{path}: gracedb.url is {gracedb.url!r}; it is for stand-ins only, "
+                    "name a real GraceDB by gracedb.service"
+                )
+        elif kafka.group != ALERTS[gracedb.service]:
+            raise ConfigError(
+                f"{path}: alerts of {kafka.group!r} would be answered on GraceDB's "
+                f"{gracedb.service} service; set kafka.group to {ALERTS[gracedb.service]!r} or "
+                "gracedb.service to the one meant"
+            )

@@ -1,0 +1,119 @@
+"""What to do about an alert: upload its probabilities, or skip it and say why.
+
+Pure: a payload and a model in, a decision out.
+"""
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from spiir_pastro.domain import SourceProbabilities, Trigger
+from spiir_pastro.errors import AlertError, TriggerError
+from spiir_pastro.io.alerts import Alert, parse_alert
+
+__all__ = ["Assessor", "Decision", "Skip", "SkipReason", "Upload", "decide"]
+
+PIPELINE = "spiir"
+
+
+class Assessor(Protocol):
+    """Whatever gives a trigger its probabilities; a loaded model is one."""
+
+    def assess(self, trigger: Trigger, /) -> SourceProbabilities:
+        """Return the four probabilities, or raise TriggerError if the trigger allows none."""
+
+
+class SkipReason(StrEnum):
+    """Why an alert is not answered.
+
+    The first group is not ours to answer; the second is, and is kept to be looked at.
+    """
+
+    OTHER_TYPE = "other_type"
+    OTHER_PIPELINE = "other_pipeline"
+    EARLY_WARNING = "early_warning"
+    RESERVED = "reserved"
+    NO_FAR = "no_far"
+    TEST_MESSAGE = "test_message"
+
+    NOT_AN_ALERT = "not_an_alert"
+    NOT_A_TRIGGER = "not_a_trigger"
+    NOT_ASSESSABLE = "not_assessable"
+    CRASHED = "crashed"
+
+    @property
+    def is_dead_letter(self) -> bool:
+        """Whether the payload is kept in the dead-letter folder."""
+        return self in _DEAD_LETTERS
+
+
+_DEAD_LETTERS = frozenset(
+    {
+        SkipReason.NOT_AN_ALERT,
+        SkipReason.NOT_A_TRIGGER,
+        SkipReason.NOT_ASSESSABLE,
+        SkipReason.CRASHED,
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Upload:
+    """A trigger and the probabilities GraceDB is to be told."""
+
+    trigger: Trigger
+    probabilities: SourceProbabilities
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of ``spiir.p_astro.json``."""
+        return json.dumps(self.probabilities.as_mapping()).encode()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Skip:
+    """No answer, why, and what exactly was wrong."""
+
+    reason: SkipReason
+    uid: str = ""
+    detail: str = ""
+
+
+Decision = Upload | Skip
+
+
+def decide(payload: str | bytes | dict[str, object], assessor: Assessor) -> Decision:
+    """Decide about one payload; never raises on account of what it holds."""
+    try:
+        alert = parse_alert(payload)
+    except AlertError as error:
+        return Skip(reason=SkipReason.NOT_AN_ALERT, detail=str(error))
+    reason = _not_ours(alert)
+    if reason is not None:
+        return Skip(reason=reason, uid=alert.uid)
+    try:
+        trigger = alert.trigger()
+    except (AlertError, TriggerError) as error:
+        return Skip(reason=SkipReason.NOT_A_TRIGGER, uid=alert.uid, detail=str(error))
+    if trigger.far_hz is None:
+        return Skip(reason=SkipReason.NO_FAR, uid=alert.uid)
+    try:
+        probabilities = assessor.assess(trigger)
+    except TriggerError as error:
+        return Skip(reason=SkipReason.NOT_ASSESSABLE, uid=alert.uid, detail=str(error))
+    return Upload(trigger=trigger, probabilities=probabilities)
+
+
+def _not_ours(alert: Alert) -> SkipReason | None:
+    """Tell why an alert is somebody else's, from what every pipeline's alerts say."""
+    event = alert.event
+    if alert.alert_type != "new":
+        return SkipReason.OTHER_TYPE
+    if event.pipeline.lower() != PIPELINE:
+        return SkipReason.OTHER_PIPELINE
+    if event.search == "EarlyWarning":
+        return SkipReason.EARLY_WARNING
+    if event.processing_status == "reserved":
+        return SkipReason.RESERVED
+    return None

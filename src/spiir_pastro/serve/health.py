@@ -1,0 +1,52 @@
+"""What is wrong at the moment: a board of named problems, empty when all is well."""
+
+import threading
+import time
+
+import structlog
+
+__all__ = ["Health"]
+
+log = structlog.get_logger(__name__)
+
+STALLED_AFTER_S = 30.0
+
+
+class Health:
+    """Problems by the part that has them; every change is logged once.
+
+    The loop calls :meth:`beat` as it turns, so a loop that hangs is a problem too.
+    """
+
+    def __init__(self) -> None:
+        self._problems: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._last_beat = time.monotonic()
+
+    def beat(self) -> None:
+        """Say that the loop is turning."""
+        self._last_beat = time.monotonic()
+
+    def report(self, part: str, problem: str) -> None:
+        """Put a part's problem on the board."""
+        with self._lock:
+            known = self._problems.get(part)
+            self._problems[part] = problem
+        if known is None:
+            log.error("health.problem", part=part, problem=problem)
+
+    def clear(self, part: str) -> None:
+        """Take a part's problem off the board."""
+        with self._lock:
+            gone = self._problems.pop(part, None)
+        if gone is not None:
+            log.info("health.recovered", part=part, problem=gone)
+
+    def problems(self) -> dict[str, str]:
+        """Return the problems by part, in the order of their names."""
+        with self._lock:
+            found = dict(self._problems)
+        silent_s = time.monotonic() - self._last_beat
+        if silent_s > STALLED_AFTER_S:
+            found["loop"] = f"the loop has not turned for {silent_s:.0f} s"
+        return dict(sorted(found.items()))

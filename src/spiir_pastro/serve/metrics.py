@@ -1,0 +1,54 @@
+"""What Prometheus is told."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+__all__ = ["Metrics"]
+
+_PREFIX = "spiir_pastro"
+_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 30.0, 300.0)
+_AGES = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+
+
+class Metrics:
+    """Every counter, gauge and histogram of one service, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.alerts = self._counter("alerts", "Alerts read, by topic", "topic")
+        self.skipped = self._counter("skipped", "Alerts skipped, by reason", "reason")
+        self.duplicates = self._counter("duplicates", "Alerts of events already accepted")
+        self.dead_letters = self._counter("dead_letters", "Payloads not understood", "reason")
+        self.uploads = self._counter("uploads", "Events settled, by outcome", "outcome")
+        self.retries = self._counter("upload_retries", "Failed attempts, by cause", "cause")
+        self.model_swaps = self._counter("model_swaps", "New model files, by outcome", "outcome")
+        self.kafka_errors = self._counter("kafka_errors", "Errors of the broker client", "name")
+        self.spool = self._gauge("spool_events", "Events in the spool, by state", "state")
+        self.oldest = self._gauge("spool_oldest_seconds", "Age of the oldest pending event")
+        self.letters = self._gauge("dead_letter_files", "Payloads in the dead-letter folder")
+        self.healthy = self._gauge("healthy", "1 if /healthz says so")
+        self.problem = self._gauge("problem", "1 for each part that has a problem", "part")
+        self.model = self._gauge("model", "1 for the model in use", "version")
+        self.last_alert = self._gauge("last_alert_timestamp_seconds", "When an alert was last read")
+        self.observed = self._gauge("drift_observed", "Events seen in the window", "what")
+        self.expected = self._gauge("drift_expected", "Events expected in the window", "what")
+        self.drift = self._gauge("drift_warning", "1 if seen and expected part", "what")
+        self.latency = self._histogram(
+            "alert_to_request_seconds", "From reading an alert to sending its file", _SECONDS
+        )
+        self.decision = self._histogram(
+            "decision_seconds", "From reading an alert to knowing its probabilities", _SECONDS
+        )
+        self.age = self._histogram("alert_age_seconds", "Age of an alert when read", _AGES)
+
+    def exposition(self) -> bytes:
+        """Return the text of ``/metrics``."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"{_PREFIX}_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"{_PREFIX}_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"{_PREFIX}_{name}", text, buckets=buckets, registry=self.registry)

@@ -1,0 +1,86 @@
+"""A Kafka-compatible broker on loopback, with its data in a folder so that it can be killed."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import confluent_kafka
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+from spiir_pastro.errors import ConfigError
+
+__all__ = ["Broker", "free_port"]
+
+START_S = 20.0
+
+
+def free_port() -> int:
+    """Find a port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Broker:
+    """A ``noida-db`` server; started when made, and again by :meth:`start` after :meth:`kill`."""
+
+    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def address(self) -> str:
+        """``host:port``."""
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        beside = Path(sys.executable).with_name("noida-db")
+        program = str(beside) if beside.exists() else shutil.which("noida-db")
+        if program is None:
+            raise ConfigError("the rehearsal needs a broker: pip install noida-db")
+        arguments = ["start", "--data-dir", str(self.folder), "--host", "127.0.0.1"]
+        arguments += ["--only", "kafka", "--kafka-port", str(self.port)]
+        self._process = subprocess.Popen(  # noqa: S603  (our own arguments)
+            [program, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.02)
+        raise ConfigError(f"the broker did not start within {START_S:.0f} s")
+
+    def kill(self) -> None:
+        """End the server; its data stay."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(10)
+            self._process = None
+
+    def make_topics(self, names: Iterable[str]) -> None:
+        """Make topics of one partition."""
+        admin = AdminClient({"bootstrap.servers": self.address})
+        for future in admin.create_topics([NewTopic(n, 1, 1) for n in names]).values():
+            future.result(10)
+
+    def publish(self, topic: str, payloads: Iterable[object]) -> None:
+        """Publish as GraceDB does, a JSON string of JSON; bytes go as they are."""
+        producer = confluent_kafka.Producer({"bootstrap.servers": self.address, "linger.ms": 0})
+        for payload in payloads:
+            value = (
+                payload if isinstance(payload, bytes) else json.dumps(json.dumps(payload)).encode()
+            )
+            producer.produce(topic, value)
+            producer.poll(0)
+        if producer.flush(30):
+            raise ConfigError(f"the broker at {self.address} did not take the alerts")

@@ -1,0 +1,270 @@
+"""Everything fails at random, and every event must be answered exactly once all the same.
+
+The service, the broker and GraceDB run as processes of their own; each is killed and started again
+while alerts come in on two topics, and GraceDB fails a request now and then in every way it knows.
+"""
+
+import multiprocessing
+import random
+import signal
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from spiir_pastro.serve import run
+from spiir_pastro.serve.rehearsal.alerts import sample_alerts
+from spiir_pastro.serve.rehearsal.broker import Broker, free_port
+from spiir_pastro.serve.rehearsal.gracedb import (
+    LABELS,
+    Faults,
+    LogEntry,
+    StandInGraceDB,
+    read_journal,
+)
+from spiir_pastro.serve.rehearsal.model import RehearsalModel
+
+__all__ = ["GROUP", "TOPICS", "Stage", "Verdict", "rehearse_chaos", "verdict"]
+
+GROUP = "gracedb-playground"
+TOPICS = ("cbc_spiir", "cbc_spiir_allsky")
+FAULTS = Faults(
+    error=0.03,
+    busy=0.03,
+    unavailable=0.02,
+    half=0.03,
+    cut_before=0.03,
+    cut_after=0.03,
+    stall_before=0.02,
+    stall_after=0.02,
+    stall_s=0.8,
+)
+
+_SETTINGS = """
+schema = 1
+spool = "{folder}/spool"
+[kafka]
+host = "127.0.0.1"
+port = {kafka_port}
+group = "{group}"
+topics = {topics}
+consumer_group = "rehearsal"
+first_start = "earliest"
+anonymous = true
+[gracedb]
+url = "http://127.0.0.1:{gracedb_port}/api/"
+anonymous = true
+timeout_s = {timeout_s}
+settle_s = {settle_s}
+retry_base_s = {retry_base_s}
+retry_limit_s = 2.0
+[http]
+port = {http_port}
+"""
+
+
+class Stage:
+    """Broker, GraceDB and service as processes that can be killed one by one.
+
+    Parameters
+    ----------
+    folder
+        Where all of them keep what they must not lose.
+    faults
+        What GraceDB does wrong.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        faults: Faults | None = None,
+        seed: int = 0,
+        timeout_s: float = 5.0,
+        settle_s: float = 0.5,
+        retry_base_s: float = 0.1,
+    ) -> None:
+        self.folder = folder
+        self.faults = faults or Faults()
+        self.seed = seed
+        self.model, self.config = folder / "model.json", folder / "listen.toml"
+        self.journal = folder / "gracedb.jsonl"
+        self._gracedb_port, self._http_port = free_port(), free_port()
+        self.broker = Broker(folder / "broker")
+        self.broker.make_topics(f"{GROUP}.{topic}" for topic in TOPICS)
+        RehearsalModel().save(self.model)
+        self.config.write_text(
+            _SETTINGS.format(
+                folder=folder,
+                group=GROUP,
+                topics=list(TOPICS),
+                kafka_port=self.broker.port,
+                gracedb_port=self._gracedb_port,
+                http_port=self._http_port,
+                timeout_s=timeout_s,
+                settle_s=settle_s,
+                retry_base_s=retry_base_s,
+            )
+        )
+        self._context = multiprocessing.get_context("spawn")
+        self.gracedb = self.start_gracedb()
+        self.service = self.start_service()
+
+    @property
+    def status_url(self) -> str:
+        """Where the service shows its status."""
+        return f"http://127.0.0.1:{self._http_port}"
+
+    def start_gracedb(self) -> BaseProcess:
+        """Start GraceDB; its dice fall differently each time."""
+        self.seed += 1
+        arguments = (self.journal, self._gracedb_port, self.faults, self.seed)
+        self.gracedb = self._start(_serve_gracedb, *arguments)
+        return self.gracedb
+
+    def start_service(self) -> BaseProcess:
+        """Start the service."""
+        self.service = self._start(_serve_alerts, self.model, self.config)
+        return self.service
+
+    def publish(self, alerts: list[dict[str, object]]) -> None:
+        """Publish alerts to both topics, as GraceDB does for an event with a search."""
+        for topic in TOPICS:
+            self.broker.publish(f"{GROUP}.{topic}", alerts)
+
+    def wait_until_up(self, timeout_s: float = 20.0) -> None:
+        """Wait until the service listens, at least on its status port."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self._http_port)) == 0:
+                    return
+            time.sleep(0.02)
+
+    def wait_for(self, events: set[str], timeout_s: float) -> "Verdict":
+        """Wait until every event has its file and its label, and judge."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            judged = verdict(read_journal(self.journal), events)
+            if not (judged.lost or judged.unlabelled):
+                return judged
+            time.sleep(0.1)
+        return verdict(read_journal(self.journal), events)
+
+    def close(self) -> None:
+        """End all three."""
+        for process in (self.service, self.gracedb):
+            process.kill()
+            process.join()
+        self.broker.kill()
+
+    def _start(self, target: Callable[..., None], *arguments: object) -> BaseProcess:
+        process = self._context.Process(target=target, args=arguments, daemon=True)
+        process.start()
+        return process
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What became of the events: all counts but the first should be 0.
+
+    Attributes
+    ----------
+    events
+        How many there were.
+    lost, doubled, unlabelled
+        How many have no file, more than one, no label.
+    strange
+        Files of events nobody announced.
+    """
+
+    events: int
+    lost: int
+    doubled: int
+    unlabelled: int
+    strange: int
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether every event was answered exactly once."""
+        return not (self.lost or self.doubled or self.unlabelled or self.strange)
+
+
+def verdict(journal: list[LogEntry], events: set[str]) -> Verdict:
+    """Judge what GraceDB was told."""
+    files = Counter(entry.event_id for entry in journal if entry.filename)
+    labelled = {entry.event_id for entry in journal if entry.label == LABELS[0]}
+    return Verdict(
+        events=len(events),
+        lost=len(events - set(files)),
+        doubled=sum(count > 1 for count in files.values()),
+        unlabelled=len(events - labelled),
+        strange=len(set(files) - events),
+    )
+
+
+def rehearse_chaos(
+    folder: Path, *, events: int, kills: int, seed: int, patience_s: float
+) -> Verdict:
+    """Publish events while killing things, then wait for the dust to settle.
+
+    Parameters
+    ----------
+    folder
+        An empty folder.
+    events, kills
+        How many alerts are published, and how many kills fall in between.
+    patience_s
+        How long to wait at the end.
+    """
+    dice = random.Random(seed)  # noqa: S311  (dice, no secret)
+    stage = Stage(folder, faults=FAULTS, seed=seed, timeout_s=0.5, settle_s=1.0)
+    alerts = list(sample_alerts(events))
+    size = -(-events // kills)
+    try:
+        for start in range(0, events, size):
+            stage.publish(alerts[start : start + size])
+            time.sleep(dice.uniform(0.0, 0.6))
+            _kill_one(stage, dice)
+        return stage.wait_for({str(alert["uid"]) for alert in alerts}, patience_s)
+    finally:
+        stage.close()
+
+
+def _kill_one(stage: Stage, dice: random.Random) -> None:
+    """Kill something, leave it dead for a moment, start it again."""
+    victim = dice.choice(["service", "service", "gracedb", "broker"])
+    pause_s = dice.uniform(0.0, 0.8)
+    if victim == "broker":
+        stage.broker.kill()
+        time.sleep(pause_s)
+        stage.broker.start()
+    elif victim == "gracedb":
+        stage.gracedb.kill()
+        stage.gracedb.join()
+        time.sleep(pause_s)
+        stage.start_gracedb()
+    else:
+        if dice.random() < 0.8:  # the rest die while starting
+            stage.wait_until_up()
+        kill = dice.choice([stage.service.kill, stage.service.terminate])
+        kill()
+        stage.service.join()
+        time.sleep(pause_s)
+        stage.start_service()
+
+
+def _serve_gracedb(journal: Path, port: int, faults: Faults, seed: int) -> None:
+    """Be GraceDB until killed."""
+    StandInGraceDB(journal, port=port, faults=faults, seed=seed)
+    signal.pause()
+
+
+def _serve_alerts(model: Path, config: Path) -> None:
+    """Be the service until killed, with its log in a file."""
+    with (config.parent / "service.log").open("a") as file:
+        run.configure_logs(file)
+        run.listen(model, config, load=RehearsalModel.load)

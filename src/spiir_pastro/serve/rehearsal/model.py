@@ -1,0 +1,54 @@
+"""A model simple enough to need no fit: a power law in FAR against noise, classes by chirp mass."""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from spiir_pastro.domain import SourceProbabilities, Trigger
+from spiir_pastro.errors import ArtifactError, TriggerError
+
+__all__ = ["RehearsalModel"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RehearsalModel:
+    """Odds of signal against noise ``(far_even_hz / FAR)**slope``.
+
+    Attributes
+    ----------
+    far_even_hz
+        FAR at which the odds are even.
+    slope
+        One minus the exponent of the signals' power law.
+    """
+
+    far_even_hz: float = 1e-8
+    slope: float = 0.9
+
+    def assess(self, trigger: Trigger, /) -> SourceProbabilities:
+        """Return the four probabilities."""
+        if trigger.far_hz is None or trigger.mchirp_det is None:
+            raise TriggerError(f"trigger {trigger.event_id}: FAR and chirp mass are needed")
+        p_astro = 1.0 / (1.0 + (trigger.far_hz / self.far_even_hz) ** self.slope)
+        # Chirp masses of 1.4 + 3 and 3 + 3 solar masses, a bit redshifted, softened by a tenth.
+        heavier = 0.5 * (1.0 + math.tanh(math.log(trigger.mchirp_det / 1.9) / 0.1))
+        heaviest = 0.5 * (1.0 + math.tanh(math.log(trigger.mchirp_det / 3.0) / 0.1))
+        bbh = p_astro * heavier * heaviest
+        nsbh = p_astro * heavier * (1.0 - heaviest)
+        bns = p_astro * (1.0 - heavier)
+        return SourceProbabilities(bns=bns, nsbh=nsbh, bbh=bbh, terrestrial=1.0 - bns - nsbh - bbh)
+
+    def save(self, path: Path) -> None:
+        """Write the parameters, whole or not at all."""
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(asdict(self)))
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "RehearsalModel":
+        """Read parameters written by :meth:`save`."""
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (OSError, TypeError, ValueError) as exc:
+            raise ArtifactError(f"{path} is no rehearsal model: {exc}") from exc

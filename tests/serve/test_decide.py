@@ -1,0 +1,81 @@
+"""A payload becomes an upload or a skip with its reason, whatever it holds."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spiir_pastro.domain import SourceProbabilities, Trigger
+from spiir_pastro.errors import TriggerError
+from spiir_pastro.serve.decide import Skip, SkipReason, Upload, decide
+from spiir_pastro.serve.rehearsal.alerts import other_alerts, sample_alert
+from spiir_pastro.serve.rehearsal.model import RehearsalModel
+
+
+def test_a_new_spiir_alert_is_answered_with_the_models_probabilities(
+    model: RehearsalModel,
+) -> None:
+    decision = decide(sample_alert(7), model)
+    assert isinstance(decision, Upload)
+    assert decision.trigger.event_id == "G7"
+    assert decision.probabilities == model.assess(decision.trigger)
+    content = json.loads(decision.content)
+    assert list(content) == ["BNS", "NSBH", "BBH", "Terrestrial"]
+    assert SourceProbabilities.from_mapping(content) == decision.probabilities
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    list(
+        zip(
+            other_alerts(),
+            [
+                SkipReason.OTHER_TYPE,
+                SkipReason.OTHER_PIPELINE,
+                SkipReason.EARLY_WARNING,
+                SkipReason.RESERVED,
+                SkipReason.NO_FAR,
+                SkipReason.NOT_A_TRIGGER,
+                SkipReason.NOT_AN_ALERT,
+                SkipReason.NOT_AN_ALERT,
+            ],
+            strict=True,
+        )
+    ),
+    ids=lambda value: value if isinstance(value, SkipReason) else "",
+)
+def test_what_is_not_answered_says_why(
+    payload: bytes, reason: SkipReason, model: RehearsalModel
+) -> None:
+    decision = decide(payload, model)
+    assert isinstance(decision, Skip)
+    assert decision.reason is reason
+    assert bool(decision.detail) == reason.is_dead_letter
+
+
+def test_a_trigger_the_model_cannot_assess_is_a_dead_letter() -> None:
+    class Choosy:
+        def assess(self, trigger: Trigger, /) -> SourceProbabilities:
+            raise TriggerError(f"trigger {trigger.event_id}: no chirp mass")
+
+    decision = decide(sample_alert(7), Choosy())
+    assert decision == Skip(
+        reason=SkipReason.NOT_ASSESSABLE, uid="G7", detail="trigger G7: no chirp mass"
+    )
+    assert SkipReason.NOT_ASSESSABLE.is_dead_letter
+
+
+def test_the_pipelines_name_is_read_in_any_case(model: RehearsalModel) -> None:
+    alert = json.loads(json.dumps(sample_alert(7)).replace('"spiir"', '"SPIIR"'))
+    assert isinstance(decide(alert, model), Upload)
+
+
+@given(st.data())
+def test_mutilated_alerts_are_decided_about_and_never_raise(data: st.DataObject) -> None:
+    text = bytearray(json.dumps(sample_alert(data.draw(st.integers(1, 50)))).encode())
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(text) - 1))
+        text[at : at + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=6))
+    decision = decide(bytes(text), RehearsalModel())
+    assert isinstance(decision, Upload | Skip)

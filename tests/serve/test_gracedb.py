@@ -1,0 +1,131 @@
+"""One file and its label, whatever GraceDB does; failures are sorted right."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from spiir_pastro.errors import ConfigError
+from spiir_pastro.serve.gracedb import (
+    Delivered,
+    FileUploader,
+    GraceDBUploader,
+    Refused,
+    Unreachable,
+)
+from spiir_pastro.serve.rehearsal.broker import free_port
+from spiir_pastro.serve.rehearsal.gracedb import UNKNOWN_EVENT, Faults, StandInGraceDB, read_journal
+
+CONTENT = b'{"BNS": 1.0, "NSBH": 0.0, "BBH": 0.0, "Terrestrial": 0.0}'
+
+
+def uploader(gracedb: StandInGraceDB) -> GraceDBUploader:
+    return GraceDBUploader(gracedb.url, timeout_s=0.3, settle_s=0.7, anonymous=True)
+
+
+def deliver(
+    gracedb: StandInGraceDB, event_id: str = "G1", *, look_first: bool = False
+) -> Delivered:
+    client = uploader(gracedb)
+    try:
+        return client.deliver(event_id, CONTENT, look_first=look_first, on_send=lambda: None)
+    finally:
+        client.close()
+
+
+def test_the_file_arrives_with_its_name_tag_and_label(gracedb: StandInGraceDB) -> None:
+    assert deliver(gracedb) is Delivered.SENT
+    (entry,) = gracedb.files("G1")
+    assert (entry.filename, entry.tags) == ("spiir.p_astro.json", ["p_astro"])
+    assert json.loads(entry.content) == json.loads(CONTENT)
+    assert gracedb.labels("G1") == {"PASTRO_READY"}
+
+
+def test_a_file_that_is_there_is_not_sent_again_but_labelled(gracedb: StandInGraceDB) -> None:
+    gracedb.faults = Faults(half=1.0)
+    with pytest.raises(Unreachable, match="answered 500"):
+        deliver(gracedb)
+    assert gracedb.labels("G1") == set()
+    gracedb.faults = Faults()
+    assert deliver(gracedb, look_first=True) is Delivered.FOUND
+    assert len(gracedb.files("G1")) == 1
+    assert gracedb.labels("G1") == {"PASTRO_READY"}
+    assert deliver(gracedb, "G2", look_first=True) is Delivered.SENT
+
+
+@pytest.mark.parametrize(
+    ("faults", "cause", "wait_s"),
+    [
+        (Faults(error=1.0), "status_500", 0.0),
+        (Faults(busy=1.0), "status_429", 1.0),
+        (Faults(unavailable=1.0), "status_503", 1.0),
+        (Faults(cut_before=1.0), "connection", 0.0),
+        (Faults(cut_after=1.0), "connection", 0.0),
+        (Faults(stall_after=1.0, stall_s=0.6), "timeout", 0.7),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_may_pass_is_told_from_what_will_not(
+    gracedb: StandInGraceDB, faults: Faults, cause: str, wait_s: float
+) -> None:
+    gracedb.faults = faults
+    with pytest.raises(Unreachable, match="GraceDB") as caught:
+        deliver(gracedb)
+    assert (caught.value.cause, caught.value.wait_s) == (cause, wait_s)
+
+
+def test_an_event_gracedb_does_not_know_is_refused(gracedb: StandInGraceDB) -> None:
+    with pytest.raises(Refused, match="answered 404"):
+        deliver(gracedb, UNKNOWN_EVENT)
+
+
+def test_a_server_that_is_down_or_talks_nonsense_is_unreachable(gracedb: StandInGraceDB) -> None:
+    nobody = GraceDBUploader(
+        f"http://127.0.0.1:{free_port()}/api/", timeout_s=0.3, settle_s=0.7, anonymous=True
+    )
+    with pytest.raises(Unreachable, match="cannot be reached"):
+        nobody.deliver("G1", CONTENT, look_first=False, on_send=lambda: None)
+    nobody.close()
+    lost = GraceDBUploader(
+        gracedb.url + "events/G1/files/", timeout_s=0.3, settle_s=0.7, anonymous=True
+    )
+    with pytest.raises(Unreachable, match="makes no sense"):
+        lost.deliver("G1", CONTENT, look_first=False, on_send=lambda: None)
+    lost.close()
+
+
+@pytest.mark.filterwarnings("ignore:Support for identity-based X.509:DeprecationWarning")
+def test_credentials_must_be_found_unless_none_are_wanted(
+    gracedb: StandInGraceDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("BEARER_TOKEN", "BEARER_TOKEN_FILE", "SCITOKEN", "X509_USER_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    with pytest.raises(ConfigError, match="htgettoken"):
+        GraceDBUploader(gracedb.url, timeout_s=1.0, settle_s=1.0)
+
+
+def test_the_check_asks_for_the_label(gracedb: StandInGraceDB) -> None:
+    client = uploader(gracedb)
+    assert client.check() == "stand-in"
+    client.close()
+
+
+def test_a_dry_run_writes_files_only(tmp_path: Path) -> None:
+    files = FileUploader(tmp_path / "out")
+    assert files.deliver("G1", CONTENT, look_first=True, on_send=lambda: None) is Delivered.SENT
+    assert files.deliver("G1", CONTENT, look_first=True, on_send=lambda: None) is Delivered.FOUND
+    files.close()
+    (path,) = (tmp_path / "out").iterdir()
+    assert path.name == "G1.spiir.p_astro.json"
+    assert path.read_bytes() == CONTENT
+
+
+def test_the_stand_in_remembers_what_it_was_told(gracedb: StandInGraceDB, tmp_path: Path) -> None:
+    deliver(gracedb)
+    again = StandInGraceDB(tmp_path / "gracedb.jsonl")
+    assert again.entries == gracedb.entries
+    assert read_journal(tmp_path / "gracedb.jsonl") == gracedb.entries["G1"]
+    again.close()

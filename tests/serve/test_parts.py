@@ -1,0 +1,177 @@
+"""Health, the model slot, drift, the status page and its server."""
+
+import json
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import poisson
+
+from spiir_pastro.errors import ArtifactError
+from spiir_pastro.serve.drift import compare, poisson_p_value
+from spiir_pastro.serve.health import Health
+from spiir_pastro.serve.http import StatusServer
+from spiir_pastro.serve.metrics import Metrics
+from spiir_pastro.serve.model import ModelSlot
+from spiir_pastro.serve.page import Status, duration, render
+from spiir_pastro.serve.rehearsal.model import RehearsalModel
+from spiir_pastro.serve.spool import Record
+
+
+def test_a_problem_is_logged_when_it_comes_and_when_it_goes(
+    logs: list[structlog.typing.EventDict],
+) -> None:
+    health = Health()
+    for _ in range(3):
+        health.report("kafka", "down")
+    assert health.problems() == {"kafka": "down"}
+    health.clear("kafka")
+    health.clear("kafka")
+    assert health.problems() == {}
+    assert [entry["event"] for entry in logs] == ["health.problem", "health.recovered"]
+
+
+def test_a_loop_that_hangs_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spiir_pastro.serve.health.STALLED_AFTER_S", -1.0)
+    assert "not turned" in Health().problems()["loop"]
+
+
+def slot(path: Path) -> ModelSlot:
+    return ModelSlot(path, RehearsalModel.load, metrics=Metrics(), health=Health())
+
+
+def test_a_new_model_is_taken_up_and_a_bad_one_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.json"
+    RehearsalModel().save(path)
+    model = slot(path)
+    first = model.version
+
+    RehearsalModel(slope=0.8).save(path)
+    model.refresh()
+    second = model.version
+    assert second != first
+    assert model.assessor == RehearsalModel(slope=0.8)
+
+    path.write_text("{")
+    model.refresh()
+    assert (model.version, model.assessor) == (second, RehearsalModel(slope=0.8))
+    assert "refused" in model.health.problems()["model"]
+    path.unlink()
+    model.refresh()
+    assert model.version == second
+
+    RehearsalModel().save(path)
+    model.refresh()
+    assert (model.version, model.health.problems()) == (first, {})
+    assert f'version="{first}"' in model.metrics.exposition().decode()
+    assert f'version="{second}"' not in model.metrics.exposition().decode()
+
+
+def test_a_file_that_seems_unchanged_is_read_when_forced(tmp_path: Path) -> None:
+    path = tmp_path / "model.json"
+    RehearsalModel(slope=0.8).save(path)
+    model = slot(path)
+    stat = path.stat()
+    path.write_text(path.read_text().replace("0.8", "0.7"))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    model.refresh()
+    assert model.assessor == RehearsalModel(slope=0.8)
+    model.refresh(forced=True)
+    assert model.assessor == RehearsalModel(slope=0.7)
+
+
+def test_without_a_model_there_is_no_start(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text("[]")
+    with pytest.raises(ArtifactError, match="no rehearsal model"):
+        slot(tmp_path / "model.json")
+
+
+@given(count=st.integers(0, 300), mean=st.floats(0.01, 200))
+def test_the_p_value_is_scipys_two_sided_poisson(count: int, mean: float) -> None:
+    expected = 2 * min(poisson.cdf(count, mean), poisson.sf(count - 1, mean))
+    assert poisson_p_value(count, mean) == pytest.approx(min(1.0, expected), rel=1e-9)
+
+
+def test_the_drift_warning_keeps_its_false_alarm_probability() -> None:
+    mean, alpha = 30.0, 0.01
+    wrong = sum(
+        poisson.pmf(count, mean)
+        for count in range(200)
+        if compare({"BNS": count}, {"BNS": mean}, days=1.0, false_alarm_probability=alpha)[
+            0
+        ].has_parted
+    )
+    assert 0.0 < wrong <= alpha
+    (unjudged,) = compare({"alerts": 99}, {}, days=1.0, false_alarm_probability=alpha)
+    assert (unjudged.expected, unjudged.has_parted) == (None, False)
+
+
+def record(**changes: object) -> Record:
+    fields: dict[str, object] = {
+        "event_id": "G1",
+        "state": "pending",
+        "content": b"{}",
+        "gps_ns": 0,
+        "far_hz": 1e-9,
+        "snr": None,
+        "mchirp_det": 1.2,
+        "p_astro": 0.5,
+        "source": "BNS",
+        "read_at": 0.0,
+        "done_at": None,
+        "attempts": 3,
+        "error": None,
+    }
+    return Record(**fields | changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("state", ["pending", "done", "refused"])
+def test_the_page_escapes_whatever_came_in(state: str) -> None:
+    evil = '"><script>alert(1)</script>'
+    page = render(
+        Status(
+            problems={"kafka": evil},
+            facts={"model": evil},
+            figures={"events": evil},
+            records=[record(event_id=evil, source=evil, error=evil, state=state)],
+            drift=compare({"BNS": 9}, {"BNS": 0.0}, days=1, false_alarm_probability=0.1),
+        )
+    )
+    assert "<script" not in page
+    assert page.count("&lt;script") == 6
+    assert "parted" in page
+
+
+def test_durations_read_well() -> None:
+    assert [duration(s) for s in (0.0123, 3.21, 600)] == ["12 ms", "3.2 s", "10 min"]
+
+
+def get(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  (loopback)
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_the_server_answers_its_three_pages_and_no_other() -> None:
+    problems: dict[str, str] = {}
+    server = StatusServer(
+        "127.0.0.1", 0, metrics=lambda: b"m 1\n", problems=lambda: problems, page=lambda: "<p>"
+    )
+    try:
+        assert get(f"{server.url}/metrics") == (200, "m 1\n")
+        assert get(f"{server.url}/") == (200, "<p>")
+        assert get(f"{server.url}/healthz?x") == (200, '{\n "status": "ok",\n "problems": {}\n}')
+        problems["kafka"] = "down"
+        status, body = get(f"{server.url}/healthz")
+        assert (status, json.loads(body)["problems"]) == (503, problems)
+        assert get(f"{server.url}/../etc/passwd")[0] == 404
+    finally:
+        server.close()
