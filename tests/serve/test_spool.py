@@ -77,7 +77,7 @@ def test_counts_for_drift_are_those_of_the_window(spool: Spool) -> None:
     assert counts["alerts"] == 30
     assert counts["signals"] == sum(p.p_astro > 0.5 for p in probabilities) > 0
     assert counts["BBH"] == sum(p.most_probable == "BBH" for p in probabilities) > 0
-    assert sum(counts[c] for c in ("BNS", "NSBH", "BBH", "Terrestrial")) == 30  # type: ignore[index]
+    assert sum(counts[c] for c in ("BNS", "NSBH", "BBH", "Terrestrial")) == 30
 
 
 def test_one_folder_serves_one_service(spool: Spool) -> None:

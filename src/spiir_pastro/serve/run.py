@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from spiir_pastro.errors import ConfigError, PastroError
-from spiir_pastro.serve.config import KafkaSettings, Settings
+from spiir_pastro.serve.config import GraceDBSettings, KafkaSettings, Settings
 from spiir_pastro.serve.decide import Assessor
 from spiir_pastro.serve.gracedb import FileUploader, GraceDBUploader, Uploader
 from spiir_pastro.serve.health import Health
@@ -48,6 +48,8 @@ def configure_logs(stream: TextIO = sys.stderr) -> None:
     logging.getLogger().setLevel(logging.CRITICAL)
 
 
+_AT_ONCE_S = 1e-3  # a folder needs no time to settle
+
 Load = Callable[[Path], Assessor]
 
 
@@ -66,27 +68,33 @@ def listen(model: Path, config: Path, *, load: Load, dry_run: bool = False) -> N
 
 
 def replay(
-    files: Sequence[Path], model: Path, *, load: Load, out: Path | None, config: Path | None
-) -> None:
+    files: Sequence[Path],
+    model: Path,
+    *,
+    load: Load,
+    out: Path | None = None,
+    config: Path | None = None,
+) -> dict[str, int]:
     """Feed recorded alerts through the service, to a folder or to GraceDB, and end.
 
-    Raises
-    ------
-    ConfigError
-        If an event was left undelivered.
+    Returns
+    -------
+    dict
+        How many events of the spool are done, pending and refused.
     """
     if config is not None:
         settings = Settings.load(config)
     else:
         settings = Settings(
-            schema=1, spool=str(out), kafka=KafkaSettings(consumer_group="replay", topics=["none"])
+            schema=1,
+            spool=str(out),
+            kafka=KafkaSettings(consumer_group="replay", topics=["none"]),
+            gracedb=GraceDBSettings(settle_s=_AT_ONCE_S),
         )
-    health, metrics = Health(), Metrics()
-    source = FileSource(files)
-    slot = ModelSlot(model, load, metrics=metrics, health=health)
-    service = _service(settings, slot, source, dry_run=config is None)
+    slot = ModelSlot(model, load, metrics=Metrics(), health=Health())
+    service = _service(settings, slot, FileSource(files), dry_run=config is None)
     with _signals(service):
-        service.run()
+        return service.run()
 
 
 def check(model: Path, config: Path, *, load: Load) -> Iterator[str]:
@@ -117,6 +125,7 @@ def _dry(settings: Settings) -> Settings:
     return msgspec.structs.replace(
         settings,
         spool=str(Path(settings.spool) / "dry-run"),
+        gracedb=msgspec.structs.replace(settings.gracedb, settle_s=_AT_ONCE_S),
         kafka=msgspec.structs.replace(kafka, consumer_group=f"{kafka.consumer_group}-dry-run"),
     )
 

@@ -106,7 +106,6 @@ class Service:
         log.info("service.started", model=self.model.version, gracedb=self.settings.gracedb.api)
         try:
             while not self._stop.is_set():
-                self.health.beat()
                 self._keep_house()
                 messages = self._source.poll(POLL_S)
                 if messages is None:
@@ -125,7 +124,7 @@ class Service:
     def _drain(self) -> None:
         """Wait for the deliveries under way, however long GraceDB takes."""
         while not (self._dispatcher.drain(POLL_S) or self._stop.is_set()):
-            self.health.beat()
+            self._keep_house()
 
     def status(self) -> Status:
         """Return what the status page shows."""
@@ -267,6 +266,7 @@ class Service:
 
     def _keep_house(self) -> None:
         """Look after the model, the metrics, drift and old events, every few seconds."""
+        self.health.beat()
         forced = self._reload.is_set()
         if time.monotonic() < self._housekeeping_at and not forced:
             return

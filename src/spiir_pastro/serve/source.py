@@ -30,8 +30,9 @@ log = structlog.get_logger(__name__)
 
 BATCH = 100
 CONNECT_TIMEOUT_S = 1.5
+CHECK_TIMEOUT_S = 8.0
 RETRY_LIMIT_S = 10.0
-LOOK_AGAIN_S = 60.0
+LOOK_AGAIN_S = 15.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,7 +138,7 @@ class KafkaSource:
         """
         consumer = confluent_kafka.Consumer(self._config)
         try:
-            offered = consumer.list_topics(timeout=5 * CONNECT_TIMEOUT_S).topics
+            offered = consumer.list_topics(timeout=CHECK_TIMEOUT_S).topics
         except KafkaException as exc:
             consumer.poll(0)  # lets the client say what is wrong
             problem = self._health.problems().get("kafka", str(exc))

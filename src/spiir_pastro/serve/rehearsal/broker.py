@@ -1,12 +1,11 @@
 """A Kafka-compatible broker on loopback, with its data in a folder so that it can be killed."""
 
 import json
-import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 
 import confluent_kafka
@@ -43,14 +42,15 @@ class Broker:
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        beside = Path(sys.executable).with_name("noida-db")
-        program = str(beside) if beside.exists() else shutil.which("noida-db")
-        if program is None:
+        package = find_spec("noida_db")
+        if package is None or package.origin is None:
             raise ConfigError("the rehearsal needs a broker: pip install noida-db")
+        # The program itself: the package's command starts it as a child that outlives a signal.
+        program = Path(package.origin).with_name("noida-db")
         arguments = ["start", "--data-dir", str(self.folder), "--host", "127.0.0.1"]
         arguments += ["--only", "kafka", "--kafka-port", str(self.port)]
         self._process = subprocess.Popen(  # noqa: S603  (our own arguments)
-            [program, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [str(program), *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
@@ -75,7 +75,9 @@ class Broker:
 
     def publish(self, topic: str, payloads: Iterable[object]) -> None:
         """Publish as GraceDB does, a JSON string of JSON; bytes go as they are."""
-        producer = confluent_kafka.Producer({"bootstrap.servers": self.address, "linger.ms": 0})
+        producer = confluent_kafka.Producer(
+            {"bootstrap.servers": self.address, "linger.ms": 0, "log_level": 0}
+        )
         for payload in payloads:
             value = (
                 payload if isinstance(payload, bytes) else json.dumps(json.dumps(payload)).encode()

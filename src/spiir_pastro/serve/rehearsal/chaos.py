@@ -122,18 +122,26 @@ class Stage:
         """Start GraceDB; its dice fall differently each time."""
         self.seed += 1
         arguments = (self.journal, self._gracedb_port, self.faults, self.seed)
-        self.gracedb = self._start(_serve_gracedb, *arguments)
+        self.gracedb = self.start(_serve_gracedb, *arguments)
         return self.gracedb
 
     def start_service(self) -> BaseProcess:
         """Start the service."""
-        self.service = self._start(_serve_alerts, self.model, self.config)
+        self.service = self.start(_serve_alerts, self.model, self.config)
         return self.service
 
     def publish(self, alerts: list[dict[str, object]]) -> None:
         """Publish alerts to both topics, as GraceDB does for an event with a search."""
         for topic in TOPICS:
             self.broker.publish(f"{GROUP}.{topic}", alerts)
+
+    def start(
+        self, target: Callable[..., None], *arguments: object, **options: object
+    ) -> BaseProcess:
+        """Start a process that ends with this one."""
+        process = self._context.Process(target=target, args=arguments, kwargs=options, daemon=True)
+        process.start()
+        return process
 
     def wait_until_up(self, timeout_s: float = 20.0) -> None:
         """Wait until the service listens, at least on its status port."""
@@ -160,11 +168,6 @@ class Stage:
             process.kill()
             process.join()
         self.broker.kill()
-
-    def _start(self, target: Callable[..., None], *arguments: object) -> BaseProcess:
-        process = self._context.Process(target=target, args=arguments, daemon=True)
-        process.start()
-        return process
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

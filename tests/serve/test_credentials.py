@@ -1,0 +1,81 @@
+"""A broker behind TLS and a password: the right ones pass, the wrong ones are named."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from serve.sasl_gateway import SaslGateway, make_certificate
+from spiir_pastro.errors import ConfigError
+from spiir_pastro.serve.config import KafkaSettings
+from spiir_pastro.serve.health import Health
+from spiir_pastro.serve.metrics import Metrics
+from spiir_pastro.serve.rehearsal.broker import Broker
+from spiir_pastro.serve.source import KafkaSource
+
+GROUP = "gracedb-playground"
+PASSWORD = "correct horse battery staple"  # noqa: S105  (of nothing)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_certificate(tmp_path_factory.mktemp("tls"), "gateway")
+
+
+@pytest.fixture(scope="module")
+def gateway(broker: Broker, certificate: Path) -> Iterator[SaslGateway]:
+    broker.make_topics([f"{GROUP}.locked"])
+    gate = SaslGateway(broker.port, certificate, user="me", password=PASSWORD)
+    yield gate
+    gate.close()
+
+
+def source(folder: Path, gateway: SaslGateway, certificate: Path, password: str) -> KafkaSource:
+    authfile = folder / "auth.toml"
+    authfile.write_text(
+        f'[[auth]]\nusername = "me"\npassword = "{password}"\nssl_ca_location = "{certificate}"\n'
+    )
+    authfile.chmod(0o600)
+    settings = KafkaSettings(
+        consumer_group="me-locked",
+        host="127.0.0.1",
+        port=gateway.port,
+        topics=["locked"],
+        authfile=str(authfile),
+    )
+    return KafkaSource(settings, health=Health(), metrics=Metrics())
+
+
+def test_the_right_credentials_pass(
+    gateway: SaslGateway, certificate: Path, tmp_path: Path
+) -> None:
+    assert source(tmp_path, gateway, certificate, PASSWORD).check() == []
+
+
+def test_a_wrong_password_is_named_retried_and_never_shown(
+    gateway: SaslGateway,
+    certificate: Path,
+    tmp_path: Path,
+    logs: list[structlog.typing.EventDict],
+) -> None:
+    kafka = source(tmp_path, gateway, certificate, "wrong password")
+    for _ in range(20):
+        kafka.poll(0.05)
+    assert "_AUTHENTICATION" in kafka._health.problems()["kafka"]
+    assert "wrong user or password" in kafka._health.problems()["kafka"]
+    assert kafka._failures > 1
+    assert kafka._look_at > 0
+    kafka.close()
+    assert "wrong password" not in str(logs)
+    assert 1 <= sum(entry["event"] == "health.problem" for entry in logs) <= 2
+
+
+def test_a_certificate_nobody_vouches_for_is_named(
+    gateway: SaslGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spiir_pastro.serve.source.CHECK_TIMEOUT_S", 1.5)
+    stranger = make_certificate(tmp_path, "stranger")
+    kafka = source(tmp_path, gateway, stranger, PASSWORD)
+    with pytest.raises(ConfigError, match=r"_SSL.*certificate verify failed"):
+        kafka.check()

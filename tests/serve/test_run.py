@@ -1,0 +1,149 @@
+"""The service as a process: checked, started, signalled, killed."""
+
+import json
+import os
+import signal
+import socket
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from spiir_pastro.errors import ConfigError
+from spiir_pastro.serve import run
+from spiir_pastro.serve.rehearsal.alerts import sample_alert, sample_alerts
+from spiir_pastro.serve.rehearsal.chaos import Stage, Verdict, rehearse_chaos, verdict
+from spiir_pastro.serve.rehearsal.gracedb import LogEntry, read_journal
+from spiir_pastro.serve.rehearsal.model import RehearsalModel
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    stage = Stage(tmp_path_factory.mktemp("stage"))
+    yield stage
+    stage.close()
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def log_of(stage: Stage) -> list[dict[str, object]]:
+    lines = (stage.folder / "service.log").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_the_check_tries_everything_and_names_what_fails(stage: Stage, tmp_path: Path) -> None:
+    stage.wait_until_up()
+    lines = list(run.check(stage.model, stage.config, load=RehearsalModel.load))
+    assert [line.split()[0] for line in lines] == ["settings", "model", "alerts", "GraceDB"]
+
+    text = stage.config.read_text()
+    wrong = tmp_path / "listen.toml"
+    wrong.write_text(text.replace('"cbc_spiir",', '"cbc_nothing",').replace("'cbc_spiir',", "'x',"))
+    with pytest.raises(ConfigError, match="does not offer gracedb-playground"):
+        list(run.check(stage.model, wrong, load=RehearsalModel.load))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        wrong.write_text(
+            text.replace(f":{stage._gracedb_port}/", f":{port}/").replace("5.0", "0.2")
+        )
+        with pytest.raises(ConfigError, match="no answer in"):
+            list(run.check(stage.model, wrong, load=RehearsalModel.load))
+
+
+def test_alerts_are_answered_and_the_pages_tell(stage: Stage) -> None:
+    stage.publish(list(sample_alerts(5)))
+    assert stage.wait_for({f"G{n}" for n in range(1, 6)}, 20.0).is_clean
+    with urllib.request.urlopen(f"{stage.status_url}/healthz", timeout=5) as answer:  # noqa: S310
+        assert json.load(answer) == {"status": "ok", "problems": {}}
+    with urllib.request.urlopen(f"{stage.status_url}/metrics", timeout=5) as answer:  # noqa: S310
+        text = answer.read().decode()
+    assert 'spiir_pastro_uploads_total{outcome="sent"}' in text
+    with urllib.request.urlopen(stage.status_url, timeout=5) as answer:  # noqa: S310
+        assert "G5" in answer.read().decode()
+
+
+def test_a_model_is_swapped_in_a_running_process(stage: Stage) -> None:
+    stage.wait_until_up()
+    RehearsalModel(slope=0.75).save(stage.model)
+    assert stage.service.pid is not None
+    os.kill(stage.service.pid, signal.SIGHUP)
+    wait_until(lambda: any(entry["event"] == "model.swapped" for entry in log_of(stage)))
+    assert stage.service.is_alive()
+
+
+@pytest.mark.parametrize("state", ["idle", "busy"])
+def test_sigterm_ends_it_within_five_seconds(stage: Stage, state: str) -> None:
+    stage.wait_until_up()
+    silent = None
+    if state == "busy":
+        # GraceDB takes connections and says nothing, and the broker is gone.
+        stage.gracedb.kill()
+        stage.gracedb.join()
+        silent = socket.create_server(("127.0.0.1", stage._gracedb_port))
+        stage.publish([sample_alert(n) for n in range(100, 110)])
+        time.sleep(1.0)
+        stage.broker.kill()
+        time.sleep(1.0)
+    begun = time.monotonic()
+    stage.service.terminate()
+    stage.service.join(10.0)
+    assert time.monotonic() - begun < 5.0
+    assert stage.service.exitcode == 0
+    assert log_of(stage)[-1]["event"] == "service.stopped"
+    if silent is not None:
+        silent.close()
+        stage.broker.start()
+        stage.start_gracedb()
+    stage.start_service()
+    expected = {entry.event_id for entry in read_journal(stage.journal)}
+    if state == "busy":
+        expected |= {f"G{n}" for n in range(100, 110)}
+    assert stage.wait_for(expected, 20.0).is_clean
+
+
+def test_a_dry_run_keeps_to_its_own_folder(stage: Stage, tmp_path: Path) -> None:
+    stage.publish([sample_alert(200)])
+    config = tmp_path / "listen.toml"
+    text = stage.config.read_text().replace(f"{stage.folder}/spool", f"{tmp_path}/spool")
+    config.write_text(text.replace(f"port = {stage._http_port}", "port = 0"))
+    uploads = tmp_path / "spool" / "dry-run" / "uploads"
+    dry = stage.start(run.listen, stage.model, config, load=RehearsalModel.load, dry_run=True)
+    wait_until((uploads / "G200.spiir.p_astro.json").exists)
+    dry.terminate()
+    dry.join(5.0)
+    assert dry.exitcode == 0
+    assert stage.wait_for({"G200"}, 10.0).lost == 0
+
+
+def test_replay_writes_files_or_says_what_was_left(tmp_path: Path) -> None:
+    RehearsalModel().save(tmp_path / "model.json")
+    alert = tmp_path / "alert.json"
+    alert.write_text(json.dumps(sample_alert(3)))
+    counts = run.replay(
+        [alert], tmp_path / "model.json", load=RehearsalModel.load, out=tmp_path / "out"
+    )
+    assert counts == {"pending": 0, "refused": 0, "done": 1}
+    written = json.loads((tmp_path / "out" / "uploads" / "G3.spiir.p_astro.json").read_text())
+    assert list(written) == ["BNS", "NSBH", "BBH", "Terrestrial"]
+
+
+def test_chaos_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    judged = rehearse_chaos(tmp_path, events=100, kills=6, seed=3, patience_s=40.0)
+    assert judged.is_clean, judged
+
+
+def test_the_judge_of_chaos_sees_what_is_wrong() -> None:
+    def entry(event_id: str, *, filename: str = "f", label: str = "PASTRO_READY") -> LogEntry:
+        return LogEntry(event_id=event_id, filename=filename, label=label)
+
+    journal = [entry("G1"), entry("G2"), entry("G2"), entry("G3", label=""), entry("G9")]
+    assert verdict(journal, {"G1", "G2", "G3", "G4"}) == Verdict(
+        events=4, lost=1, doubled=1, unlabelled=2, strange=1
+    )

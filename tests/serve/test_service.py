@@ -1,0 +1,297 @@
+"""The loop: at least once from the source, exactly once to GraceDB, through whatever happens."""
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+import structlog
+
+from spiir_pastro.domain import SourceProbabilities, Trigger
+from spiir_pastro.serve.config import GraceDBSettings, KafkaSettings, Settings
+from spiir_pastro.serve.gracedb import FileUploader, GraceDBUploader
+from spiir_pastro.serve.health import Health
+from spiir_pastro.serve.metrics import Metrics
+from spiir_pastro.serve.model import ModelSlot
+from spiir_pastro.serve.rehearsal.alerts import other_alerts, sample_alert, sample_alerts
+from spiir_pastro.serve.rehearsal.gracedb import Faults, StandInGraceDB
+from spiir_pastro.serve.rehearsal.model import RehearsalModel
+from spiir_pastro.serve.service import Service
+from spiir_pastro.serve.source import FileSource, Message
+
+
+class ListSource:
+    """Batches given one after another; notes what is done."""
+
+    def __init__(self, *batches: list[bytes], published_at: float | None = None) -> None:
+        self.batches = list(batches)
+        self.published_at = time.time() + 60.0 if published_at is None else published_at
+        self.finished: list[bytes] = []
+
+    def poll(self, timeout_s: float) -> list[Message] | None:
+        del timeout_s
+        if not self.batches:
+            return None
+        return [
+            Message(topic="t", payload=payload, published_at=self.published_at)
+            for payload in self.batches.pop(0)
+        ]
+
+    def done(self, messages: Sequence[Message]) -> None:
+        self.finished += [message.payload for message in messages]
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def payloads(count: int) -> list[bytes]:
+    return [json.dumps(alert).encode() for alert in sample_alerts(count)]
+
+
+def settings(folder: Path, url: str) -> Settings:
+    return Settings(
+        schema=1,
+        spool=str(folder / "spool"),
+        kafka=KafkaSettings(consumer_group="g", topics=["t"]),
+        gracedb=GraceDBSettings(
+            url=url, timeout_s=0.3, settle_s=0.3, retry_base_s=0.02, workers=2, anonymous=True
+        ),
+    )
+
+
+def service(folder: Path, source: ListSource | FileSource, url: str) -> Service:
+    if not (folder / "model.json").exists():
+        RehearsalModel().save(folder / "model.json")
+    return Service(
+        settings(folder, url),
+        model=ModelSlot(
+            folder / "model.json", RehearsalModel.load, metrics=Metrics(), health=Health()
+        ),
+        source=source,
+        make_uploader=lambda: GraceDBUploader(url, timeout_s=0.3, settle_s=0.3, anonymous=True),
+    )
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float:
+    return metrics.registry.get_sample_value(f"spiir_pastro_{name}", labels) or 0.0
+
+
+def files(gracedb: StandInGraceDB) -> dict[str, int]:
+    return {event: len(gracedb.files(event)) for event in gracedb.entries}
+
+
+def test_every_event_is_answered_once_though_topics_repeat_it(
+    gracedb: StandInGraceDB, tmp_path: Path
+) -> None:
+    batch = payloads(5)
+    source = ListSource(batch + batch[:2], batch, other_alerts())
+    served = service(tmp_path, source, gracedb.url)
+    assert served.run() == {"pending": 0, "refused": 0, "done": 5}
+    assert files(gracedb) == dict.fromkeys([f"G{n}" for n in range(1, 6)], 1)
+    assert all(gracedb.labels(event) == {"PASTRO_READY"} for event in gracedb.entries)
+    assert source.finished == [*batch, *batch[:2], *batch, *other_alerts()]
+    assert value(served.metrics, "duplicates_total") == 7
+    assert value(served.metrics, "skipped_total", reason="early_warning") == 1
+    assert len(list((tmp_path / "spool" / "dead-letters").iterdir())) == 3
+    content = json.loads(gracedb.files("G1")[0].content)
+    trigger_p = RehearsalModel().assess(trigger_of(1))
+    assert SourceProbabilities.from_mapping(content) == trigger_p
+
+
+def trigger_of(number: int) -> Trigger:
+    from spiir_pastro.io.alerts import parse_alert  # noqa: PLC0415
+
+    return parse_alert(sample_alert(number)).trigger()
+
+
+def test_a_restart_remembers_what_is_done(gracedb: StandInGraceDB, tmp_path: Path) -> None:
+    service(tmp_path, ListSource(payloads(3)), gracedb.url).run()
+    assert service(tmp_path, ListSource(payloads(4)), gracedb.url).run()["done"] == 4
+    assert set(files(gracedb).values()) == {1}
+
+
+def test_what_gracedb_would_not_take_goes_later_also_after_a_restart(
+    gracedb: StandInGraceDB, tmp_path: Path
+) -> None:
+    gracedb.faults = Faults(unavailable=1.0)
+    first = service(tmp_path, ListSource(payloads(3)), gracedb.url)
+    threading.Timer(0.5, first.stop).start()
+    assert first.run() == {"pending": 3, "refused": 0, "done": 0}
+    assert first.health.problems()["gracedb"].startswith("GraceDB answered 503")
+    gracedb.faults = Faults()
+    assert service(tmp_path, ListSource(), gracedb.url).run()["done"] == 3
+    assert files(gracedb) == {"G1": 1, "G2": 1, "G3": 1}
+
+
+def test_an_alert_older_than_the_service_is_looked_up_first(
+    gracedb: StandInGraceDB, tmp_path: Path
+) -> None:
+    service(tmp_path, ListSource(payloads(2)), gracedb.url).run()
+    old = ListSource(payloads(3), published_at=time.time() - 60.0)
+    other = tmp_path / "after the first spool was lost"
+    other.mkdir()
+    assert service(other, old, gracedb.url).run()["done"] == 3
+    assert files(gracedb) == {"G1": 1, "G2": 1, "G3": 1}
+
+
+def test_faults_of_every_kind_lose_and_double_nothing(
+    gracedb: StandInGraceDB, tmp_path: Path
+) -> None:
+    each = 0.06
+    gracedb.faults = Faults(
+        error=each,
+        busy=0.01,
+        unavailable=0.01,
+        half=each,
+        cut_before=each,
+        cut_after=each,
+        stall_before=0.02,
+        stall_after=0.02,
+        stall_s=0.5,
+    )
+    assert service(tmp_path, ListSource(payloads(40)), gracedb.url).run()["done"] == 40
+    assert files(gracedb) == dict.fromkeys([f"G{n}" for n in range(1, 41)], 1)
+    assert all(gracedb.labels(event) == {"PASTRO_READY"} for event in gracedb.entries)
+
+
+def test_a_model_that_crashes_costs_a_dead_letter_and_no_more(
+    gracedb: StandInGraceDB, tmp_path: Path, logs: list[structlog.typing.EventDict]
+) -> None:
+    class Fragile(RehearsalModel):
+        def assess(self, trigger: Trigger, /) -> SourceProbabilities:
+            if trigger.event_id == "G2":
+                raise ZeroDivisionError("a bug")
+            return super().assess(trigger)
+
+    served = service(tmp_path, ListSource(payloads(3)), gracedb.url)
+    served.model.assessor = Fragile()
+    assert served.run()["done"] == 2
+    assert value(served.metrics, "dead_letters_total", reason="crashed") == 1
+    assert any(entry["event"] == "alert.crashed" for entry in logs)
+
+
+def test_nothing_is_committed_before_it_is_on_disk(
+    gracedb: StandInGraceDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spiir_pastro.serve.service.SPOOL_RETRY_S", 0.02)
+    source = ListSource(payloads(2), [b"rubbish"])
+    served = service(tmp_path, source, gracedb.url)
+    accept, keep, failures = served.spool.accept, served.letters.keep, iter("abcd")
+
+    def failing(write: Callable[..., object]) -> Callable[..., object]:
+        def attempt(*args: object, **kwargs: object) -> object:
+            if next(failures, None):
+                assert payloads(2)[0] not in source.finished or write == keep
+                raise sqlite3.OperationalError("disk full") if write == accept else OSError("full")
+            return write(*args, **kwargs)
+
+        return attempt
+
+    monkeypatch.setattr(served.spool, "accept", failing(accept))
+    monkeypatch.setattr(served.letters, "keep", failing(keep))
+    assert served.run()["done"] == 2
+    assert next(failures, None) is None
+    assert source.finished == [*payloads(2), b"rubbish"]
+
+
+def test_told_to_stop_while_the_disk_is_full_it_commits_nothing(
+    gracedb: StandInGraceDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = ListSource(payloads(2))
+    served = service(tmp_path, source, gracedb.url)
+
+    def full(uploads: object, *, read_at: float) -> None:
+        del uploads, read_at
+        raise sqlite3.OperationalError("disk full")
+
+    monkeypatch.setattr(served.spool, "accept", full)
+    threading.Timer(0.3, served.stop).start()
+    served.run()
+    assert source.finished == []
+    assert files(gracedb) == {}
+
+
+@contextmanager
+def running(served: Service) -> Iterator[None]:
+    thread = threading.Thread(target=served.run)
+    thread.start()
+    try:
+        yield
+    finally:
+        served.stop()
+        thread.join(10)
+
+
+class IdleSource(ListSource):
+    def poll(self, timeout_s: float) -> list[Message] | None:
+        time.sleep(timeout_s / 4)
+        return []
+
+
+def test_the_model_and_refused_events_are_taken_up_on_request(
+    gracedb: StandInGraceDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spiir_pastro.serve.service.HOUSEKEEPING_S", 60.0)
+    served = service(tmp_path, IdleSource(), gracedb.url)
+    with running(served):
+        time.sleep(0.2)
+        before = served.model.version
+        RehearsalModel(slope=0.7).save(tmp_path / "model.json")
+        time.sleep(0.2)
+        assert served.model.version == before
+        served.reload()
+        wait_until(lambda: served.model.version != before)
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_the_gauges_and_the_page_say_how_things_are(
+    gracedb: StandInGraceDB, tmp_path: Path
+) -> None:
+    gracedb.faults = Faults(unavailable=1.0)
+    served = service(tmp_path, ListSource(payloads(3)), gracedb.url)
+    served.settings = msgspec.structs.replace(
+        served.settings,
+        drift=msgspec.structs.replace(served.settings.drift, per_day={"alerts": 1e6}),
+    )
+    with running(served):
+        wait_until(lambda: "gracedb" in served.health.problems())
+        served.reload()
+        wait_until(lambda: value(served.metrics, "problem", part="gracedb") == 1)
+        assert value(served.metrics, "spool_events", state="pending") == 3
+        assert value(served.metrics, "healthy") == 0
+        assert value(served.metrics, "drift_observed", what="alerts") == 3
+        assert value(served.metrics, "drift_expected", what="alerts") > 0
+        status = served.status()
+    assert {record.event_id for record in status.records} == {"G1", "G2", "G3"}
+    assert status.figures["waiting in the spool"] == "3"
+
+
+def test_recorded_alerts_replay_through_the_same_code(tmp_path: Path) -> None:
+    paths = []
+    for number, payload in enumerate([*payloads(3), b"rubbish"]):
+        paths.append(tmp_path / f"{number}.json")
+        paths[-1].write_bytes(payload)
+    RehearsalModel().save(tmp_path / "model.json")
+    served = Service(
+        settings(tmp_path, "http://127.0.0.1:1/"),
+        model=ModelSlot(
+            tmp_path / "model.json", RehearsalModel.load, metrics=Metrics(), health=Health()
+        ),
+        source=FileSource(paths),
+        make_uploader=lambda: FileUploader(tmp_path / "out"),
+    )
+    assert served.run() == {"pending": 0, "refused": 0, "done": 3}
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        f"G{n}.spiir.p_astro.json" for n in (1, 2, 3)
+    ]
