@@ -144,12 +144,11 @@ class Stage:
         return process
 
     def wait_until_up(self, timeout_s: float = 20.0) -> None:
-        """Wait until the service listens, at least on its status port."""
+        """Wait until GraceDB and the service listen, the latter on its status port."""
         deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self._http_port)) == 0:
-                    return
+        ports = {self._gracedb_port, self._http_port}
+        while ports and time.monotonic() < deadline:
+            ports = {port for port in ports if not _is_open(port)}
             time.sleep(0.02)
 
     def wait_for(self, events: set[str], timeout_s: float) -> "Verdict":
@@ -235,6 +234,11 @@ def rehearse_chaos(
         return stage.wait_for({str(alert["uid"]) for alert in alerts}, patience_s)
     finally:
         stage.close()
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _kill_one(stage: Stage, dice: random.Random) -> None:
