@@ -78,5 +78,5 @@ def test_a_certificate_nobody_vouches_for_is_named(
     monkeypatch.setattr("spiir_pastro.serve.source.CHECK_TIMEOUT_S", 1.5)
     stranger = make_certificate(tmp_path, "stranger")
     kafka = source(tmp_path, gateway, stranger, PASSWORD)
-    with pytest.raises(ConfigError, match=r"_SSL.*certificate verify failed"):
+    with pytest.raises(ConfigError, match="certificate verify failed"):
         kafka.check()
