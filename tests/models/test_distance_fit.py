@@ -97,6 +97,15 @@ def test_the_network_fit_finds_what_made_its_events_within_its_own_errors() -> N
         assert np.abs(pull).max() < 4  # four numbers: one chance in 4000
 
 
+def test_the_reach_of_faint_triggers_is_not_extrapolated() -> None:
+    events = _events(300, seed=8)
+    model = fit_distance(*events, estimator="faint")
+    snr = np.array([4.0, events[0].min(), 12.0, 1e6])
+    reach, _ = model.luminosity(snr, np.full(4, 100.0))
+    assert reach[0] == reach[1] > reach[2] > reach[3]
+    assert reach[3] == pytest.approx(100 * model.luminosity_per_effective)
+
+
 def test_stated_errors_are_the_spread_of_repeated_fits() -> None:
     fits = [fit_distance(*_events(300, seed=s), estimator="faint") for s in range(100, 160)]
     spread = np.std([model.faint_excess for model in fits])

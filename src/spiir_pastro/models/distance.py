@@ -74,6 +74,8 @@ class DistanceModel:
         PyCBC's b0 and b1.
     faint_excess
         How much farther a source of SNR 10 lies than a loud one of its effective distance, in ln D.
+    least_snr
+        Smallest SNR fitted; below it the excess grows no further.
     average
         Whether the least effective distance counts or the detectors' inverse-square average.
     fit
@@ -95,6 +97,7 @@ class DistanceModel:
     log_sigma_intercept: float
     sigma_snr_exponent: float
     faint_excess: float = 0.0
+    least_snr: float = 0.0
     average: Average = "least"
     fit: DistanceFit | None = None
 
@@ -104,6 +107,7 @@ class DistanceModel:
             "log_sigma_intercept": self.log_sigma_intercept,
             "sigma_snr_exponent": self.sigma_snr_exponent,
             "faint_excess": self.faint_excess,
+            "least_snr": self.least_snr,
         }
         if not (np.isfinite([*coefficients.values()]).all() and self.luminosity_per_effective > 0):
             raise FitError(
@@ -133,7 +137,8 @@ class DistanceModel:
         snr = np.asarray(snr, dtype=np.float64)
         mean = self.luminosity_per_effective * average_distance(eff_distance, self.average)
         if self.faint_excess:
-            mean = mean * np.exp(self.faint_excess * (10 / snr) ** 2)
+            faintness = (10 / np.maximum(snr, self.least_snr)) ** 2
+            mean = mean * np.exp(self.faint_excess * faintness)
         return mean, mean * np.exp(self.log_sigma_intercept) * snr**self.sigma_snr_exponent
 
 

@@ -194,6 +194,7 @@ def _fit_mean(events: _Events, estimator: Estimator) -> tuple[DistanceModel, Flo
         log_sigma_intercept=0.0,
         sigma_snr_exponent=0.0,
         faint_excess=float(k),
+        least_snr=float(events.snr.min()),
         average=average,
     )
     return model, covariance, residuals
