@@ -13,8 +13,12 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
+from spiir_pastro.domain.columns import canonical_column
 from spiir_pastro.errors import TableError
+from spiir_pastro.io.ligolw import read_table
+from spiir_pastro.io.ligolw.layout import DTYPES
 from spiir_pastro.io.ligolw_layouts import (
     ID_OWNERS,
     LEGACY_NAMES,
@@ -167,5 +171,25 @@ def test_injection_columns_are_ligolws() -> None:
 )
 def test_legacy_names(today: str, old: str) -> None:
     assert LEGACY_NAMES[today] == old
-    assert LEGACY_POSTCOH[old] == POSTCOH[today]
+
+
+def test_legacy_names_lead_back_to_todays() -> None:
     assert len(LEGACY_POSTCOH) == len(POSTCOH)
+    for today, old in LEGACY_NAMES.items():
+        assert canonical_column(old) == today
+        assert LEGACY_POSTCOH[old] == POSTCOH[today]
+
+
+def test_our_own_reader_finds_what_was_written(tmp_path: Path) -> None:
+    frame = pl.DataFrame(
+        {
+            "event_id": [7, 8],
+            "far": [1e-9, None],
+            "dec": [0.1, -2.0],
+            "n": [1, None],
+            "s": ["a,b", ""],
+        },
+        schema={name: DTYPES[kind] for name, kind in COLUMNS.items()},
+    )
+    write_ligolw(tmp_path / "t.xml.gz", [LigolwTable(name="t", columns=COLUMNS, rows=[frame])])
+    assert_frame_equal(read_table(tmp_path / "t.xml.gz", "t"), frame)

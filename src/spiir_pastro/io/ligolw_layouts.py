@@ -1,11 +1,14 @@
 """The columns of SPIIR's files, in the files' own order (alphabetical) and types.
 
 ``postcoh`` rows are the triggers of a zerolag file, ``segment`` says what was analysed,
-``sim_inspiral`` holds injections (the LIGO_LW schema's columns that say something). Files of
-before 2021 or so name detectors by one letter; `LEGACY_NAMES` maps today's names to theirs.
+``sim_inspiral`` holds injections (the LIGO_LW schema's columns that say something). Older
+files name detectors by one letter; `LEGACY_NAMES` maps today's names to theirs.
 """
 
+import re
 from collections.abc import Mapping
+
+from spiir_pastro.domain.columns import POSTCOH_TYPES
 
 __all__ = [
     "ID_OWNERS",
@@ -18,24 +21,33 @@ __all__ = [
     "SIM_INSPIRAL",
 ]
 
-_IFOS = ("H1", "L1", "V1")
-
 ID_OWNERS: Mapping[str, str] = {
     "process_id": "process",
     "segment_def_id": "segment_definer",
 }
 """Whose id a column's values are; every other id is its own table's."""
 
+_LEGACY_TIME = re.compile(r"(end_time|end_time_ns)_sngl_([HLV])1")
+_LEGACY_FAR = re.compile(r"far(\w*)_sngl_([HLV])1")
+
 
 def _columns(**columns_by_type: str) -> dict[str, str]:
-    """Sort columns by name; ``ifo`` in a name stands for one column a detector."""
-    found = {
-        column.replace("ifo*", ifo): kind
+    """Sort columns by name; ``__`` in a type stands for its colon."""
+    kinds = {
+        column: kind.replace("__", ":")
         for kind, names in columns_by_type.items()
         for column in names.split()
-        for ifo in (_IFOS if "ifo*" in column else ("",))
     }
-    return {name: found[name].replace("__", ":") for name in sorted(found)}
+    return {name: kinds[name] for name in sorted(kinds)}
+
+
+def _legacy(name: str) -> str:
+    """Name a column as older files do: the inverse of `canonical_column`."""
+    if match := _LEGACY_TIME.fullmatch(name):
+        return f"{match[1]}_{match[2]}"
+    if match := _LEGACY_FAR.fullmatch(name):
+        return f"far_{match[2].lower()}{match[1]}"
+    return re.sub(r"_([HLV])1$", r"_\1", name)
 
 
 PROCESS: Mapping[str, str] = _columns(
@@ -44,29 +56,9 @@ PROCESS: Mapping[str, str] = _columns(
     ilwd__char="process_id",
 )
 
-POSTCOH: Mapping[str, str] = _columns(
-    int_4s="bankid end_time end_time_ns end_time_sngl_ifo* end_time_ns_sngl_ifo* is_background "
-    "livetime pix_idx tmplt_idx",
-    real_4="chisq_ifo* cmbchisq coaphase_ifo* cohsnr eta f_final fap far far_1d far_1w far_2h "
-    "far_1d_sngl_ifo* far_1w_sngl_ifo* far_2h_sngl_ifo* far_sngl_ifo* mass1 mass2 mchirp mtotal "
-    "nullsnr snglsnr_ifo* spearman_pval spin1x spin1y spin1z spin2x spin2y spin2z",
-    real_8="dec deff_ifo* ra rank template_duration",
-    lstring="ifos pivotal_ifo skymap_fname",
-    ilwd__char="event_id process_id",
-)
-
-
-def _legacy(name: str) -> str:
-    for ifo in _IFOS:
-        if name.endswith(f"_sngl_{ifo}"):
-            stem, letter = name.removesuffix(f"_sngl_{ifo}"), ifo[0]
-            if stem.startswith("far"):
-                return f"far_{letter.lower()}{stem.removeprefix('far')}"
-            return f"{stem}_{letter}"
-        if name.endswith(f"_{ifo}"):
-            return name[:-1]
-    return name
-
+POSTCOH: Mapping[str, str] = {
+    name: POSTCOH_TYPES[name] for name in sorted(POSTCOH_TYPES) if not name.endswith("_K1")
+}
 
 LEGACY_NAMES: Mapping[str, str] = {name: _legacy(name) for name in POSTCOH}
 """Today's name to the old one: ``far_1d_sngl_H1`` was ``far_h_1d``."""

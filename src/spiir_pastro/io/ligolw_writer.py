@@ -23,6 +23,7 @@ from isal import igzip
 
 from spiir_pastro.errors import TableError
 from spiir_pastro.io.atomic import atomic_path
+from spiir_pastro.io.ligolw.layout import DTYPES
 
 __all__ = ["LigolwTable", "write_ligolw"]
 
@@ -32,19 +33,6 @@ _HEAD = """<?xml version='1.0' encoding='utf-8'?>
 """
 _INDENT = "\n\t\t\t"
 _COMPRESSION = 2  # isal's levels: 2 is as fast as 1 and smaller
-_DTYPES: Mapping[str, pl.DataType] = {
-    "int_2s": pl.Int16(),
-    "int_4s": pl.Int32(),
-    "int_4u": pl.UInt32(),
-    "int_8s": pl.Int64(),
-    "int_8u": pl.UInt64(),
-    "real_4": pl.Float32(),
-    "real_8": pl.Float64(),
-    "ilwd:char": pl.Int64(),
-    "lstring": pl.String(),
-    "char_s": pl.String(),
-    "char_v": pl.String(),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +64,10 @@ class LigolwTable:
 
     def __post_init__(self) -> None:
         for column, kind in self.columns.items():
-            if kind not in _DTYPES:
+            if kind not in DTYPES:
                 raise TableError(
                     f"table {self.name}, column {column}: there is no type {kind!r} in LIGO_LW; "
-                    f"take one of {', '.join(_DTYPES)}"
+                    f"take one of {', '.join(DTYPES)}"
                 )
 
     def cells(self) -> list[pl.Expr]:
@@ -87,13 +75,13 @@ class LigolwTable:
         return [self._cell(column, kind) for column, kind in self.columns.items()]
 
     def _cell(self, column: str, kind: str) -> pl.Expr:
-        values = pl.col(column).cast(_DTYPES[kind])
+        values = pl.col(column).cast(DTYPES[kind])
         if kind == "ilwd:char":
             owner = (self.id_owners or {}).get(column, self.name)
             return pl.format(f'"{owner}:{column}:{{}}"', values).alias(column)
-        if _DTYPES[kind] == pl.String():
+        if DTYPES[kind] == pl.String():
             return pl.format('"{}"', _escaped(values)).alias(column)
-        if _DTYPES[kind].is_float():
+        if DTYPES[kind].is_float():
             return values.cast(pl.String).str.strip_suffix(".0")
         return values
 

@@ -20,7 +20,7 @@ import json
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import polars as pl
@@ -242,10 +242,9 @@ def _write_surroundings(root: Path, campaign: Campaign) -> None:
             root / "injections" / f"{bank.lower()}.xml.gz",
             [_process_table(config.gps_start, config.seconds), table],
         )
-        drawn = {f.name: getattr(signals.binaries, f.name) for f in fields(signals.binaries)}
-        truth = pl.DataFrame({"injection_id": signals.numbers, **drawn}).with_columns(
-            source=pl.lit(str(bank))
-        )
+        truth = pl.DataFrame(
+            {"injection_id": signals.numbers, **signals.binaries.columns()}
+        ).with_columns(source=pl.lit(str(bank)))
         _write_parquet(truth, root / "truth" / f"injections_{bank.lower()}.parquet")
     for name, listing in (
         ("known_mergers", merger_frame(campaign)),

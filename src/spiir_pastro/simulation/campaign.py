@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.simulation.bank import TemplateGroup, template_groups
-from spiir_pastro.simulation.config import NETWORK, CampaignConfig, stream
+from spiir_pastro.simulation.config import CampaignConfig, stream
 from spiir_pastro.simulation.detections import INJECTION, MERGER, Detections, postcoh_frame
-from spiir_pastro.simulation.network import SOLAR_MASS_S, Segments, draw_segments, greenwich_angle
-from spiir_pastro.simulation.population import chirp_mass, draw_detectable
+from spiir_pastro.simulation.network import Segments, draw_segments
+from spiir_pastro.simulation.population import draw_detectable
 from spiir_pastro.simulation.triggers import (
     Signals,
     displace,
@@ -28,9 +28,8 @@ from spiir_pastro.simulation.triggers import (
     recover,
 )
 
-__all__ = ["Campaign", "build_campaign", "draw_candidates", "injection_frame", "merger_frame"]
+__all__ = ["TRUTH_COLUMNS", "Campaign", "build_campaign", "draw_candidates"]
 
-_F_LOWER_HZ = 15.0
 _DRAWS_PER_ROW = 20  # how many more rows may be drawn than written, when most are dropped
 TRUTH_COLUMNS = ("event_id", "gps_ns", "origin", "origin_id", "source")
 """What is true of a trigger: its row's id and time, where it comes from, and its class."""
@@ -84,7 +83,7 @@ class Campaign:
             (``TRUTH_COLUMNS``).
         """
         group = self.chain[place]
-        signals = [*_recovered(self, place, MERGER)]
+        signals = _recovered(self, place, MERGER)
         if injected:
             signals += _recovered(self, place, INJECTION)
         next_id = 0
@@ -185,87 +184,6 @@ def draw_candidates(config: CampaignConfig, *, injected: bool = False) -> pl.Dat
         for rows, truth in campaign.blocks(place, span, injected=injected)
     ]
     return pl.concat(parts).sort("gps_ns", "bank", "group", maintain_order=True)
-
-
-def injection_frame(signals: Signals) -> pl.DataFrame:
-    """Return the rows of a ``sim_inspiral`` table; masses are detector-frame, as injected."""
-    b = signals.binaries
-    n, shift = len(b), 1 + b.redshift
-    distance = b.eff_distance_mpc()
-    geocentre = (b.gps * 1e9).astype(np.int64)
-    times = {"geocent": geocentre} | {
-        ifo[0].lower(): signals.arrival_ns[:, d] for d, ifo in enumerate(NETWORK)
-    }
-    mtotal = (b.mass1 + b.mass2) * shift
-    return pl.DataFrame(
-        {
-            "process_id": np.zeros(n, dtype=np.int64),
-            "simulation_id": signals.numbers,
-            **{f"{name}_end_time": t // 10**9 for name, t in times.items()},
-            **{f"{name}_end_time_ns": t % 10**9 for name, t in times.items()},
-            "end_time_gmst": greenwich_angle(b.gps),
-            "mass1": b.mass1 * shift,
-            "mass2": b.mass2 * shift,
-            "mchirp": b.mchirp_det,
-            "eta": b.mass1 * b.mass2 / (b.mass1 + b.mass2) ** 2,
-            "distance": b.distance_mpc,
-            "longitude": b.right_ascension,
-            "latitude": b.declination,
-            "inclination": b.inclination,
-            "coa_phase": b.coa_phase,
-            "polarization": b.polarization,
-            "spin1z": b.spin1z,
-            "spin2z": b.spin2z,
-            "f_final": 1 / (6**1.5 * np.pi * mtotal * SOLAR_MASS_S),
-            **{f"eff_dist_{ifo[0].lower()}": distance[:, d] for d, ifo in enumerate(NETWORK)},
-        }
-    ).with_columns(
-        waveform=pl.lit("simulated"),
-        source=pl.lit(""),
-        numrel_data=pl.lit(""),
-        taper=pl.lit("TAPER_NONE"),
-        f_lower=pl.lit(_F_LOWER_HZ),
-        **{name: pl.lit(0) for name in _ZERO_IN_SIM_INSPIRAL},
-    )
-
-
-_ZERO_IN_SIM_INSPIRAL = (
-    "spin1x",
-    "spin1y",
-    "spin2x",
-    "spin2y",
-    "numrel_mode_min",
-    "numrel_mode_max",
-    "amp_order",
-    "bandpass",
-)
-
-
-def merger_frame(campaign: Campaign) -> pl.DataFrame:
-    """Return the real mergers as a catalogue would list them, by time, plus their number."""
-    parts = []
-    for source, signals in campaign.mergers.items():
-        b = signals.binaries
-        snr = np.linalg.norm(np.where(signals.on, np.abs(signals.optimal), 0), axis=1)
-        parts.append(
-            pl.DataFrame(
-                {
-                    "name": [f"SIM{number:05d}" for number in signals.numbers],
-                    "gps": b.gps,
-                    "snr": snr,
-                    "p_astro": np.ones(len(b)),
-                    "mass1_source": b.mass1,
-                    "mass2_source": b.mass2,
-                    "chirp_mass_source": chirp_mass(b.mass1, b.mass2),
-                    "chirp_mass_det": b.mchirp_det,
-                    "luminosity_distance": b.distance_mpc,
-                    "redshift": b.redshift,
-                    "class_by_median_mass": [str(source)] * len(b),
-                    "merger_id": signals.numbers,
-                }
-            )
-        )
-    return pl.concat(parts).sort("gps")
 
 
 def _injection_times(config: CampaignConfig, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from spiir_pastro.domain import ASTROPHYSICAL, Source
+from spiir_pastro.domain import Source
 from spiir_pastro.models.cosmology import luminosity_distance
 from spiir_pastro.simulation.config import CampaignConfig
 from spiir_pastro.simulation.network import antenna_patterns, sigma_mpc
@@ -36,12 +36,12 @@ MIN_EXPECTED_SNR = 5.0
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Binaries:
-    """Arrays of n binaries.
+    """Arrays of n binaries of one class.
 
     Attributes
     ----------
     source
-        Class index in the order of ``ASTROPHYSICAL``.
+        Their class.
     mass1, mass2, spin1z, spin2z
         Source-frame masses (mass1 >= mass2) in solar masses, spins along the orbit.
     redshift, distance_mpc
@@ -52,7 +52,7 @@ class Binaries:
         Merger time at the Earth's centre, GPS seconds.
     """
 
-    source: NDArray[np.int64]
+    source: Source
     mass1: Floats
     mass2: Floats
     spin1z: Floats
@@ -70,7 +70,12 @@ class Binaries:
         return self.gps.size
 
     def __getitem__(self, rows: slice | NDArray[np.int64] | NDArray[np.bool_]) -> Self:
-        return type(self)(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+        rowwise = {name: values[rows] for name, values in self.columns().items()}
+        return type(self)(source=self.source, **rowwise)
+
+    def columns(self) -> dict[str, Floats]:
+        """Return the arrays by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "source"}
 
     @property
     def mchirp_det(self) -> Floats:
@@ -134,7 +139,7 @@ def draw_binaries(source: Source, gps: Floats, rng: np.random.Generator) -> Bina
         Source.BBH: (0.7, 0.7),
     }[source]
     return Binaries(
-        source=np.full(n, ASTROPHYSICAL.index(source)),
+        source=source,
         mass1=mass1,
         mass2=mass2,
         spin1z=rng.uniform(-limit1, limit1, n),
@@ -177,9 +182,9 @@ def draw_detectable(
 
 
 def _joined(parts: list[Binaries]) -> Binaries:
-    return Binaries(
-        **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Binaries)}
-    )
+    columns = [part.columns() for part in parts]
+    joined = {name: np.concatenate([c[name] for c in columns]) for name in columns[0]}
+    return Binaries(source=parts[0].source, **joined)
 
 
 def _moved(binaries: Binaries, gps: Floats) -> Binaries:

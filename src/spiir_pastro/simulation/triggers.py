@@ -83,7 +83,7 @@ def draw_signals(
 ) -> Signals:
     """Draw what all bank groups will hear of the binaries."""
     n = len(binaries)
-    rng = stream(config.seed, "signals", origin, int(binaries.source[0]) if n else 0)
+    rng = stream(config.seed, "signals", origin, binaries.source)
     heavy = binaries.mchirp_det > _HEAVY
     gross = heavy & (rng.random(n) < _GROSS_SHARE)
     delays = arrival_delays(binaries.right_ascension, binaries.declination, binaries.gps)
@@ -105,8 +105,8 @@ def recover(signals: Signals, group: TemplateGroup, config: CampaignConfig) -> D
     Of a signal's templates in the group the loudest makes the trigger; some triggers come twice,
     from three detectors and from two of them.
     """
-    source = signals.origin, int(signals.binaries.source[0]) if signals.numbers.size else 0
-    rng = stream(config.seed, "recover", *source, group.bank, group.number)
+    heard = signals.origin, signals.binaries.source
+    rng = stream(config.seed, "recover", *heard, group.bank, group.number)
     which, template, match = _attempts(signals, group, rng)
     which, template, match, copy = _some_twice(which, template, match, rng)
     noise = np.sqrt(_COMMON_NOISE) * signals.noise[which] + np.sqrt(
