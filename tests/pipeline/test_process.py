@@ -112,7 +112,7 @@ def _campaign(tmp_path: Path) -> _Campaign:
     contents = {"plain": _NOISE, "light": _LIGHT, "injected": [*_NOISE, *_SIGNALS]}
     for run, rows in contents.items():
         (tmp_path / run).mkdir()
-        (tmp_path / run / "000_zerolag_100_100.xml.gz").touch()
+        (tmp_path / run / "000_zerolag_100.xml.gz").touch()
         _write_segments(tmp_path / run / "H1L1_SEGMENTS_100_100.xml")
         table = pl.DataFrame(rows, schema=_Row._fields, orient="row").with_columns(
             pl.col("end_time").floor().cast(pl.Int32),
@@ -120,7 +120,7 @@ def _campaign(tmp_path: Path) -> _Campaign:
             pl.lit("H1L1").alias("ifos"),
         )
         table.write_parquet(tmp_path / f"{run}.parquet")
-        staged[run] = [StagedFile(path=tmp_path / f"{run}.parquet", name=f"{run}/000")]
+        staged[run] = [StagedFile(path=tmp_path / f"{run}.parquet", name=f"{run}/000_zerolag_100")]
     _write_injections(tmp_path / "bbh.xml")
     (tmp_path / "RUNS.yaml").write_text(_RUNS)
     (tmp_path / "mergers.csv").write_text("name,gps\nGW140,140.0\n")
@@ -130,17 +130,17 @@ def _campaign(tmp_path: Path) -> _Campaign:
 def test_every_row_has_the_fate_it_should(campaign: _Campaign) -> None:
     done = process(campaign.runs, campaign.staged, known_events=campaign.known_events)
     assert done.background["event_id"].to_list() == [
-        "plain/000:0",
-        "light/000:0",
-        "light/000:1",
-        "plain/000:3",
-        "plain/000:4",
+        "plain/000_zerolag_100:0",
+        "light/000_zerolag_100:0",
+        "light/000_zerolag_100:1",
+        "plain/000_zerolag_100:3",
+        "plain/000_zerolag_100:4",
     ]
-    assert done.known_mergers["event_id"].to_list() == ["plain/000:2"]
+    assert done.known_mergers["event_id"].to_list() == ["plain/000_zerolag_100:2"]
     found = done.matches["injected"].found
     assert found.select("event_id", "injection_id", "injection_distance_mpc").rows() == [
-        ("injected/000:7", 0, 400.0),
-        ("injected/000:10", 1, 400.0),
+        ("injected/000_zerolag_100:7", 0, 400.0),
+        ("injected/000_zerolag_100:10", 1, 400.0),
     ]
     assert done.matches["injected"].missed["injection_id"].to_list() == [2]
     fates = {(run, fate): rows for run, _, _, fate, rows in done.fate_table().rows()}
@@ -159,8 +159,8 @@ def test_every_row_has_the_fate_it_should(campaign: _Campaign) -> None:
         ("injected", "kept as foreground"): 2,
     }
     assert done.rejects.select("run", "file", "event_id").rows() == [
-        ("plain", "plain/000", "6"),
-        ("injected", "injected/000", "6"),
+        ("plain", "plain/000_zerolag_100", "6"),
+        ("injected", "injected/000_zerolag_100", "6"),
     ]
 
 
@@ -224,6 +224,13 @@ def test_a_background_without_segments_is_refused(campaign: _Campaign, tmp_path:
     (tmp_path / "light" / "H1L1_SEGMENTS_100_100.xml").unlink()
     with pytest.raises(ConfigError, match=r"runs\[1\]\.segments: no file matches"):
         process(*campaign[:2], known_events=campaign.known_events)
+
+
+def test_a_file_of_which_nothing_is_staged_is_named(campaign: _Campaign) -> None:
+    campaign.staged["light"].clear()
+    done = process(*campaign[:2], known_events=campaign.known_events)
+    assert done.left_out == ["light/000_zerolag_100"]
+    assert done.summary()["left_out"] == ["light/000_zerolag_100"]
 
 
 def test_a_damaged_staged_file_is_named(campaign: _Campaign) -> None:

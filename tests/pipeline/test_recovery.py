@@ -1,17 +1,22 @@
 """On a campaign whose truth is known, foreground is injections and background is noise."""
 
+import json
 from pathlib import Path
 
 import polars as pl
 import pytest
+from click.testing import CliRunner
+from polars.testing import assert_frame_equal
 
+from spiir_pastro.cli import app
 from spiir_pastro.domain import Source
-from spiir_pastro.io.ligolw import read_table
+from spiir_pastro.io.frames import read_frame
 from spiir_pastro.io.runs import Purpose, Run, read_runs
+from spiir_pastro.pipeline.extract import extract, staged_files
 from spiir_pastro.pipeline.fates import Fate
 from spiir_pastro.pipeline.process import Processed, process
+from spiir_pastro.pipeline.raw import raw_files_of_runs
 from spiir_pastro.pipeline.simulate import simulate
-from spiir_pastro.pipeline.store import StagedFile
 from spiir_pastro.simulation import CampaignConfig
 
 _CONTAMINATION = 0.001
@@ -38,16 +43,9 @@ def _campaign(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(name="processed", scope="module")
 def _processed(campaign: Path) -> Processed:
     runs = read_runs(campaign / "RUNS.yaml")
-    staged = {
-        run.name: [_stage(campaign, file) for file in run.trigger_files()] for run in runs.runs
-    }
+    extract(raw_files_of_runs(runs), campaign / "staging", workers=1)
+    staged = staged_files(runs, campaign / "staging")
     return process(runs, staged, known_events=campaign / "known_mergers.csv", rows_per_slice=5_000)
-
-
-def _stage(campaign: Path, file: Path) -> StagedFile:
-    path = file.with_name(file.name.replace(".xml.gz", ".parquet"))
-    read_table(file, "postcoh").write_parquet(path)
-    return StagedFile(path=path, name=str(file.relative_to(campaign)).removesuffix(".xml.gz"))
 
 
 def _truth(campaign: Path, run: Run) -> pl.DataFrame:
@@ -96,3 +94,22 @@ def test_every_row_has_one_fate(campaign: Path, processed: Processed) -> None:
     for run in processed.runs.runs:
         rows = sum(n for (name, _), n in processed.fates.items() if name == run.name)
         assert rows == _truth(campaign, run).height
+
+
+def test_the_command_writes_what_the_library_finds(campaign: Path, processed: Processed) -> None:
+    out = campaign / "processed"
+    paths = {
+        "--staging": campaign / "staging",
+        "--processed": out,
+        "--known-events": campaign / "known_mergers.csv",
+    }
+    options = [str(word) for option in paths.items() for word in option]
+    answer = CliRunner().invoke(
+        app, ["process", str(campaign / "RUNS.yaml"), *options, "--format", "h5"]
+    )
+    assert answer.exit_code == 0, answer.output
+    assert "kept as foreground" in answer.stdout
+    assert json.loads((out / "summary.json").read_text()) == processed.summary()
+    for place, table in processed.tables().items():
+        assert_frame_equal(read_frame(out / f"{place}.h5"), table)
+    assert not list(out.glob(".process-*"))

@@ -15,6 +15,7 @@ __all__ = ["COMMANDS", "Pipeline", "app", "main"]
 COMMANDS: dict[str, str] = {
     "simulate": "Write a campaign with known truth in SPIIR's file formats.",
     "extract": "Bring LIGO_LW files to columnar staging.",
+    "process": "Sort staged triggers into clean, labelled foreground and background.",
 }
 """Command name to the line ``--help`` shows, in pipeline order.
 

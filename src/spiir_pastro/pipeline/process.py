@@ -32,6 +32,7 @@ from spiir_pastro.io.runs import Purpose, Run, RunsFile
 from spiir_pastro.io.triggers import TRIGGER_UNITS
 from spiir_pastro.pipeline.fates import Fate, Fates, count_fate, count_taken
 from spiir_pastro.pipeline.livetime import livetime_table
+from spiir_pastro.pipeline.raw import raw_triggers
 from spiir_pastro.pipeline.store import StagedFile, TriggerStore
 from spiir_pastro.selection import (
     Matches,
@@ -80,6 +81,8 @@ class Processed:
         Columns run, bank, ifos, livetime_ns.
     fates
         Rows by run and fate.
+    left_out
+        Names of trigger files of which nothing is staged.
     """
 
     runs: RunsFile
@@ -89,6 +92,7 @@ class Processed:
     rejects: pl.DataFrame
     livetime: pl.DataFrame
     fates: Fates
+    left_out: Sequence[str]
 
     @property
     def background_livetime_ns(self) -> int:
@@ -124,6 +128,7 @@ class Processed:
         """Return how many rows each rule took, the injections and the livetime, for JSON."""
         return {
             "schema_version": _SCHEMA_VERSION,
+            "left_out": list(self.left_out),
             "fates": self.fate_table().to_dicts(),
             "injections": [
                 {"run": run, "found": matches.found.height, "missed": matches.missed.height}
@@ -207,7 +212,13 @@ def process(
         rejects=rejects,
         livetime=livetime,
         fates=fates,
+        left_out=_left_out(runs, staged),
     )
+
+
+def _left_out(runs: RunsFile, staged: Mapping[str, Sequence[StagedFile]]) -> list[str]:
+    names = {file.name for files in staged.values() for file in files}
+    return [raw.name for r in runs.runs for raw in raw_triggers(r) if raw.name not in names]
 
 
 def _having(runs: RunsFile, purpose: Purpose) -> list[Run]:
