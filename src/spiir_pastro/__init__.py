@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from spiir_pastro.domain import MassBoundaries, Source, SourceProbabilities, Trigger
     from spiir_pastro.errors import PastroError
     from spiir_pastro.io.ligolw import read_table, read_tables
+    from spiir_pastro.models.counts import CountPosterior, fit_counts
     from spiir_pastro.models.distance import DistanceModel
     from spiir_pastro.models.distance_fit import fit_distance
     from spiir_pastro.models.mass_contour import MassContourClassifier
 
 _HOMES = {
+    "CountPosterior": "models.counts",
     "DistanceModel": "models.distance",
     "MassBoundaries": "domain",
     "MassContourClassifier": "models.mass_contour",
@@ -23,12 +25,14 @@ _HOMES = {
     "Source": "domain",
     "SourceProbabilities": "domain",
     "Trigger": "domain",
+    "fit_counts": "models.counts",
     "fit_distance": "models.distance_fit",
     "read_table": "io.ligolw",
     "read_tables": "io.ligolw",
 }
 
 __all__ = [
+    "CountPosterior",
     "DistanceModel",
     "MassBoundaries",
     "MassContourClassifier",
@@ -36,6 +40,7 @@ __all__ = [
     "Source",
     "SourceProbabilities",
     "Trigger",
+    "fit_counts",
     "fit_distance",
     "read_table",
     "read_tables",

@@ -1,0 +1,372 @@
+r"""Integrals over a posterior of counts: the trapezoidal rule on a lattice that fits it.
+
+On the whole real line the trapezoidal rule converges geometrically for smooth functions that die
+away (Trefethen and Weideman 2014, SIAM Review 56, 385), so what is needed is a change of variables
+that makes the posterior look like a normal distribution, whether a class has five thousand signals
+or none. It is made in three steps.
+
+1. *Sticks.* Shares of one whole are broken off in turn, each a logit; counts without a whole are
+   logarithms. Both Jacobians are the product of the shares or counts, which is the very factor
+   that makes the posterior per unit logarithm concave in the counts: it has one maximum.
+2. *Bending.* In the logarithm of a count with shape c the density falls like exp(c t) on the left:
+   slowly, where few signals were seen. The bent variable u, with
+
+   .. math:: t(u) = p u - \kappa_l [(\sqrt{4 + u^2} - u)^2 - 4]
+      + \kappa_r [(\sqrt{4 + u^2} + u)^2 - 4],
+
+   grows like :math:`u^2` there, so that every tail is Gaussian.
+3. *Whitening* with the curvature at the maximum.
+
+The step is refined until the integrals stand still.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.special import expit, logsumexp
+
+from spiir_pastro.errors import FitError
+
+__all__ = ["Frame", "Lattice", "Sticks", "lattice_of"]
+
+Floats = NDArray[np.float64]
+LogDensity = Callable[[Floats], Floats]
+
+CUTOFF = -33.0  # nodes below exp(CUTOFF) of the largest weigh nothing
+_BEND = 2.0
+_STEPS = tuple(0.7**i for i in range(1, 14))
+_SLACK = 3.0  # by which a line between neighbours of the survey may miss
+_WIDEST = 3_000_000  # nodes of a box looked at whole
+_ENVELOPE = 1.25  # no smooth density resolved by the lattice exceeds its chords by as much
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sticks:
+    """Unbounded coordinates of the sources' shares or counts.
+
+    Attributes
+    ----------
+    classes
+        The number k of signal classes.
+    noise
+        The pinned noise count, or None where the shares of all sources sum to one.
+    first
+        A class that the first coordinate alone must determine, or None.
+    """
+
+    classes: int
+    noise: float | None = None
+    first: int | None = None
+
+    @property
+    def _order(self) -> list[int]:
+        """Sources in the order in which they are broken off."""
+        free = [] if self.noise is not None else [self.classes]
+        order = [*free, *range(self.classes)]
+        return order if self.first is None else sorted(order, key=lambda a: a != self.first)
+
+    def _stages(self) -> tuple[list[int], list[int]]:
+        """Tell sources that are logarithms themselves from those that share what remains."""
+        if self.noise is not None and self.first is not None:
+            return self._order[:1], self._order[1:]
+        return [], self._order
+
+    def log_sources(self, t: Floats) -> Floats:
+        """Logarithms of shares or counts, (g, k + 1) with noise last, at coordinates (g, k)."""
+        logs = np.empty((len(t), self.classes + 1))
+        alone, sharing = self._stages()
+        columns = iter(t.T)
+        for source in alone:
+            logs[:, source] = next(columns)
+        remaining: Floats = np.zeros(len(t))
+        if self.noise is not None:
+            logs[:, -1] = np.log(self.noise)
+            remaining = next(columns) if sharing else remaining
+        for source in sharing[:-1]:
+            stick = next(columns)
+            logs[:, source] = remaining - np.logaddexp(0, -stick)
+            remaining = remaining - np.logaddexp(0, stick)
+        for source in sharing[-1:]:
+            logs[:, source] = remaining
+        return logs
+
+    def coordinates(self, log_sources: Floats) -> Floats:
+        """Invert `log_sources` for one point, (k + 1,) to (k,)."""
+        alone, sharing = self._stages()
+        t = [log_sources[source] for source in alone]
+        if self.noise is not None and sharing:
+            t.append(logsumexp(log_sources[sharing]))
+        for i, source in enumerate(sharing[:-1]):
+            t.append(log_sources[source] - logsumexp(log_sources[sharing[i + 1 :]]))
+        return np.array(t, dtype=np.float64)
+
+    def frame_at(self, log_sources: Floats, scale: Floats) -> "Frame":
+        """Start a frame at a point, from the Cholesky factor (k, k) of the curvature there."""
+        centre = self.coordinates(log_sources)
+        eps = 1e-5 * np.eye(self.classes)
+        above, below = (np.exp(self.log_sources(centre + e)[:, :-1]) for e in (eps, -eps))
+        bent = (above - below) / 2e-5 @ scale
+        return Frame(
+            sticks=self, centre=centre, factor=np.linalg.cholesky(np.linalg.inv(bent @ bent.T))
+        )
+
+    @property
+    def is_logit(self) -> NDArray[np.bool_]:
+        """Which coordinates are logits, (k,); the others are logarithms."""
+        _, sharing = self._stages()
+        return np.arange(self.classes) > self.classes - len(sharing)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Frame:
+    """Coordinates z in which the posterior is nearly a standard normal distribution.
+
+    Attributes
+    ----------
+    sticks
+        What t means.
+    centre : (k,)
+        The maximum, in t.
+    factor : (k, k)
+        Lower Cholesky factor of the inverse curvature there.
+    """
+
+    sticks: Sticks
+    centre: Floats
+    factor: Floats
+
+    def unbend(self, z: Floats) -> tuple[Floats, Floats]:
+        """Coordinates t and the logarithm of |dt/dz|, up to a constant, at z (g, k)."""
+        spread = np.sqrt((self.factor**2).sum(axis=1))
+        share = np.where(self.sticks.is_logit, expit(self.centre), 0.0)
+        bend = np.minimum(spread**2 / 8, 3 * spread / (8 * _BEND))
+        left, right = bend * (1 - share), bend * share
+        u = z @ (self.factor / spread[:, None]).T
+        root = np.sqrt(_BEND**2 + u**2)
+        below, above = (root - u) ** 2, (root + u) ** 2
+        slope = spread - 2 * _BEND * bend
+        t = slope * u - left * (below - _BEND**2) + right * (above - _BEND**2)
+        rate = slope + 2 * (left * below + right * above) / root
+        return self.centre + t, np.log(rate).sum(axis=1)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lattice:
+    """Nodes and weights of the posterior.
+
+    Attributes
+    ----------
+    frame
+        The coordinates.
+    step
+        Distance of neighbours in z.
+    z : (g, k)
+        Nodes, those that weigh something.
+    log_sources : (g, k + 1)
+        Logarithms of the shares or counts there, noise last.
+    weights : (g,)
+        They sum to one.
+    accuracy
+        How much the integrals still moved, relatively, at the last refinement but one.
+    """
+
+    frame: Frame
+    step: float
+    z: Floats
+    log_sources: Floats
+    weights: Floats
+    accuracy: float
+
+    def draw_log_sources(self, n: int, rng: np.random.Generator, log_density: LogDensity) -> Floats:
+        """Draw logarithms of the sources, (n, k + 1).
+
+        A draw from the weights interpolated linearly (a node plus a triangular step) is accepted
+        in proportion to the true density over the interpolated one, so nothing is approximated.
+        """
+        cells = np.rint(self.z / self.step).astype(np.int64)
+        corner = cells.min(axis=0)
+        table = np.zeros(cells.max(axis=0) - corner + 1)
+        table[tuple((cells - corner).T)] = self.weights
+        heaviest = self.z[[self.weights.argmax()]]
+        unit = _log_weights(log_density, self.frame, heaviest) - np.log(self.weights.max())
+        accepted: list[Floats] = []
+        while sum(map(len, accepted)) < n:
+            nodes = rng.choice(len(self.weights), size=n + n // 2 + 16, p=self.weights)
+            jitter = rng.triangular(-1, 0, 1, size=(len(nodes), cells.shape[1]))
+            drawn = cells[nodes] + jitter
+            z = drawn * self.step
+            true = np.exp(_log_weights(log_density, self.frame, z) - unit)
+            proposed = ndimage.map_coordinates(table, (drawn - corner).T, order=1, mode="constant")
+            kept = rng.random(len(nodes)) * proposed * _ENVELOPE < true
+            accepted.append(self.frame.sticks.log_sources(self.frame.unbend(z[kept])[0]))
+        return np.concatenate(accepted)[:n]
+
+
+def _curvature(log_density: LogDensity, frame: Frame) -> tuple[Floats, Floats]:
+    """Gradient and negative Hessian of a log density at the centre, in whitened units."""
+    k, eps = len(frame.centre), 0.05
+    unit = eps * np.eye(k)
+    rows, columns = np.tril_indices(k, -1)
+    offsets = [np.zeros((1, k)), unit, -unit]
+    offsets += [a * unit[rows] + b * unit[columns] for a in (1, -1) for b in (1, -1)]
+    f = log_density(frame.centre + np.concatenate(offsets) @ frame.factor.T)
+    plus, minus = f[1 : k + 1], f[k + 1 : 2 * k + 1]
+    gradient = (plus - minus) / (2 * eps)
+    hessian = np.diag((2 * f[0] - plus - minus) / eps**2)
+    pairs = f[2 * k + 1 :].reshape(4, -1)
+    mixed = -(pairs[0] - pairs[1] - pairs[2] + pairs[3]) / (4 * eps**2)
+    hessian[rows, columns] = hessian[columns, rows] = mixed
+    return gradient, hessian
+
+
+def _settle(log_density: LogDensity, frame: Frame) -> Frame:
+    """Move a frame to the maximum of a log density and take its curvature there."""
+    for _ in range(60):
+        gradient, hessian = _curvature(log_density, frame)
+        values, vectors = np.linalg.eigh(hessian)
+        values = np.clip(values, 0.05, None)
+        move = vectors @ (vectors.T @ gradient / values)
+        move *= min(1.0, 2.0 / max(float(np.abs(move).max()), 1e-300))
+        covariance = frame.factor @ (vectors / values) @ vectors.T @ frame.factor.T
+        frame = Frame(
+            sticks=frame.sticks,
+            centre=frame.centre + frame.factor @ move,
+            factor=np.linalg.cholesky(covariance),
+        )
+        if np.abs(move).max() < 0.01 and np.abs(values - 1).max() < 0.1:
+            break
+    return frame
+
+
+def lattice_of(
+    log_density: LogDensity, start: Frame, *, tolerance: float, most_nodes: int
+) -> Lattice:
+    """Integrate over a posterior, as well as a number of nodes allows.
+
+    Parameters
+    ----------
+    log_density
+        ln of the posterior per unit t, at coordinates (g, k).
+    start
+        A frame near its maximum.
+    tolerance
+        How much integrals may change between the last two steps. The error of the finer one is
+        about this to the power 1.4, for it falls geometrically.
+    most_nodes
+        How many nodes there is room for; the lattice's ``accuracy`` tells what came of it.
+    """
+    frame = _settle(log_density, start)
+    survey = _survey(log_density, frame)
+    lattice = _lattice(log_density, frame, survey.nodes(_STEPS[0]), _STEPS[0])
+    for step in _STEPS[1:]:
+        nodes = survey.nodes(step) if survey.n_nodes(step) < _WIDEST else None
+        if nodes is None or len(nodes) > most_nodes:
+            break
+        finer = _lattice(log_density, frame, nodes, step)
+        lattice = replace(finer, accuracy=_change(lattice, finer))
+        hopeless = step < 0.2 and lattice.accuracy > 1e-3
+        if lattice.accuracy < tolerance or hopeless:
+            break
+    return lattice
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Survey:
+    """A first look at step 1: where the posterior lies.
+
+    Attributes
+    ----------
+    low, high : (k,)
+        Corners of the box looked at, whole numbers.
+    log_weights
+        Log posterior there, an axis a coordinate.
+    """
+
+    low: Floats
+    high: Floats
+    log_weights: Floats
+
+    def _axes(self, step: float) -> list[Floats]:
+        corners = zip(self.low, self.high, strict=True)
+        return [np.arange(math.ceil(a / step), math.floor(b / step) + 1) * step for a, b in corners]
+
+    def n_nodes(self, step: float) -> int:
+        """Size of the lattice over the whole box."""
+        return math.prod(len(axis) for axis in self._axes(step))
+
+    def nodes(self, step: float) -> Floats:
+        """Nodes (g, k) of a lattice that may weigh something, and few others."""
+        z = _grid(self._axes(step))
+        guess: Floats = ndimage.map_coordinates(
+            self.log_weights, (z - self.low).T, order=1, mode="nearest"
+        )
+        near = guess > self.log_weights.max() + CUTOFF - _SLACK
+        return np.asarray(z[near])
+
+
+def _grid(axes: list[Floats]) -> Floats:
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
+
+
+def _log_weights(log_density: LogDensity, frame: Frame, z: Floats) -> Floats:
+    """Log posterior per unit z."""
+    t, log_jacobian = frame.unbend(z)
+    return log_density(t) + log_jacobian
+
+
+def _survey(log_density: LogDensity, frame: Frame) -> _Survey:
+    """Widen a box until the posterior on its faces weighs nothing."""
+    k = len(frame.centre)
+    low, high = np.full(k, -7.0), np.full(k, 7.0)
+    while np.prod(high - low + 1) < _WIDEST:
+        z = _grid([np.arange(a, b + 1) for a, b in zip(low, high, strict=True)])
+        weights = _log_weights(log_density, frame, z)
+        heavy = z[weights > weights.max() + CUTOFF - _SLACK]
+        on_low, on_high = heavy.min(axis=0) <= low, heavy.max(axis=0) >= high
+        if not (on_low.any() or on_high.any()):
+            shape = (high - low + 1).astype(int)
+            return _Survey(low=low, high=high, log_weights=weights.reshape(shape))
+        low, high = low - 3 * on_low, high + 3 * on_high
+    raise FitError(
+        f"the posterior of {k} classes' counts is too wide to integrate; merge classes that "
+        "the candidates do not tell apart"
+    )
+
+
+def _lattice(log_density: LogDensity, frame: Frame, z: Floats, step: float) -> Lattice:
+    """Evaluate a posterior on a lattice, and keep the nodes that weigh something."""
+    log_weights = _log_weights(log_density, frame, z)
+    keep = log_weights > log_weights.max() + CUTOFF
+    weights = np.exp(log_weights[keep] - log_weights.max())
+    return Lattice(
+        frame=frame,
+        step=step,
+        z=z[keep],
+        log_sources=frame.sticks.log_sources(frame.unbend(z[keep])[0]),
+        weights=weights / weights.sum(),
+        accuracy=np.inf,
+    )
+
+
+def _change(coarse: Lattice, fine: Lattice) -> float:
+    """Largest relative change of a moment, or a hundredth of a probability's."""
+    moments, probabilities = zip(_integrals(coarse), _integrals(fine), strict=True)
+    return max(
+        float(np.max(np.abs(moments[1] / moments[0] - 1))),
+        float(np.max(np.abs(probabilities[1] - probabilities[0]))) / 100,
+    )
+
+
+def _integrals(lattice: Lattice) -> tuple[Floats, Floats]:
+    """Moments of the sources, and probabilities of candidates from faint to loud."""
+    sources = np.exp(lattice.log_sources)
+    odds = lattice.log_sources[:, :-1] - lattice.log_sources[:, -1:]
+    middle = lattice.weights @ odds
+    return (
+        np.stack([lattice.weights @ sources, lattice.weights @ sources**2]),
+        np.stack([lattice.weights @ expit(odds - middle + rung) for rung in (-3.0, 0.0, 3.0)]),
+    )

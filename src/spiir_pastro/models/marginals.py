@@ -1,0 +1,115 @@
+r"""The distribution of one class's count.
+
+The marginal density stands on the nodes of a lattice whose first coordinate is the class's alone.
+A smooth density known on equidistant nodes is its sinc series, so its distribution function is
+
+.. math:: F(z) = \sum_i p_i \Bigl[\tfrac12 + \tfrac1\pi \mathrm{Si}\,\frac{\pi (z - z_i)}{h}\Bigr],
+
+as exact as the lattice itself. Where the total count is free, the count is the product of a share
+and a total that is Gamma distributed and independent of it; the broader of the two goes into a
+distribution function, the narrower into a sum.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize
+from scipy.special import gammainc, sici
+
+from spiir_pastro.models.lattice import CUTOFF, Frame, Lattice, Sticks
+
+__all__ = ["Marginal"]
+
+_BROADER = 5.0  # shares this much broader than the total; else the lattice resolves the total
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Marginal:
+    """The distribution of a count, through the logarithm of its share or of itself.
+
+    Attributes
+    ----------
+    nodes, weights : (g,)
+        Marginal distribution on equidistant nodes.
+    table : (2, m)
+        Node coordinate and logarithm of the share or count, both increasing.
+    total_shape
+        Shape of the Gamma distribution of the total; None where counts stand for themselves.
+    """
+
+    nodes: Floats
+    weights: Floats
+    table: Floats
+    total_shape: float | None
+
+    @classmethod
+    def of(cls, lattice: Lattice, *, total_shape: float | None) -> Self:
+        """Sum a lattice over every coordinate but the first."""
+        cells = np.rint(lattice.z[:, 0] / lattice.step).astype(np.int64)
+        low, high = int(cells.min()), int(cells.max())
+        fine = lattice.step * np.linspace(low - 1, high + 1, 40_001, dtype=np.float64)
+        z = np.zeros((len(fine), lattice.z.shape[1]))
+        z[:, 0] = fine
+        logs = lattice.frame.sticks.log_sources(lattice.frame.unbend(z)[0])
+        return cls(
+            nodes=lattice.step * np.arange(low, high + 1, dtype=np.float64),
+            weights=np.asarray(np.bincount(cells - low, weights=lattice.weights), np.float64),
+            table=np.stack([fine, logs[:, lattice.frame.sticks.first or 0]]),
+            total_shape=total_shape,
+        )
+
+    def _cdf_of_log(self, logs: Floats) -> Floats:
+        """Distribution function of the log share or log count."""
+        step = self.nodes[1] - self.nodes[0]
+        z = np.interp(logs, self.table[1], self.table[0])
+        sine_integral, _ = sici(np.pi / step * (z[..., None] - self.nodes))
+        below: Floats = 0.5 + sine_integral / np.pi
+        return below @ self.weights
+
+    def cdf(self, log_count: float) -> float:
+        """Probability that the logarithm of the count stays below."""
+        if self.total_shape is None:
+            return float(self._cdf_of_log(np.array(log_count)))
+        log_shares, share_weights = self._fine_shares
+        spread = np.sqrt(np.cov(log_shares, aweights=np.maximum(share_weights, 0)))
+        if spread > _BROADER * self.total_shape**-0.5:
+            log_totals, weights = _gamma_nodes(self.total_shape)
+            return float(weights @ self._cdf_of_log(log_count - log_totals))
+        totals = np.exp(np.minimum(log_count - log_shares, 700.0))
+        return float(share_weights @ gammainc(self.total_shape, totals))
+
+    @cached_property
+    def _fine_shares(self) -> tuple[Floats, Floats]:
+        """Logarithms of the share, and weights, eight times as dense: the sinc series itself."""
+        step = self.nodes[1] - self.nodes[0]
+        fine = np.arange(self.nodes[0], self.nodes[-1], step / 8)
+        weights = np.sinc((fine[:, None] - self.nodes) / step) @ self.weights
+        return np.interp(fine, *self.table), weights / weights.sum()
+
+    def quantile(self, q: float) -> float:
+        """Count that is exceeded with probability 1 - q."""
+        low, high = self.table[1, 0], self.table[1, -1]
+        if self.total_shape is not None:
+            log_totals, _ = _gamma_nodes(self.total_shape)
+            low, high = low + log_totals[0], high + log_totals[-1]
+        return float(np.exp(optimize.brentq(lambda x: self.cdf(x) - q, low, high, xtol=1e-12)))
+
+
+def _gamma_nodes(shape: float) -> tuple[Floats, Floats]:
+    """Logarithms of a Gamma variate and their weights, on the lattice that fits it."""
+    frame = Frame(
+        sticks=Sticks(classes=1, noise=1.0),
+        centre=np.log([shape]),
+        factor=np.array([[shape**-0.5]]),
+    )
+    z = np.linspace(-14.0, 14.0, 281)[:, None]
+    t, log_jacobian = frame.unbend(z)
+    log_weights = shape * (t[:, 0] - np.log(shape)) - np.exp(t[:, 0]) + shape + log_jacobian
+    keep = log_weights > log_weights.max() + CUTOFF
+    weights = np.exp(log_weights[keep] - log_weights.max())
+    return t[keep, 0], weights / weights.sum()

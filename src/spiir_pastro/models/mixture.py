@@ -1,0 +1,363 @@
+r"""The likelihood of a mixture of sources, kept in a few hundred numbers however many candidates.
+
+Candidate j has densities :math:`R_{ja}` under the signal classes and :math:`R_{j0}` under noise,
+known up to one factor a candidate. Every candidate multiplies the likelihood by an affine function,
+
+.. math:: \ln L(\theta) = \sum_j \ln d_j(\theta), \qquad d_j = \sum_a \theta_a R_{ja},
+
+so around a reference point :math:`d_j(\theta) = d_j(\theta_*) (1 + \rho_j \cdot \delta)`, and the
+candidates with small :math:`|\rho_j \cdot \delta|` enter through their power sums alone:
+
+.. math:: \sum_j \ln(1 + x_j) = \sum_{m=1}^{M} \frac{(-1)^{m+1}}{m} \sum_j x_j^m + \epsilon,
+   \qquad |\epsilon| \le \sum_j \frac{|x_j|^{M+1}}{(M+1)(1-|x_j|)}.
+
+Few need more. Where the posterior is one standard deviation wide the Fisher information makes
+:math:`\sum_j x_j^2` at most the number of classes, so only a few hundred candidates can matter
+singly: those are kept as they are. The bound on :math:`\epsilon` holds inside a box, is kept below
+1e-11, and travels with the likelihood.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from typing import Self, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spiir_pastro.errors import FitError
+
+__all__ = ["CompressedMixture", "most_probable_counts", "scaled_densities"]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+ERROR_BUDGET = 1e-11
+_CHUNK = 16_384
+_ORDERS = (3, 7)  # cheaper expansions, for the many candidates that need no more
+_MAX_MONOMIALS = 455  # three classes to twelfth order
+
+
+def scaled_densities(log_bayes_factors: ArrayLike, classes: int | None = None) -> Floats:
+    """Densities of each candidate under every source, noise last, scaled so the largest is 1.
+
+    Parameters
+    ----------
+    log_bayes_factors : (n,) or (n, k)
+        ln f_a(x_j) / b(x_j); minus infinity where a class cannot make the candidate.
+    classes
+        The k that belongs; None takes what comes.
+
+    Returns
+    -------
+    (n, k + 1)
+
+    Raises
+    ------
+    FitError
+        If the shape is wrong, or a value is NaN or plus infinity.
+    """
+    logs = given = np.asarray(log_bayes_factors, dtype=np.float64)
+    if logs.ndim == 1 and classes in (None, 1):
+        logs = logs[:, None]
+    if logs.ndim != 2 or logs.shape[1] < 1 or classes not in (None, logs.shape[1]):
+        wanted = "(n,) or (n, k)" if classes is None else f"(n, {classes})"
+        raise FitError(f"log_bayes_factors has shape {given.shape}, where {wanted} belongs")
+    densities = np.empty((len(logs), logs.shape[1] + 1))
+    for rows in _chunks(len(logs)):
+        largest = logs[rows].max(axis=1)
+        if not np.all(largest < np.inf):
+            _refuse(logs)
+        shift = np.maximum(largest, 0.0)
+        np.exp(logs[rows] - shift[:, None], out=densities[rows, :-1])
+        np.exp(-shift, out=densities[rows, -1])
+    return densities
+
+
+def _refuse(logs: Floats) -> None:
+    row, column = np.argwhere(~(logs < np.inf))[0]
+    raise FitError(
+        f"log Bayes factor of row {row}, class {column} is {logs[row, column]}; "
+        "it must be finite, or minus infinity where the class is excluded"
+    )
+
+
+def _chunks(n: int) -> Iterator[slice]:
+    return (slice(start, min(start + _CHUNK, n)) for start in range(0, n, _CHUNK))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Expansion:
+    value: float
+    gradient: Floats
+    hessian: Floats
+
+
+def _expand(densities: Floats, counts: Floats, free: int, prior_power: float) -> _Expansion:
+    """Log posterior of the counts in ln(counts), its gradient and negative Hessian in counts."""
+    value, gradient, hessian = 0.0, np.zeros(free), np.zeros((free, free))
+    for rows in _chunks(len(densities)):
+        mixed = densities[rows] @ counts
+        shares = densities[rows, :free] / mixed[:, None]
+        value += float(np.log(mixed).sum())
+        gradient += shares.sum(axis=0)
+        hessian += shares.T @ shares
+    counted = counts[:free]
+    return _Expansion(
+        value=value - counted.sum() + prior_power * np.log(counted).sum(),
+        gradient=gradient - 1 + prior_power / counted,
+        hessian=hessian + np.diag(prior_power / counted**2),
+    )
+
+
+def most_probable_counts(
+    densities: Floats, *, expected_noise: float | None, prior_power: float
+) -> tuple[Floats, Floats]:
+    r"""Maximise the posterior per unit ln(count), and say how sharp the maximum is.
+
+    The logarithm, :math:`\sum_j \ln d_j - \sum_a \Lambda_a + \alpha \sum_a \ln \Lambda_a`, is
+    strictly concave in the counts, so Newton's steps from a few of EM's find the one maximum.
+
+    Returns
+    -------
+    counts : (k + 1,)
+        Noise last; its pinned value where there is one.
+    hessian : (k, k) or (k + 1, k + 1)
+        Negative Hessian in the free counts.
+    """
+    n, sources = densities.shape
+    free = sources if expected_noise is None else sources - 1
+    counts = np.full(sources, prior_power + n / (2 * (sources - 1)))
+    counts[-1] = prior_power + n / 2 if expected_noise is None else expected_noise
+    here = _expand(densities, counts, free, prior_power)
+    for step in itertools.count():
+        if step < 4:
+            move = here.gradient * counts[:free]  # one step of expectation maximisation
+        else:
+            move = np.linalg.solve(here.hessian, here.gradient)
+            if here.gradient @ move < 1e-14:
+                break
+            move *= 0.9 / max(0.9, float(np.max(-move / counts[:free])))
+        for _ in range(60):
+            trial = counts.copy()
+            trial[:free] += move
+            there = _expand(densities, trial, free, prior_power)
+            if there.value >= here.value - 1e-12 * abs(here.value):
+                break
+            move /= 2
+        counts, here = trial, there
+        if step > 200:
+            raise FitError(f"no maximum of the counts' posterior was found near {counts}")
+    return counts, here.hessian
+
+
+@lru_cache(maxsize=32)
+def _monomials(variables: int, order: int) -> tuple[Integers, Integers, Floats, tuple[int, ...]]:
+    """Products of up to ``order`` variables, each made of an earlier one and one more variable.
+
+    Returns
+    -------
+    parents, factors : (monomials,)
+        Monomial i is monomial ``parents[i]`` times variable ``factors[i]``; the first is 1.
+    weights : (monomials,)
+        What its power sum is worth in the expansion of the logarithm.
+    sizes
+        How many monomials there are up to each degree.
+    """
+    index: dict[tuple[int, ...], int] = {(): 0}
+    parents, factors, weights, sizes = [0], [0], [0.0], [1]
+    for degree in range(1, order + 1):
+        for product in itertools.combinations_with_replacement(range(variables), degree):
+            index[product] = len(parents)
+            parents.append(index[product[:-1]])
+            factors.append(product[-1])
+            repeats = math.prod(math.factorial(product.count(v)) for v in set(product))
+            weights.append((-1) ** (degree + 1) * math.factorial(degree - 1) / repeats)
+        sizes.append(len(parents))
+    return np.array(parents), np.array(factors), np.array(weights), tuple(sizes)
+
+
+def _highest_order(variables: int) -> int:
+    fits = (m for m in range(20, 0, -1) if math.comb(m + variables, variables) <= _MAX_MONOMIALS)
+    return next(fits, 1)
+
+
+def _powers(values: Floats, order: int) -> Floats:
+    """Every monomial of the columns, (monomials, n)."""
+    parents, factors, _, sizes = _monomials(values.shape[1], order)
+    columns = np.ascontiguousarray(values.T)
+    powers = np.empty((sizes[order], len(values)))
+    powers[0] = 1.0
+    for i in range(1, sizes[order]):
+        np.multiply(powers[parents[i]], columns[factors[i]], out=powers[i])
+    return powers
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CompressedMixture:
+    """The likelihood of n candidates, exact to ``error`` inside a box.
+
+    Attributes
+    ----------
+    reference : (k + 1,)
+        The point expanded about: shares that sum to one, or counts where noise is pinned.
+    pinned
+        Whether the noise count is fixed, at ``reference[-1]``.
+    scale : (k, k)
+        Lower Cholesky factor of the negative Hessian there; coordinates of the box are
+        ``scale.T @ (point - reference)``.
+    box : (2, k)
+        Lower and upper corner.
+    coefficients
+        Polynomial of the candidates that enter through their power sums.
+    singles : (e, k + 1)
+        Densities of the others, divided by their mixture at the reference.
+    n
+        How many candidates there are in all.
+    error
+        Bound on the error of the log likelihood inside the box.
+    """
+
+    reference: Floats
+    pinned: bool
+    scale: Floats
+    box: Floats
+    coefficients: Floats
+    singles: Floats
+    n: int
+    error: float
+
+    @classmethod
+    def around(cls, reference: Floats, *, pinned: bool, scale: Floats, box: Floats) -> Self:
+        """Make the likelihood of no candidates."""
+        k = len(reference) - 1
+        return cls(
+            reference=reference,
+            pinned=pinned,
+            scale=scale,
+            box=box,
+            coefficients=np.zeros(len(_monomials(k, _highest_order(k))[0])),
+            singles=np.empty((0, k + 1)),
+            n=0,
+            error=0.0,
+        )
+
+    @property
+    def classes(self) -> int:
+        """The number k of signal classes."""
+        return len(self.reference) - 1
+
+    def including(self, densities: Floats) -> Self:
+        """Multiply by the likelihood of more candidates, (m, k + 1) from `scaled_densities`."""
+        slopes, reach = self._slopes(densities)
+        coefficients, error = self.coefficients.copy(), self.error
+        left = np.arange(len(densities))
+        for order in (*_ORDERS, _highest_order(self.classes)):
+            allowance = (ERROR_BUDGET - error) / 2 / max(len(left), 1)
+            remainder = _remainder(reach[left], order)
+            enough = remainder <= allowance
+            error += float(remainder[enough].sum())
+            _, _, weights, sizes = _monomials(self.classes, order)
+            for rows in _chunks(int(enough.sum())):
+                sums = _powers(slopes[left[enough][rows]], order).sum(axis=1)
+                coefficients[: sizes[order]] += weights * sums
+            left = left[~enough]
+        singles = densities[left] / (densities[left] @ self.reference)[:, None]
+        return replace(
+            self,
+            coefficients=coefficients,
+            singles=np.concatenate([self.singles, singles]),
+            n=self.n + len(densities),
+            error=error,
+        )
+
+    def _slopes(self, densities: Floats) -> tuple[Floats, Floats]:
+        """Return rho of each candidate in the box's coordinates, and the largest |x| in the box."""
+        slopes = np.empty((len(densities), self.classes))
+        reach = np.empty(len(densities))
+        inverse = np.linalg.inv(self.scale).T
+        for rows in _chunks(len(densities)):
+            ratios = densities[rows] / (densities[rows] @ self.reference)[:, None]
+            if not self.pinned:
+                ratios = ratios - ratios[:, -1:]
+            slopes[rows] = ratios[:, :-1] @ inverse
+            corners = slopes[rows, None, :] * self.box
+            reach[rows] = np.maximum(
+                corners.max(axis=1).sum(axis=1), -corners.min(axis=1).sum(axis=1)
+            )
+        return slopes, reach
+
+    def coordinates(self, points: Floats) -> Floats:
+        """Place points (g, k + 1) in the coordinates of the box, (g, k)."""
+        return (points[:, :-1] - self.reference[:-1]) @ self.scale
+
+    def distance(self, points: Floats) -> Floats:
+        """Tell how far out points (g, k + 1) are: 1 on the walls of the box, 0 at the reference."""
+        fractions: Floats = self.coordinates(points)[:, None, :] / self.box
+        return np.asarray(fractions.max(axis=(1, 2)))
+
+    def log_likelihood(self, points: Floats) -> Floats:
+        """Return ln L relative to the reference at points (g, k + 1); valid in the box."""
+        total = np.empty(len(points))
+        for rows in _chunks(len(points)):
+            powers = _powers(self.coordinates(points[rows]), _highest_order(self.classes))
+            total[rows] = self.coefficients @ powers + self._log_singles(points[rows])
+        return total
+
+    def _log_singles(self, points: Floats) -> Floats:
+        """Sum ln(mixture) over the single candidates, one logarithm for every eight of them."""
+        total = np.zeros(len(points))
+        with np.errstate(divide="ignore"):
+            for start in range(0, len(self.singles), 256):
+                mixed = self.singles[start : start + 256] @ points.T
+                total += np.log(np.multiply.reduceat(mixed, range(0, len(mixed), 8))).sum(axis=0)
+        return total
+
+    def as_mapping(self) -> dict[str, object]:
+        """Plain numbers and nested lists."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {
+            name: value.tolist() if isinstance(value, np.ndarray) else value
+            for name, value in values.items()
+        }
+
+    @classmethod
+    def from_mapping(cls, numbers: Mapping[str, object]) -> Self:
+        """Read what `as_mapping` wrote.
+
+        Raises
+        ------
+        FitError
+            If something is missing, or is not what belongs there.
+        """
+        k = len(cast("list[float]", numbers.get("reference", []))) - 1
+        shapes = {"scale": (k, k), "box": (2, k), "singles": (-1, k + 1)}
+
+        def array(name: str) -> Floats:
+            values = np.asarray(numbers[name], dtype=np.float64).reshape(shapes.get(name, (-1,)))
+            if not np.isfinite(values).all():
+                raise ValueError(f"{name} is not finite")
+            return values
+
+        try:
+            return cls(
+                reference=array("reference"),
+                pinned=bool(numbers["pinned"]),
+                scale=array("scale"),
+                box=array("box"),
+                coefficients=array("coefficients"),
+                singles=array("singles"),
+                n=int(cast("int", numbers["n"])),
+                error=float(cast("float", numbers["error"])),
+            )
+        except (KeyError, ValueError, TypeError) as exc:
+            raise FitError(f"the stored counts cannot be read: {exc!r}") from exc
+
+
+def _remainder(reach: Floats, order: int) -> Floats:
+    """Bound on what the expansion to an order leaves out; infinite where it diverges."""
+    small = np.minimum(reach, 0.9)
+    bound = small ** (order + 1) / ((order + 1) * (1 - small))
+    return np.where(reach < 0.9, bound, np.inf)

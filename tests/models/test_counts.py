@@ -1,0 +1,333 @@
+"""The posterior of the counts, held against closed forms, brute force and a sampler."""
+
+import json
+import math
+from collections.abc import Callable
+from itertools import product
+
+import emcee
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.special import logsumexp
+
+import spiir_pastro as sp
+from spiir_pastro.errors import FitError
+from spiir_pastro.models.counts import CountPosterior, Prior, fit_counts
+
+Floats = NDArray[np.float64]
+
+PRIOR_POWER: dict[Prior, float] = {"uniform": 1.0, "jeffreys": 0.5}
+EXACT = 1e-10
+"""Relative: two ways to the same integral, both of which have settled."""
+INTERVAL = 3e-6
+"""Relative: ends of intervals."""
+PRIORS = pytest.mark.parametrize("prior", ["uniform", "jeffreys"])
+
+
+def simulated(n_noise: int, signals: tuple[int, ...], *, seed: int = 1) -> Floats:
+    """ln f/b for noise uniform in u and Gaussian in x, signals 0.1 u**-0.9 and narrow in x."""
+    rng = np.random.default_rng(seed)
+    centres = np.linspace(-2.0, 2.0, len(signals)) if len(signals) > 1 else np.zeros(1)
+    log_u = np.log(rng.random(n_noise + sum(signals)))
+    log_u[n_noise:] *= 10.0
+    x = np.concatenate(
+        [
+            rng.normal(0, 3, n_noise),
+            *(rng.normal(c, 0.7, s) for c, s in zip(centres, signals, strict=True)),
+        ]
+    )
+    in_far = math.log(0.1) - 0.9 * log_u
+    in_x = stats.norm.logpdf(x[:, None], centres, 0.7) - stats.norm.logpdf(x[:, None], 0, 3)
+    return np.asarray(in_far[:, None] + in_x)
+
+
+def brute_force(
+    logs: Floats, prior: Prior, noise: float | None, *, top: float, nodes: int
+) -> tuple[Floats, Floats, Floats]:
+    """Gauss-Legendre over a box of counts: mean, covariance and p of the first candidates.
+
+    Counts are squares of the integration variables, which takes the Jeffreys prior's edge away.
+    """
+    k = logs.shape[1]
+    free = k if noise is not None else k + 1
+    x, w = np.polynomial.legendre.leggauss(nodes)
+    roots, weights = (x + 1) / 2 * math.sqrt(top), w / 2
+    counts = np.stack([np.array(c) for c in product(roots**2, repeat=free)])
+    log_weights = sum(
+        np.log(
+            np.stack(list(product(weights * roots ** (2 * PRIOR_POWER[prior] - 1), repeat=free)))
+        ).T
+    )
+    lambdas = np.column_stack(
+        [counts[:, :k], np.full(len(counts), noise) if noise is not None else counts[:, k]]
+    )
+    densities = np.column_stack([np.exp(logs), np.ones(len(logs))])
+    log_posterior = log_weights - counts.sum(axis=1)
+    for row in densities:
+        log_posterior = log_posterior + np.log(lambdas @ row)
+    p = np.exp(log_posterior - logsumexp(log_posterior))
+    mean = p @ lambdas[:, :k]
+    centred = lambdas[:, :k] - mean
+    shares = [p @ (lambdas * row / (lambdas @ row)[:, None]) for row in densities[:3]]
+    return mean, (centred.T * p) @ centred, np.array(shares)
+
+
+@pytest.mark.parametrize("noise", [None, 3.0])
+@pytest.mark.parametrize("k", [1, 2, 3])
+@PRIORS
+def test_equals_brute_force_on_few_candidates(k: int, prior: Prior, noise: float | None) -> None:
+    logs = np.random.default_rng(k).normal(0, 2, (5, k))
+    posterior = fit_counts(logs, prior=prior, expected_noise=noise)
+    nodes = {1: 200, 2: 90, 3: 60, 4: 24}[k if noise is not None else k + 1]
+    mean, covariance, shares = brute_force(logs, prior, noise, top=50.0, nodes=nodes)
+    np.testing.assert_allclose(posterior.mean, mean, rtol=1e-8)
+    np.testing.assert_allclose(posterior.covariance, covariance, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(posterior.probabilities(logs[:3]), shares, rtol=1e-7)
+
+
+@pytest.mark.parametrize("n", [0, 1, 5, 70, 5_000, 200_000])
+@PRIORS
+def test_loud_signals_have_a_gamma_posterior(n: int, prior: Prior) -> None:
+    posterior = fit_counts(np.full(n, 300.0), prior=prior, expected_noise=1.0)
+    exact = stats.gamma(n + PRIOR_POWER[prior])
+    assert posterior.mean == pytest.approx([exact.mean()], rel=EXACT)
+    assert posterior.std == pytest.approx([exact.std()], rel=EXACT)
+    np.testing.assert_allclose(posterior.interval(0.9)[:, 0], exact.interval(0.9), rtol=INTERVAL)
+
+
+@pytest.mark.parametrize("signals", [0, 3, 60, 4_000])
+@pytest.mark.parametrize("n_noise", [0, 4, 10_000])
+@PRIORS
+def test_signals_and_noise_that_cannot_be_confused_are_two_gammas(
+    signals: int, n_noise: int, prior: Prior
+) -> None:
+    posterior = fit_counts(np.r_[np.full(signals, 300.0), np.full(n_noise, -300.0)], prior=prior)
+    exact = stats.gamma(signals + PRIOR_POWER[prior])
+    assert posterior.mean == pytest.approx([exact.mean()], rel=EXACT)
+    assert posterior.std == pytest.approx([exact.std()], rel=EXACT)
+    assert posterior.noise_mean == pytest.approx(n_noise + PRIOR_POWER[prior], rel=EXACT)
+    np.testing.assert_allclose(posterior.interval(0.9)[:, 0], exact.interval(0.9), rtol=INTERVAL)
+
+
+@PRIORS
+def test_classes_that_cannot_be_told_apart_share_a_dirichlet(prior: Prior) -> None:
+    posterior = fit_counts(np.full((500, 2), 40.0), prior=prior, expected_noise=10.0)
+    a = PRIOR_POWER[prior]
+    total, share = stats.gamma(500 + 2 * a), stats.beta(a, a)
+    square = (total.var() + total.mean() ** 2) * (share.var() + 0.25)
+    assert posterior.mean == pytest.approx([total.mean() / 2] * 2, rel=EXACT)
+    assert posterior.std**2 == pytest.approx([square - total.mean() ** 2 / 4] * 2, rel=EXACT)
+
+
+def test_a_class_like_noise_leaves_the_others_alone() -> None:
+    logs = np.stack([np.zeros(50_000), np.r_[np.full(3_000, 40.0), np.full(47_000, -40.0)]], axis=1)
+    posterior = fit_counts(logs)
+    assert posterior.mean == pytest.approx([23_501, 3_001], rel=1e-6)
+
+
+@PRIORS
+@pytest.mark.parametrize("noise", [None, 500.0])
+def test_agrees_with_a_sampler(prior: Prior, noise: float | None) -> None:
+    """Chains of 64 walkers; at 5 standard errors a false alarm is one in 10^5."""
+    logs = simulated(500, (4, 20))
+    posterior = fit_counts(logs, prior=prior, expected_noise=noise)
+    densities = np.column_stack([np.exp(logs), np.ones(len(logs))])
+    a = PRIOR_POWER[prior]
+
+    def log_posterior(t: Floats) -> Floats:
+        lambdas = np.exp(t)
+        sources = lambdas if noise is None else np.column_stack([lambdas, np.full(len(t), noise)])
+        mixed = np.log(sources @ densities.T).sum(axis=1)
+        return np.asarray(mixed - lambdas.sum(axis=1) + a * t.sum(axis=1))
+
+    rng = np.random.default_rng(3)
+    start = np.log([5.0, 20.0, 500.0][: 2 if noise is not None else 3])
+    sampler = emcee.EnsembleSampler(64, len(start), log_posterior, vectorize=True)
+    sampler.random_state = np.random.RandomState(4).get_state()
+    sampler.run_mcmc(start + 0.1 * rng.normal(size=(64, len(start))), 1_500)
+    chain = np.exp(sampler.get_chain(discard=300))[:, :, :2]
+    error = chain.mean(axis=0).std(axis=0) / math.sqrt(64)
+    assert np.all(np.abs(chain.mean(axis=(0, 1)) - posterior.mean) < 5 * error)
+    spread_error = chain.std(axis=0).std(axis=0) / math.sqrt(64)
+    within = np.sqrt(chain.reshape(-1, 2).var(axis=0))
+    assert np.all(np.abs(within - posterior.std) < 5 * spread_error + 0.02 * posterior.std)
+
+
+def test_compression_changes_nothing() -> None:
+    """Twenty thousand candidates, most of which enter through power sums, against all of them."""
+    logs = simulated(20_000, (0, 15))
+    posterior = fit_counts(logs, expected_noise=20_000.0)
+    assert len(posterior.likelihood.singles) < 2_000
+    densities = np.exp(logs)
+    x, w = np.polynomial.legendre.leggauss(60)
+    counts = np.array(list(product((x + 1) * 35, (x + 1) * 45)))
+    value = np.log(np.outer(w, w).ravel()) - counts.sum(axis=1)
+    for rows in np.array_split(densities, 200):
+        value += np.log1p(counts @ rows.T / 20_000).sum(axis=1)
+    p = np.exp(value - logsumexp(value))
+    np.testing.assert_allclose(posterior.mean, p @ counts, rtol=1e-7)
+    assert posterior.likelihood.error < 1e-11
+
+
+def test_large_counts_follow_the_central_limit() -> None:
+    """Where thousands of signals stand out the mean is their number, within 5 deviations."""
+    posterior = fit_counts(simulated(100_000, (300, 3_000)))
+    assert np.all(np.abs(posterior.mean - [300, 3_000]) < 5 * posterior.std)
+    low, high = posterior.interval(0.9)
+    np.testing.assert_allclose((high - low) / 2 / 1.645, posterior.std, rtol=0.02)
+
+
+log_bayes_factors = st.integers(1, 2).flatmap(
+    lambda k: st.lists(
+        st.lists(
+            st.sampled_from([-700.0, -20.0, -2.0, 0.0, 1.0, 5.0, 30.0, 700.0]),
+            min_size=k,
+            max_size=k,
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    log_bayes_factors, st.sampled_from(["uniform", "jeffreys"]), st.sampled_from([None, 0.1, 50.0])
+)
+def test_probabilities_are_probabilities(
+    rows: list[list[float]], prior: Prior, noise: float | None
+) -> None:
+    posterior = fit_counts(rows, prior=prior, expected_noise=noise)
+    p = posterior.probabilities(rows)
+    assert np.all((p >= 0) & (p <= 1))
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-13)
+    expected = p.sum(axis=0) + PRIOR_POWER[prior]
+    np.testing.assert_allclose(posterior.mean, expected[:-1], rtol=1e-8)
+    if noise is None:
+        assert posterior.noise_mean == pytest.approx(expected[-1], rel=1e-8)
+    low, high = posterior.probability_intervals(rows, 0.9)
+    assert np.all((low >= 0) & (low <= high) & (high <= 1))
+
+
+@settings(deadline=None, max_examples=20)
+@given(log_bayes_factors, st.randoms(use_true_random=False))
+def test_order_does_not_matter(rows: list[list[float]], random: object) -> None:
+    shuffled = list(rows)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    one, other = fit_counts(rows), fit_counts(shuffled)
+    np.testing.assert_allclose(one.mean, other.mean, rtol=EXACT)
+    np.testing.assert_allclose(one.covariance, other.covariance, rtol=1e-9, atol=1e-9)
+
+
+def test_a_class_renamed_is_a_column_moved() -> None:
+    logs = simulated(300, (3, 9, 2))
+    one, other = fit_counts(logs), fit_counts(logs[:, [2, 0, 1]])
+    np.testing.assert_allclose(one.mean[[2, 0, 1]], other.mean, rtol=EXACT)
+    one, other = fit_counts(logs[:, :2]), fit_counts(logs[:, [1, 0]])
+    np.testing.assert_allclose(one.interval()[:, [1, 0]], other.interval(), rtol=INTERVAL)
+
+
+def test_probability_rises_with_the_bayes_factor() -> None:
+    posterior = fit_counts(simulated(300, (10,)))
+    ladder = np.linspace(-700, 700, 201)
+    p = posterior.probabilities(ladder)[:, 0]
+    assert np.all(np.diff(p) >= -1e-15)
+    assert p[0] < 1e-290
+    assert p[-1] == 1.0
+
+
+def test_quantiles_agree_with_samples() -> None:
+    """40 000 draws; Kolmogorov-Smirnov with a false alarm of one in 10^4 for each class."""
+    posterior = fit_counts(simulated(400, (0, 12)))
+    samples = posterior.samples(40_000, np.random.default_rng(5))
+    assert samples.shape == (40_000, 2)
+    for level in (0.05, 0.3, 0.5, 0.8, 0.99):
+        below = (samples < posterior.quantile(level)).mean(axis=0)
+        assert np.all(np.abs(below - level) < 4 * math.sqrt(level * (1 - level) / 40_000))
+    errors = posterior.std / math.sqrt(40_000)
+    assert np.all(np.abs(samples.mean(axis=0) - posterior.mean) < 4 * errors)
+
+
+@PRIORS
+@pytest.mark.parametrize("noise", [None, 2_000.0])
+def test_updating_equals_refitting(prior: Prior, noise: float | None) -> None:
+    logs = simulated(2_000, (3, 20))
+    old = np.random.default_rng(2).permutation(len(logs)) % 10 > 0
+    updated = fit_counts(logs[old], prior=prior, expected_noise=noise)
+    for arriving in np.array_split(logs[~old], 7):
+        updated = updated.updated(arriving)
+    refitted = fit_counts(logs, prior=prior, expected_noise=noise)
+    assert updated.n_candidates == len(logs)
+    np.testing.assert_allclose(updated.mean, refitted.mean, rtol=EXACT)
+    np.testing.assert_allclose(updated.covariance, refitted.covariance, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        updated.probabilities(logs), refitted.probabilities(logs), rtol=0, atol=EXACT
+    )
+
+
+def test_an_update_beyond_what_was_kept_is_refused() -> None:
+    posterior = fit_counts(simulated(20_000, (1, 1)))
+    with pytest.raises(FitError, match="fit all of them anew"):
+        posterior.updated(np.full((3_000, 2), 50.0))
+
+
+@pytest.mark.parametrize("noise", [None, 500.0])
+def test_what_is_written_predicts_the_same(noise: float | None) -> None:
+    logs = simulated(500, (3, 10))
+    posterior = fit_counts(logs, expected_noise=noise)
+    text = json.dumps(posterior.as_mapping(), allow_nan=False)
+    stored = CountPosterior.from_mapping(json.loads(text))
+    np.testing.assert_array_equal(stored.probabilities(logs), posterior.probabilities(logs))
+    np.testing.assert_array_equal(
+        stored.probability_intervals(logs), posterior.probability_intervals(logs)
+    )
+    np.testing.assert_array_equal(stored.interval(), posterior.interval())
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: fit_counts([1.0, math.nan]), "row 1, class 0 is nan"),
+        (lambda: fit_counts([[1.0, 2.0], [1.0, math.inf]]), "row 1, class 1 is inf"),
+        (lambda: fit_counts(np.zeros((2, 2, 2))), r"shape \(2, 2, 2\)"),
+        (lambda: fit_counts(np.zeros((2, 0))), r"shape \(2, 0\)"),
+        (lambda: fit_counts(np.zeros((2, 4))), "at most 3"),
+        (lambda: fit_counts([1.0], prior="flat"), "prior is 'flat'"),  # type: ignore[arg-type]
+        (lambda: fit_counts([1.0], expected_noise=0.0), "expected_noise is 0.0"),
+        (lambda: fit_counts([1.0], expected_noise=math.nan), "expected_noise is nan"),
+        (lambda: fit_counts([1.0]).probabilities([[1.0, 2.0]]), r"where \(n, 1\) belongs"),
+        (lambda: fit_counts([1.0]).interval(1.0), "level is 1.0"),
+        (lambda: fit_counts([1.0]).quantile(0.0), "quantile is asked at 0.0"),
+        (lambda: CountPosterior.from_mapping({"prior": "uniform"}), "cannot be read"),
+        (lambda: CountPosterior.from_mapping({}), "prior is None"),
+    ],
+)
+def test_bad_input_is_named(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(FitError, match=message):
+        call()
+
+
+def test_minus_infinity_excludes_a_class() -> None:
+    excluded = fit_counts([[3.0, -math.inf], [5.0, -math.inf], [-1.0, -math.inf]])
+    alone = fit_counts([3.0, 5.0, -1.0])
+    p = excluded.probabilities([[3.0, -math.inf]])
+    assert p[0, 1] == 0
+    assert excluded.mean[0] == pytest.approx(alone.mean[0], rel=EXACT)
+
+
+def test_arguments_are_left_alone() -> None:
+    logs = simulated(20, (3,))
+    before = logs.copy()
+    posterior = fit_counts(logs)
+    posterior.mean[0] = -1.0
+    np.testing.assert_array_equal(logs, before)
+    assert posterior.mean[0] > 0
+
+
+def test_the_public_names_are_these() -> None:
+    assert sp.fit_counts is fit_counts
+    assert sp.CountPosterior is CountPosterior
