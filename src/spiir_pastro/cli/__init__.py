@@ -16,6 +16,7 @@ COMMANDS: dict[str, str] = {
     "simulate": "Write a campaign with known truth in SPIIR's file formats.",
     "extract": "Bring LIGO_LW files to columnar staging.",
     "process": "Sort staged triggers into clean, labelled foreground and background.",
+    "run": "Run every stage, on your runs or on a simulated campaign.",
 }
 """Command name to the line ``--help`` shows, in pipeline order.
 

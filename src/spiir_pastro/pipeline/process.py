@@ -96,9 +96,10 @@ class Processed:
 
     @property
     def background_livetime_ns(self) -> int:
-        """Nanoseconds of background analysed, by whatever combination of detectors."""
-        whole = pl.col("run").is_null() & pl.col("bank").is_null()
-        return int(self.livetime.filter(whole)["livetime_ns"].sum())
+        """Nanoseconds of background with two detectors or more, which a coherent search needs."""
+        whole = self.livetime.filter(pl.col("run").is_null(), pl.col("bank").is_null())
+        coincident = whole.filter(pl.col("ifos").str.len_chars() > len("H1"))
+        return int(coincident["livetime_ns"].sum())
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """Return every table by its place, without suffix, under the processed directory."""

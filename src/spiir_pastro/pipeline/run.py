@@ -1,0 +1,137 @@
+"""Run every stage in order, each under its own folder.
+
+::
+
+    DIR/
+      campaign/        simulated, if no runs file is given
+      data/staging/    extract
+      data/processed/  process
+
+A stage that has its result already is cheap to run again: the campaign is kept if it was made with
+the same parameters, and extraction does only what changed.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+from spiir_pastro.errors import ConfigError, TableError
+from spiir_pastro.io.runs import RunsFile, read_runs
+from spiir_pastro.pipeline.extract import Status, extract, staged_files
+from spiir_pastro.pipeline.process import process
+from spiir_pastro.pipeline.raw import raw_files_of_runs
+from spiir_pastro.pipeline.simulate import simulate
+from spiir_pastro.simulation import CampaignConfig
+
+__all__ = ["StageDone", "Workspace", "run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workspace:
+    """Where the stages of a whole run leave their results, and what they read."""
+
+    root: Path
+    known_events: Path | None = None
+    workers: int = 1
+
+    @property
+    def campaign(self) -> Path:
+        """The simulated campaign."""
+        return self.root / "campaign"
+
+    @property
+    def staging(self) -> Path:
+        """Extracted tables."""
+        return self.root / "data" / "staging"
+
+    @property
+    def processed(self) -> Path:
+        """Foreground and background."""
+        return self.root / "data" / "processed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageDone:
+    """A stage has ended: its name, how long it took, and what it has to say."""
+
+    stage: str
+    seconds: float
+    result: str
+
+
+def run(
+    workspace: Workspace, *, runs_file: Path | None = None, simulation: CampaignConfig | None = None
+) -> Iterator[StageDone]:
+    """Run every stage, yielding as each is done.
+
+    Parameters
+    ----------
+    workspace
+        Where to work.
+    runs_file
+        What to work on; None to simulate a campaign.
+    simulation
+        The campaign to simulate; None for the default one.
+
+    Raises
+    ------
+    ConfigError
+        If the runs file is wrong, or another campaign was simulated here before.
+    TableError
+        If a raw file cannot be read.
+    """
+    known_events = workspace.known_events
+    if runs_file is None:
+        yield _timed("simulate", partial(_simulate, workspace, simulation or CampaignConfig()))
+        runs_file = workspace.campaign / "RUNS.yaml"
+        known_events = known_events or workspace.campaign / "known_mergers.csv"
+    runs = read_runs(runs_file)
+    yield _timed("extract", partial(_extract, workspace, runs))
+    yield _timed("process", partial(_process, workspace, runs, known_events))
+
+
+def _timed(stage: str, work: Callable[[], str]) -> StageDone:
+    start = time.perf_counter()
+    result = work()
+    return StageDone(stage=stage, seconds=time.perf_counter() - start, result=result)
+
+
+def _simulate(workspace: Workspace, config: CampaignConfig) -> str:
+    """Simulate a campaign, or find that it stands there already."""
+    folder = workspace.campaign
+    if (folder / "RUNS.yaml").exists():
+        made_with = json.loads((folder / "campaign.json").read_text())["config"]
+        if made_with != json.loads(json.dumps(asdict(config))):
+            raise ConfigError(
+                f"{folder} holds a campaign of other parameters; remove it or work elsewhere"
+            )
+        return "kept as it is"
+    steps = list(simulate(folder, config, processes=workspace.workers))
+    return f"{sum(step.rows for step in steps):,} triggers in {steps[-1].files} files"
+
+
+def _extract(workspace: Workspace, runs: RunsFile) -> str:
+    files = raw_files_of_runs(runs)
+    receipts = extract(files, workspace.staging, workers=workspace.workers)
+    failed = [receipt.error for receipt in receipts if receipt.status is Status.FAILED]
+    if failed:
+        raise TableError(f"{len(failed)} files cannot be extracted, the first: {failed[0]}")
+    rows = sum(receipt.rows.get("postcoh", 0) for receipt in receipts)
+    return f"{rows:,} triggers of {len(receipts)} files"
+
+
+def _process(workspace: Workspace, runs: RunsFile, known_events: Path | None) -> str:
+    workspace.processed.mkdir(parents=True, exist_ok=True)
+    staged = staged_files(runs, workspace.staging)
+    done = process(runs, staged, known_events=known_events, scratch=workspace.processed)
+    done.write(workspace.processed)
+    found = sum(matches.found.height for matches in done.matches.values())
+    missed = sum(matches.missed.height for matches in done.matches.values())
+    return (
+        f"{done.background.height:,} candidates of background in "
+        f"{done.background_livetime_ns / 86_400e9:.2f} days; "
+        f"{found:,} of {found + missed:,} injections found"
+    )
