@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 POLL_S = 0.2
 HOUSEKEEPING_S = 2.0
 CLOCK_SKEW_S = 5.0
-STOP_S = 2.0
+STOP_S = 1.5
 SPOOL_RETRY_S = 1.0
 _DAY_S = 86_400.0
 

@@ -29,7 +29,7 @@ __all__ = ["FileSource", "KafkaSource", "Message", "Source"]
 log = structlog.get_logger(__name__)
 
 BATCH = 100
-CONNECT_TIMEOUT_S = 1.5
+CONNECT_TIMEOUT_S = 1.0
 CHECK_TIMEOUT_S = 8.0
 RETRY_LIMIT_S = 10.0
 LOOK_AGAIN_S = 15.0
@@ -122,11 +122,11 @@ class KafkaSource:
             log.warning("kafka.offset_not_stored", error=str(error))
 
     def close(self) -> None:
-        """Commit what is done and leave, waiting a second at most for a broker that is gone."""
+        """Commit what is done and leave, waiting half a second at most for a broker that is gone."""
         if self._consumer is not None:
             closing = threading.Thread(target=self._consumer.close, daemon=True)
             closing.start()
-            closing.join(1.0)
+            closing.join(0.5)
 
     def check(self) -> list[str]:
         """Return the wanted topics that the broker does not offer.

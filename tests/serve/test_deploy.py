@@ -1,0 +1,136 @@
+"""What is deployed is checked by the tools that will read it."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spiir_pastro.serve.config import Settings
+from spiir_pastro.serve.metrics import Metrics
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+
+
+def tool(name: str, package: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed (Debian package {package})")
+    return found
+
+
+def run(*command: str | Path) -> str:
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_the_sample_settings_are_valid_and_lead_to_the_playground() -> None:
+    settings = Settings.load(DEPLOY / "listen.toml")
+    assert "playground" in settings.gracedb.api
+
+
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+    systemd = tool("systemd-analyze", "systemd")
+    text = (DEPLOY / "spiir-pastro.service").read_text()
+    # The tool wants to find the program, which is not installed here.
+    command = "/opt/spiir-pastro/bin/spiir-pastro"
+    assert command in text
+    unit = tmp_path / "spiir-pastro.service"
+    unit.write_text(text.replace(command, sys.executable).replace("User=spiir-pastro", "User=root"))
+    # It exits with 0 on some faults, so what it says about our unit counts.
+    said = run(systemd, "verify", "--recursive-errors=no", unit)
+    assert "spiir-pastro" not in said
+
+
+def test_systemd_would_have_found_a_fault(tmp_path: Path) -> None:
+    systemd = tool("systemd-analyze", "systemd")
+    unit = tmp_path / "spiir-pastro.service"
+    unit.write_text(f"[Service]\nType=exec\nExecStart={sys.executable}\nRestrat=always\n")
+    done = subprocess.run(
+        [systemd, "verify", "--recursive-errors=no", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Restrat" in done.stderr
+
+
+def test_htcondor_accepts_the_submit_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    htcondor = pytest.importorskip("htcondor2", reason="htcondor is not installed (PyPI)")
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("USER", "me")
+    submit = htcondor.Submit((DEPLOY / "spiir-pastro.sub").read_text())
+    assert submit.getQArgs() == ""
+    assert submit["kill_sig"] == "SIGTERM"
+    assert submit["use_oauth_services"] == "igwn"
+    assert submit.expand("arguments").startswith('"listen --model /home/me/')
+
+
+def test_prometheus_accepts_the_rules_and_they_fire(tmp_path: Path) -> None:
+    promtool = tool("promtool", "prometheus")
+    rules = DEPLOY / "prometheus-rules.yaml"
+    run(promtool, "check", "rules", rules)
+    test = tmp_path / "rules.test.yaml"
+    test.write_text(_RULE_TEST.replace("RULES", str(rules)))
+    run(promtool, "test", "rules", test)
+
+
+def test_the_rules_ask_for_metrics_that_exist() -> None:
+    metrics = Metrics()
+    names = set(re.findall(r"# TYPE (\S+)", metrics.exposition().decode()))
+    asked = set(re.findall(r"spiir_pastro_\w+", (DEPLOY / "prometheus-rules.yaml").read_text()))
+    assert {name.removesuffix("_bucket") for name in asked} <= names
+
+
+_RULE_TEST = """
+rule_files: [RULES]
+evaluation_interval: 1m
+tests:
+  - interval: 1m
+    input_series:
+      - series: 'up{job="spiir-pastro"}'
+        values: '1x10 0x10'
+      - series: 'spiir_pastro_spool_oldest_seconds'
+        values: '0x10 400x10'
+      - series: 'spiir_pastro_dead_letters_total{reason="crashed"}'
+        values: '0x10 1x10'
+      - series: 'spiir_pastro_problem{part="kafka"}'
+        values: '1x20'
+    alert_rule_test:
+      - eval_time: 9m
+        alertname: SpiirPastroDown
+        exp_alerts: []
+      - eval_time: 14m
+        alertname: SpiirPastroDown
+        exp_alerts:
+          - exp_labels: {severity: page, job: spiir-pastro}
+            exp_annotations:
+              summary: The alert service does not answer
+              description: No p_astro reaches GraceDB. Look at the unit or job and its last log lines.
+      - eval_time: 14m
+        alertname: SpiirPastroSpoolWaits
+        exp_alerts:
+          - exp_labels: {severity: page}
+            exp_annotations:
+              summary: An event has waited 6m 40s for GraceDB
+              description: >-
+                It stays in the spool and is tried again; GraceDB or the credentials need a look.
+      - eval_time: 14m
+        alertname: SpiirPastroDeadLetters
+        exp_alerts:
+          - exp_labels: {severity: ticket, reason: crashed}
+            exp_annotations:
+              summary: "Alerts could not be answered: crashed"
+              description: >-
+                The payloads are in the spool's dead-letters folder; replay them once mended.
+      - eval_time: 10m
+        alertname: SpiirPastroUnhealthy
+        exp_alerts:
+          - exp_labels: {severity: page, part: kafka}
+            exp_annotations:
+              summary: The alert service has a problem with kafka
+              description: "/healthz says what it is; the operations guide says what to do."
+"""
