@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 export PYTHONHASHSEED = 0
 
-.PHONY: help demo test check lint types floors docs bench pins clean
+.PHONY: help demo demo-alerts test check lint types floors docs bench pins clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -18,6 +18,9 @@ $(VENV)/.dev: requirements-dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
 	touch $@ $(VENV)/.run
+
+demo-alerts: $(VENV)/.dev  ## the alert service on loopback: broker, stand-in GraceDB, sample alerts, status page
+	$(BIN)/python -m spiir_pastro.serve.rehearsal demo/alerts
 
 test: $(VENV)/.dev  ## run the tests and doctests
 	$(BIN)/python -m pytest -n 2

@@ -109,7 +109,8 @@ tests:
           - exp_labels: {severity: page, job: spiir-pastro}
             exp_annotations:
               summary: The alert service does not answer
-              description: No p_astro reaches GraceDB. Look at the unit or job and its last log lines.
+              description: >-
+                No p_astro reaches GraceDB. Look at the unit or job and its last log lines.
       - eval_time: 14m
         alertname: SpiirPastroSpoolWaits
         exp_alerts:

@@ -18,6 +18,7 @@ from ligo.gracedb.exceptions import HTTPError
 from ligo.gracedb.rest import GraceDb
 
 from spiir_pastro.errors import ConfigError, PastroError
+from spiir_pastro.io.atomic import write_atomically
 
 __all__ = [
     "FILE_NAME",
@@ -96,7 +97,7 @@ class FileUploader:
         if look_first and path.exists():
             return Delivered.FOUND
         on_send()
-        path.write_bytes(content)
+        write_atomically(path, content)
         return Delivered.SENT
 
     def close(self) -> None:

@@ -122,7 +122,7 @@ class KafkaSource:
             log.warning("kafka.offset_not_stored", error=str(error))
 
     def close(self) -> None:
-        """Commit what is done and leave, waiting half a second at most for a broker that is gone."""
+        """Commit what is done and leave; half a second must do, the broker may be gone."""
         if self._consumer is not None:
             closing = threading.Thread(target=self._consumer.close, daemon=True)
             closing.start()

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, get_args
 
 from spiir_pastro.errors import ConfigError
+from spiir_pastro.io.atomic import write_atomically
 from spiir_pastro.serve.decide import Upload
 from spiir_pastro.serve.drift import What
 
@@ -233,10 +234,7 @@ class DeadLetters:
             return path
         if self.is_full:
             return None
-        part = path.with_suffix(".part")
-        part.write_bytes(payload)
-        _sync(part)
-        part.replace(path)
+        write_atomically(path, payload)
         _sync(self.folder)
         self._known.add(name)
         return path
@@ -247,9 +245,9 @@ class DeadLetters:
         return f"{hashlib.sha256(payload).hexdigest()[:32]}.alert"
 
 
-def _sync(path: Path) -> None:
-    """Have a file or a folder's entries on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+def _sync(folder: Path) -> None:
+    """Have a folder's entries on disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import ArtifactError, TriggerError
+from spiir_pastro.io.atomic import write_atomically
 
 __all__ = ["RehearsalModel"]
 
@@ -40,10 +41,8 @@ class RehearsalModel:
         return SourceProbabilities(bns=bns, nsbh=nsbh, bbh=bbh, terrestrial=1.0 - bns - nsbh - bbh)
 
     def save(self, path: Path) -> None:
-        """Write the parameters, whole or not at all."""
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(asdict(self)))
-        part.replace(path)
+        """Write the parameters."""
+        write_atomically(path, json.dumps(asdict(self)).encode())
 
     @classmethod
     def load(cls, path: Path) -> "RehearsalModel":

@@ -1,0 +1,84 @@
+"""Latency and throughput of the whole service on loopback: broker, service and GraceDB stand-in.
+
+An event's latency runs from when its alert was read (the spool's ``read_at``) to when GraceDB's
+stand-in has the whole request and wrote it down (the journal's ``at``): a little more than to when
+the request was sent. Both are clocks of this machine.
+"""
+
+import argparse
+import os
+import sqlite3
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from spiir_pastro.serve.rehearsal.alerts import sample_alert
+from spiir_pastro.serve.rehearsal.chaos import GROUP, TOPICS, Stage
+from spiir_pastro.serve.rehearsal.gracedb import read_journal
+
+YOUNG_S = 7.0  # alerts published earlier than this after the start are looked up first
+
+
+def times(stage: Stage) -> tuple[dict[str, float], dict[str, float]]:
+    """When each event was read and when GraceDB had its file."""
+    connection = sqlite3.connect(stage.folder / "spool" / "spool.sqlite")
+    read_at = dict(connection.execute("SELECT event_id, read_at FROM events").fetchall())
+    connection.close()
+    return read_at, {e.event_id: e.at for e in read_journal(stage.journal) if e.filename}
+
+
+def cpu_s(pid: int | None) -> float:
+    """Processor seconds a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def latency(stage: Stage, count: int) -> None:
+    for number in range(1, count + 1):
+        stage.broker.publish(f"{GROUP}.{TOPICS[0]}", [sample_alert(number)])
+        time.sleep(0.02)
+    stage.wait_for({f"G{n}" for n in range(1, count + 1)}, 30.0)
+    read_at, at = times(stage)
+    taken_ms = [1e3 * (at[event] - read_at[event]) for event in read_at]
+    median, high, most = np.percentile(taken_ms, [50, 99, 100])
+    print(f"latency     {count} alerts one by one: median {median:.1f} ms (bar 10), ", end="")
+    print(f"99 % {high:.1f} ms (bar 50), most {most:.1f} ms")
+
+
+def throughput(stage: Stage, count: int) -> None:
+    first = 100_000
+    numbers = range(first, first + count)
+    alerts = [sample_alert(number) for number in numbers]
+    before_s = cpu_s(stage.service.pid)
+    stage.broker.publish(f"{GROUP}.{TOPICS[0]}", alerts)
+    verdict = stage.wait_for({f"G{n}" for n in numbers}, 120.0)
+    read_at, at = times(stage)
+    mine = [f"G{n}" for n in numbers]
+    cpu_ms = 1e3 * (cpu_s(stage.service.pid) - before_s) / count
+    span_s = max(at[e] for e in mine) - min(read_at[e] for e in mine)
+    print(f"throughput  {count} alerts at once: {count / span_s:.0f} a second (bar 300), ", end="")
+    print(f"lost {verdict.lost}, doubled {verdict.doubled}")
+    print(f"            processor time of the service: {cpu_ms:.2f} ms an alert, ", end="")
+    print(f"that is {1e3 / cpu_ms:.0f} a second on a core of its own")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--alerts", type=int, default=500)
+    parser.add_argument("--burst", type=int, default=3000)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        stage = Stage(Path(folder))
+        try:
+            stage.wait_until_up()
+            time.sleep(YOUNG_S)
+            latency(stage, arguments.alerts)
+            throughput(stage, arguments.burst)
+        finally:
+            stage.close()
+
+
+if __name__ == "__main__":
+    main()
