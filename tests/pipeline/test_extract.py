@@ -88,6 +88,19 @@ def test_each_file_becomes_one_parquet_with_the_reader_s_rows(
     assert [entry["name"] for entry in manifest["files"]] == [r.name for r in receipts]
 
 
+def test_a_streamed_table_is_written_as_a_small_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = zerolag(tmp_path / "x_zerolag_1_10.xml.gz", 5000)
+    monkeypatch.setattr("spiir_pastro.io.ligolw.inflate._READ", 5000)
+    monkeypatch.setattr("spiir_pastro.pipeline.extract._ROWS_PER_GROUP", 1000)
+    extract(raw_files([raw]), tmp_path / "staging", workers=1)
+    staged = tmp_path / "staging" / "x_zerolag_1_10.postcoh.parquet"
+    whole = tmp_path / "whole.parquet"
+    read_table(raw, "postcoh").write_parquet(whole, compression="zstd", row_group_size=1000)
+    assert staged.read_bytes() == whole.read_bytes()
+
+
 def test_a_second_run_does_only_what_changed(campaign: Path, tmp_path: Path) -> None:
     outcomes: list[Outcome] = []
 

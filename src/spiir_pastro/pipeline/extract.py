@@ -240,30 +240,43 @@ class _Sink:
     """Write one table's batches to Parquet as they come, in bounded memory."""
 
     def __init__(self, batches: Iterator[Batch], rejects: list[pl.DataFrame]) -> None:
-        self._first = next(batches)
         self._batches = batches
         self._rejects = rejects
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
         self.rows = 0
 
     def write(self, path: Path) -> None:
-        """Write the file, whole or not at all."""
-        source = register_io_source(self._frames, schema=self._first.frame.schema)
+        """Write the file, whole or not at all; the same bytes whether it is small or streamed."""
+        held: list[pl.DataFrame] = []
+        frames = self._frames()
+        while self.rows <= _ROWS_PER_GROUP and (frame := next(frames, None)) is not None:
+            held.append(frame)
         with atomic_path(path) as draft:
+            if self.rows <= _ROWS_PER_GROUP:
+                self._raise_hidden()
+                pl.concat(held).write_parquet(
+                    draft, compression="zstd", row_group_size=_ROWS_PER_GROUP
+                )
+                return
+            stream = chain(held, frames)
+            source = register_io_source(lambda *_: stream, schema=held[0].schema)
             source.sink_parquet(draft, compression="zstd", row_group_size=_ROWS_PER_GROUP)
-            if self._error is not None:
-                raise self._error
+            self._raise_hidden()
 
-    def _frames(self, *_: object) -> Iterator[pl.DataFrame]:
+    def _frames(self) -> Iterator[pl.DataFrame]:
         """Feed Polars; it would hide an error, so keep it and end."""
         try:
-            for batch in chain([self._first], self._batches):
+            for batch in self._batches:
                 self.rows += batch.frame.height
                 if batch.rejects.height:
                     self._rejects.append(batch.rejects)
                 yield batch.frame
-        except Exception as error:  # noqa: BLE001  (raised again in write)
+        except Exception as error:  # noqa: BLE001  (raised again by _raise_hidden)
             self._error = error
+
+    def _raise_hidden(self) -> None:
+        if self._error is not None:
+            raise self._error
 
 
 def _receipt_path(staging: Path, name: str) -> Path:

@@ -18,7 +18,7 @@ MAX_BYTES = 8 << 30
 """Default limit on the bytes of one inflated file: ten million SPIIR triggers."""
 
 _BLOCK = 8 << 20
-_READ = 1 << 20
+_READ = 2 << 20
 _GZIP = b"\x1f\x8b"
 _FOREIGN = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip"}
 
