@@ -13,10 +13,13 @@ from spiir_pastro.errors import PastroError
 __all__ = ["COMMANDS", "Pipeline", "app", "main"]
 
 COMMANDS: dict[str, str] = {
-    "simulate": "Write a campaign with known truth in SPIIR's file formats.",
-    "extract": "Bring LIGO_LW files to columnar staging.",
-    "process": "Sort staged triggers into clean, labelled foreground and background.",
-    "run": "Run every stage, on your runs or on a simulated campaign.",
+    "simulate": "Write a SPIIR campaign with known truth into DIRECTORY.",
+    "extract": "Turn LIGO_LW files, directories of them, or a runs file's runs into Parquet.",
+    "process": "Cluster, label and decontaminate staged runs into foreground and background.",
+    "fit": "Fit a model on a processed campaign, or on uploads and known mergers.",
+    "predict": "Give every trigger its probabilities BNS, NSBH, BBH, Terrestrial.",
+    "evaluate": "Compare a model with the known mergers among triggers.",
+    "run": "Run every stage on a runs file, or on a simulated campaign if none is given.",
 }
 """Command name to the line ``--help`` shows, in pipeline order.
 

@@ -66,7 +66,7 @@ def _banks(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[
 @click.option(
     "--processes", default=os.cpu_count() or 1, show_default="all cores", help="Result is the same."
 )
-def command(  # noqa: PLR0913  (one an option)
+def command(
     *,
     directory: Path,
     days: float,

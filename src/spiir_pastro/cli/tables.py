@@ -1,22 +1,22 @@
-"""Tables on the terminal."""
+"""Tables on the terminal, as plain text that pipes and greps well."""
 
+import click
 import polars as pl
-from rich.console import Console
-from rich.table import Table
 
 __all__ = ["print_table"]
 
 
 def print_table(table: pl.DataFrame, *, title: str | None = None) -> None:
     """Print a table: text to the left, numbers to the right with four digits, a dash for null."""
-    shown = Table(title=title, box=None, header_style="bold", pad_edge=False)
-    for name, kind in table.schema.items():
-        shown.add_column(name, justify="right" if kind.is_numeric() else "left")
-    for row in table.iter_rows():
-        shown.add_row(*(_cell(value) for value in row))
-    console = Console()
-    # A pipe has no width: let lines be as long as they are.
-    console.print(shown, width=None if console.is_terminal else 10_000, overflow="ignore")
+    columns = [[name, *(_cell(value) for value in table[name].to_list())] for name in table.columns]
+    padded = []
+    for cells, kind in zip(columns, table.dtypes, strict=True):
+        width = max(map(len, cells))
+        padded.append([c.rjust(width) if kind.is_numeric() else c.ljust(width) for c in cells])
+    if title is not None:
+        click.secho(title, bold=True)
+    for line in zip(*padded, strict=True):
+        click.echo("  ".join(line).rstrip())
 
 
 def _cell(value: object) -> str:

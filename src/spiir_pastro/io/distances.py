@@ -24,9 +24,9 @@ CAMPAIGN: Traversable = files("spiir_pastro.io") / "data" / "bayestar_campaign.c
 """Our own BAYESTAR campaign, by ``python -m spiir_pastro.simulation.bayestar --seed 1``."""
 
 _HEADERS = {
-    "snr": ("snr_net", "cohsnr"),
-    "distance_mean": ("bayestar_distance_mean", "bay_dist"),
-    "distance_std": ("bayestar_distance_std", "bay_std"),
+    "snr": ("snr", "snr_net", "cohsnr"),
+    "distance_mean": ("distance_mean", "bayestar_distance_mean", "bay_dist"),
+    "distance_std": ("distance_std", "bayestar_distance_std", "bay_std"),
 }
 _NEAREST = "min_dist"
 
@@ -44,6 +44,8 @@ class LocalisedEvents:
         least, if the table has no more.
     source_class : (n,)
         Names of the classes; empty where unknown.
+    mchirp_det : (n,)
+        Detector-frame chirp mass in solar masses; NaN where unknown.
     """
 
     snr: Floats
@@ -51,6 +53,7 @@ class LocalisedEvents:
     distance_mean: Floats
     distance_std: Floats
     source_class: NDArray[np.str_]
+    mchirp_det: Floats
 
     @property
     def columns(self) -> tuple[Floats, Floats, Floats, Floats]:
@@ -87,7 +90,9 @@ def read_distances(table: Path | Traversable) -> LocalisedEvents:
         nearest = np.stack([column(n) if n in header else unknown for n in by_detector], axis=1)
     else:
         nearest = column(_NEAREST)
+    has_mchirp = "mchirp_det" in header
     return LocalisedEvents(
+        mchirp_det=column("mchirp_det") if has_mchirp else np.full(len(rows), np.nan),
         eff_distance=nearest,
         source_class=np.array([row.get("source_class") or "" for row in rows], dtype=np.str_),
         **{name: column(*headers) for name, headers in _HEADERS.items()},

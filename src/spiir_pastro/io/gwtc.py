@@ -13,7 +13,7 @@ import polars as pl
 from spiir_pastro.domain import MassBoundaries, Source
 from spiir_pastro.errors import TableError
 
-__all__ = ["read_known_events"]
+__all__ = ["class_of_masses", "read_known_events"]
 
 _SCHEMA = {
     "name": pl.String,
@@ -73,12 +73,13 @@ def read_known_events(
     marginal = listed.str.contains("marginal|auxiliary")
     return table.with_columns(
         gps_ns=(pl.col("gps") * 1e6).round().cast(pl.Int64) * 1000,
-        source_class=_class_of_masses(boundaries or MassBoundaries()),
+        source_class=class_of_masses(boundaries or MassBoundaries()),
         is_known=pl.coalesce(pl.col("p_astro") >= 0.5, ~marginal),
     ).sort("gps_ns", "name")
 
 
-def _class_of_masses(boundaries: MassBoundaries) -> pl.Expr:
+def class_of_masses(boundaries: MassBoundaries) -> pl.Expr:
+    """Name a binary's class by ``mass1_source`` >= ``mass2_source``; null without masses."""
     light = [pl.col(m) <= boundaries.ns_max for m in ("mass1_source", "mass2_source")]
     return (
         pl.when(light[0])

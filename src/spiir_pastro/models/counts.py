@@ -248,9 +248,9 @@ class CountPosterior:
 
     def samples(self, n: int, rng: np.random.Generator) -> Floats:
         """Draw signal counts, (n, k), independent of each other and exact."""
-        return self._draw(n, rng)[:, :-1]
+        return self.draws(n, rng)[:, :-1]
 
-    def _draw(self, n: int, rng: np.random.Generator) -> Floats:
+    def draws(self, n: int, rng: np.random.Generator) -> Floats:
         """Draw counts of every source, (n, k + 1)."""
         density = _log_posterior(self.likelihood, _POWERS[self.prior], self.lattice.frame.sticks)
         sources = np.exp(self.lattice.draw_log_sources(n, rng, density))
@@ -318,7 +318,7 @@ class CountPosterior:
 
     @cached_property
     def _fixed_draws(self) -> Floats:
-        return self._draw(_DRAWS, np.random.default_rng(0))
+        return self.draws(_DRAWS, np.random.default_rng(0))
 
     def updated(self, log_bayes_factors: ArrayLike) -> Self:
         """Add candidates, as if they had been in the fit.

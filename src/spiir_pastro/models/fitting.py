@@ -16,8 +16,10 @@ from spiir_pastro.errors import FitError
 from spiir_pastro.models.components import CandidateDensity, ComponentDensities, snr_features
 from spiir_pastro.models.densities import (
     GridDensity,
+    LogDensity,
     PowerLaw,
     StudentRegression,
+    fit_far_density,
     fit_power_law,
 )
 
@@ -33,6 +35,9 @@ REFERENCE_WEIGHT = 10.0
 """How many seen events a class's reference counts as."""
 
 FEWEST_FOR_REGRESSION = 8
+ENOUGH_FOR_A_CLASS = 200
+"""Signals from which a class gets its own laws of FAR and SNR."""
+
 TYPICAL_FAR_EXPONENT = 0.1
 """Of recovered signals in ln FAR where none is known to fit it."""
 
@@ -78,26 +83,28 @@ def fit_densities(
             f"{far_threshold_hz} Hz and {np.count_nonzero(~is_signal)} are noise; "
             "fit on candidates below the threshold, most of them noise"
         )
-    far = (
-        fit_power_law(x[is_signal])
-        if is_signal.any()
-        else PowerLaw(exponent=TYPICAL_FAR_EXPONENT, exponent_std=TYPICAL_FAR_EXPONENT / 2)
-    )
+    of_class = {source: is_signal & (classes == source) for source in ASTROPHYSICAL}
+    # A class seen too seldom to speak for itself is described by all signals together.
+    own = {
+        source: rows if np.count_nonzero(rows) >= ENOUGH_FOR_A_CLASS else is_signal
+        for source, rows in of_class.items()
+    }
     features = snr_features(x, m)
-    rows = ~np.isnan(features).any(axis=1) & ~np.isnan(s)
-    noise_snr = _fit_snr(s, features, rows & ~is_signal, use=(1, 0, 1, 1))
-    signal_snr = _fit_snr(s, features, rows & is_signal, use=(1, 1, 1, 0))
-    both = noise_snr is not None and signal_snr is not None
+    noise_snr = _fit_snr(s, features, ~is_signal, use=(1, 0, 1, 1))
+    signal_snr = {
+        source: _fit_snr(s, features, rows, use=(1, 1, 1, 0)) for source, rows in own.items()
+    }
+    use_snr = noise_snr is not None and None not in signal_snr.values()
     noise = CandidateDensity(
         far=PowerLaw(exponent=1.0),
         mchirp=_density(m[~is_signal]),
-        snr=noise_snr if both else None,
+        snr=noise_snr if use_snr else None,
     )
     signals = {
         source: CandidateDensity(
-            far=far,
-            mchirp=_class_density(m[is_signal & (classes == source)], reference_mchirp[source]),
-            snr=signal_snr if both else None,
+            far=_fit_far(x[own[source]]),
+            mchirp=_class_density(m[of_class[source]], reference_mchirp[source]),
+            snr=signal_snr[source] if use_snr else None,
         )
         for source in ASTROPHYSICAL
     }
@@ -128,10 +135,20 @@ def _class_density(seen: Floats, reference_mchirp: Floats) -> GridDensity:
     return GridDensity.mixture([(REFERENCE_WEIGHT, reference), (seen.size, _density(seen))])
 
 
+def _fit_far(x: Floats) -> LogDensity:
+    """Fit the law of signals' FARs: a curve where there are many, a power law where few."""
+    if x.size >= ENOUGH_FOR_A_CLASS:
+        return fit_far_density(x)
+    if x.size:
+        return fit_power_law(x)
+    return PowerLaw(exponent=TYPICAL_FAR_EXPONENT, exponent_std=TYPICAL_FAR_EXPONENT / 2)
+
+
 def _fit_snr(
     log_snr: Floats, features: Floats, rows: Labels, *, use: tuple[int, ...]
 ) -> StudentRegression | None:
     """Fit SNR given the features in use, or nothing where there are too few rows."""
+    rows = rows & np.isfinite(features.sum(axis=1) + log_snr)
     if np.count_nonzero(rows) < FEWEST_FOR_REGRESSION:
         return None
     return StudentRegression.fit(log_snr[rows], features[rows] * use)

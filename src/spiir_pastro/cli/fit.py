@@ -1,0 +1,95 @@
+"""``spiir-pastro fit``."""
+
+from pathlib import Path
+
+import click
+
+from spiir_pastro.io.artifact import write_model
+from spiir_pastro.io.distances import CAMPAIGN, read_distances
+from spiir_pastro.models.counts import Prior
+from spiir_pastro.models.pastro import ClassSharing
+from spiir_pastro.pipeline.fit import fit
+from spiir_pastro.pipeline.training import (
+    FitSettings,
+    from_processed,
+    from_uploads,
+)
+
+__all__ = ["command"]
+
+_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+
+
+@click.command("fit")
+@click.option("--triggers", type=_FILE, help="Uploaded triggers, CSV or Parquet.")
+@click.option(
+    "--processed",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="A processed campaign, in place of uploads.",
+)
+@click.option(
+    "--distances",
+    type=_FILE,
+    help="Events with effective and BAYESTAR distances; default: the campaign that ships.",
+)
+@click.option(
+    "--known-events",
+    type=_FILE,
+    help="Known mergers (name, gps, ...); default: GWTC-1 to GWTC-4.0.",
+)
+@click.option("--model", type=click.Path(path_type=Path, dir_okay=False), required=True)
+@click.option(
+    "--far-threshold-hz",
+    type=click.FloatRange(min=0, min_open=True),
+    default=FitSettings.far_threshold_hz,
+    show_default=True,
+    help="Count candidates with a FAR up to this.",
+)
+@click.option(
+    "--sharing",
+    type=click.Choice([str(s) for s in ClassSharing]),
+    default=str(ClassSharing.MULTI_COMPONENT),
+    show_default=True,
+    help="Share p_astro among classes by their densities or by the mass contour.",
+)
+@click.option(
+    "--prior", type=click.Choice(["jeffreys", "uniform"]), default="jeffreys", show_default=True
+)
+def command(
+    triggers: Path | None,
+    processed: Path | None,
+    distances: Path | None,
+    known_events: Path | None,
+    model: Path,
+    far_threshold_hz: float,
+    sharing: str,
+    prior: Prior,
+) -> None:
+    """Fit a model on a processed campaign, or on uploads and known mergers.
+
+    Of a campaign, the injections found are signals and the background is noise. Of uploads, the
+    candidates within a second of a known merger are signals and the rest is noise.
+    """
+    settings = FitSettings(
+        far_threshold_hz=far_threshold_hz, sharing=ClassSharing(sharing), prior=prior
+    )
+    match (processed, triggers):
+        case (Path(), None):
+            training = from_processed(processed, settings=settings)
+        case (None, Path()):
+            training = from_uploads(triggers, known_events_path=known_events, settings=settings)
+        case _:
+            raise click.UsageError("give either --processed DIR or --triggers FILE")
+    artifact = fit(training, read_distances(distances or CAMPAIGN), settings=settings)
+    write_model(artifact, model)
+    counts = artifact.model.counts
+    expected = ", ".join(
+        f"{mean:.1f} +- {std:.1f} {source}"
+        for source, mean, std in zip(
+            artifact.model.densities.signals, counts.mean, counts.std, strict=True
+        )
+    )
+    click.echo(
+        f"{model}: {training.labelled.height} candidates, "
+        f"{training.labelled['is_signal'].sum()} of them signals; expected {expected}"
+    )

@@ -1,0 +1,70 @@
+"""Predictions written down: a table, CSV, or GraceDB's ``p_astro.json``."""
+
+import json
+
+import numpy as np
+import polars as pl
+
+from spiir_pastro.domain import Source
+from spiir_pastro.io.triggers import TriggerRead, from_csv, from_postcoh, to_candidates
+from spiir_pastro.models.pastro import PastroModel
+
+__all__ = [
+    "PROBABILITY_COLUMNS",
+    "as_csv",
+    "as_json",
+    "predict_read",
+    "predict_table",
+    "predict_triggers",
+]
+
+PROBABILITY_COLUMNS = ("p_astro", *(str(source) for source in Source))
+
+
+def predict_table(model: PastroModel, table: pl.DataFrame) -> pl.DataFrame:
+    """Give every row its probabilities; see `spiir_pastro.io.artifact.ModelArtifact.predict`."""
+    read = from_postcoh(table) if "cohsnr" in table.columns else from_csv(table)
+    return predict_read(model, read)
+
+
+def predict_read(model: PastroModel, read: TriggerRead) -> pl.DataFrame:
+    """Give triggers their probabilities and rejects their reasons, in the order of the source."""
+    said = predict_triggers(model, read.triggers)
+    unsaid = read.rejects.select("row", "event_id", note="rule")
+    everything = pl.concat([said, unsaid.drop("row")], how="diagonal")
+    # Rejects stand at their rows of the source, triggers fill the others in their order.
+    kept = np.delete(np.arange(everything.height), unsaid["row"].to_numpy())
+    return everything[np.argsort(np.concatenate([kept, unsaid["row"].to_numpy()]))]
+
+
+def predict_triggers(model: PastroModel, triggers: pl.DataFrame) -> pl.DataFrame:
+    """Give canonical triggers their probabilities, intervals and notes, in their order."""
+    predictions = model.predict(to_candidates(triggers))
+    columns = dict(zip(PROBABILITY_COLUMNS[1:], predictions.probabilities.T, strict=True))
+    low, high = predictions.p_astro_interval.T
+    columns = {"p_astro": predictions.p_astro, **columns, "p_astro_low": low, "p_astro_high": high}
+    return triggers.select("event_id").with_columns(
+        *(pl.Series(name, values).fill_nan(None) for name, values in columns.items()),
+        pl.Series("note", predictions.notes.tolist(), pl.String),
+    )
+
+
+def as_csv(predictions: pl.DataFrame) -> str:
+    """Write a row a candidate; numbers that read back as the same floats."""
+    return predictions.write_csv()
+
+
+def as_json(predictions: pl.DataFrame) -> str:
+    """Write ``p_astro.json`` of a single candidate, or a list of such objects with event ids.
+
+    A candidate that cannot be assessed has nulls and a note.
+    """
+    rows = predictions.to_dicts()
+    probabilities = [{str(source): row[source] for source in Source} for row in rows]
+    if len(rows) == 1 and rows[0]["p_astro"] is not None:
+        return json.dumps(probabilities[0], indent=1)
+    named = [
+        {"event_id": row["event_id"], **p, **({"note": row["note"]} if row["note"] else {})}
+        for row, p in zip(rows, probabilities, strict=True)
+    ]
+    return json.dumps(named, indent=1)

@@ -1,0 +1,80 @@
+"""Fit the composite model: a training set and localised events in, a model with provenance out."""
+
+from dataclasses import asdict
+from importlib import metadata
+
+import numpy as np
+
+from spiir_pastro.io.artifact import ModelArtifact
+from spiir_pastro.io.distances import LocalisedEvents
+from spiir_pastro.io.triggers import to_candidates
+from spiir_pastro.models.count_summary import CountSummary
+from spiir_pastro.models.counts import fit_counts
+from spiir_pastro.models.distance_fit import fit_distance
+from spiir_pastro.models.fitting import fit_densities
+from spiir_pastro.models.mass_contour import MassContourClassifier
+from spiir_pastro.models.pastro import PastroModel
+from spiir_pastro.pipeline.training import (
+    FitSettings,
+    TrainingSet,
+    reference_mchirp,
+)
+
+__all__ = ["fit"]
+
+
+def fit(
+    training: TrainingSet, distances: LocalisedEvents, *, settings: FitSettings | None = None
+) -> ModelArtifact:
+    """Fit densities on labelled candidates, then count all of them.
+
+    Parameters
+    ----------
+    training
+        See `spiir_pastro.pipeline.training`.
+    distances
+        Events that BAYESTAR has localised.
+    settings
+        Choices; None for the defaults.
+
+    Raises
+    ------
+    FitError
+        If the candidates or distances do not determine a model.
+    """
+    settings = settings or FitSettings()
+    threshold = settings.far_threshold_hz
+    labelled = training.labelled
+    densities = fit_densities(
+        to_candidates(labelled),
+        is_signal=labelled["is_signal"].to_numpy(),
+        classes=labelled["source_class"].fill_null("").to_numpy().astype(np.str_),
+        reference_mchirp=reference_mchirp(distances),
+        far_threshold_hz=threshold,
+    )
+    factors = densities.log_bayes_factors(
+        to_candidates(training.counted), far_threshold_hz=threshold
+    )
+    posterior = fit_counts(factors, prior=settings.prior)
+    model = PastroModel(
+        far_threshold_hz=threshold,
+        densities=densities,
+        counts=CountSummary.of(posterior),
+        contour=MassContourClassifier(
+            distance=fit_distance(*distances.columns, estimator="best"),
+            boundaries=settings.boundaries,
+            mchirp_relative_error=settings.mchirp_relative_error,
+        ),
+        sharing=settings.sharing,
+    )
+    gps_ns = training.counted["gps_ns"]
+    provenance = {
+        **training.provenance,
+        "settings": {**asdict(settings), "sharing": str(settings.sharing)},
+        "candidates": training.counted.height,
+        "gps_span_ns": [gps_ns.min(), gps_ns.max()],
+        "versions": {name: metadata.version(name) for name in ("spiir-pastro", "numpy", "scipy")},
+    }
+    return ModelArtifact(
+        model=model, provenance=provenance, compressed_counts=posterior.as_mapping()
+    )

@@ -1,0 +1,178 @@
+"""What a model is fitted on: labelled candidates for the densities, and candidates to count.
+
+Either uploads, some of which are known mergers, or a processed campaign, whose injections stand for
+signals. Both become the same :class:`TrainingSet`.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from spiir_pastro.domain import ASTROPHYSICAL, MassBoundaries, Source
+from spiir_pastro.errors import FitError
+from spiir_pastro.io.distances import CAMPAIGN, LocalisedEvents, read_distances
+from spiir_pastro.io.frames import read_frame
+from spiir_pastro.io.gwtc import class_of_masses, read_known_events
+from spiir_pastro.io.sources import read_triggers
+from spiir_pastro.models.cosmology import redshift
+from spiir_pastro.models.counts import Prior
+from spiir_pastro.models.fitting import recovered_chirp_masses
+from spiir_pastro.models.pastro import ClassSharing
+from spiir_pastro.selection.clustering import cluster
+from spiir_pastro.selection.uploads import select_uploads
+
+__all__ = ["FitSettings", "TrainingSet", "from_processed", "from_uploads", "reference_mchirp"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSettings:
+    """What a person chooses about a fit.
+
+    Attributes
+    ----------
+    far_threshold_hz
+        Candidates with a FAR up to this are counted.
+    prior
+        Prior of the counts, ``jeffreys`` or ``uniform``.
+    sharing
+        How p_astro is shared among the classes.
+    boundaries
+        Where neutron stars end and black holes begin.
+    mchirp_relative_error
+        Of the template's chirp mass.
+    """
+
+    far_threshold_hz: float = 3e-4
+    prior: Prior = "jeffreys"
+    sharing: ClassSharing = ClassSharing.MULTI_COMPONENT
+    boundaries: MassBoundaries = field(default_factory=MassBoundaries)
+    mchirp_relative_error: float = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSet:
+    """Candidates with labels, candidates to count, and where both come from.
+
+    Attributes
+    ----------
+    labelled
+        Canonical triggers with ``is_signal`` and ``source_class`` (null for noise, or where it is
+        not known), all with a FAR below the threshold.
+    counted
+        Canonical triggers: the independent candidates of the search.
+    provenance
+        What a reader of the model should know of them; plain JSON values.
+    """
+
+    labelled: pl.DataFrame
+    counted: pl.DataFrame
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+def from_uploads(
+    triggers_path: Path,
+    *,
+    known_events_path: Path | None = None,
+    settings: FitSettings,
+) -> TrainingSet:
+    """Take uploads: candidates within a second of a known merger are signals, the rest is noise."""
+    known_events = read_known_events(known_events_path, boundaries=settings.boundaries)
+    read = read_triggers(triggers_path)
+    selection = select_uploads(
+        read.triggers, known_events, far_threshold_hz=settings.far_threshold_hz
+    )
+    labelled = selection.candidates.rename({"is_known": "is_signal", "known_class": "source_class"})
+    known = labelled.filter("is_signal")
+    return TrainingSet(
+        labelled=labelled,
+        counted=labelled,
+        provenance={
+            "inputs": _fingerprints([triggers_path, known_events_path]),
+            "rows": read.triggers.height + read.rejects.height,
+            "rejects": read.rejects.height,
+            "left_out": dict(selection.left_out),
+            "known_mergers": known["known_event"].to_list(),
+        },
+    )
+
+
+def from_processed(folder: Path, *, settings: FitSettings) -> TrainingSet:
+    """Take a processed campaign: injections found are signals, the background is noise.
+
+    The candidates counted are those of the background runs, known mergers included. An injection's
+    class is that of its source-frame masses.
+
+    Raises
+    ------
+    FitError
+        If the folder holds no background or no foreground below the threshold.
+    """
+    below = pl.col("far_hz") <= settings.far_threshold_hz
+    tables = {
+        kind: [read_frame(path) for path in sorted((folder / kind).glob("*.*"))]
+        for kind in ("background", "foreground", "known_mergers")
+    }
+    absent = [kind for kind in ("background", "foreground") if not tables[kind]]
+    if absent:
+        raise FitError(f"{folder} holds no {' and no '.join(absent)}; run spiir-pastro process")
+    background = pl.concat(tables["background"]).filter(below)
+    foreground = pl.concat(tables["foreground"]).filter(below)
+    noise = background.with_columns(is_signal=False, source_class=pl.lit(None, pl.String))
+    signals = foreground.with_columns(
+        _source_class(foreground, settings.boundaries).alias("source_class"), is_signal=True
+    )
+    known = [table.filter(below) for table in tables["known_mergers"]]
+    summary = json.loads((folder / "summary.json").read_text())
+    return TrainingSet(
+        labelled=pl.concat([noise, signals], how="diagonal"),
+        counted=cluster(pl.concat([background, *known], how="diagonal")),
+        provenance={
+            "inputs": _fingerprints(sorted(folder.rglob("*.*"))),
+            "livetime_s": sum(row["seconds"] for row in summary["livetime"]),
+            "injections_found": foreground.height,
+        },
+    )
+
+
+def reference_mchirp(events: LocalisedEvents) -> Mapping[Source, NDArray[np.float64]]:
+    """Return recovered chirp masses by class, solar masses, of localised events with classes.
+
+    The shipped campaign stands in for events without classes or chirp masses.
+    """
+    has_both = (events.source_class != "") & ~np.isnan(events.mchirp_det)
+    if not {*ASTROPHYSICAL} <= {*events.source_class[has_both].tolist()}:
+        return reference_mchirp(read_distances(CAMPAIGN))
+    masses = {
+        source: events.mchirp_det[has_both & (events.source_class == source)]
+        for source in ASTROPHYSICAL
+    }
+    # SPIIR's far-off recoveries are of heavy binaries.
+    return {**masses, Source.BBH: recovered_chirp_masses(masses[Source.BBH])}
+
+
+def _source_class(foreground: pl.DataFrame, boundaries: MassBoundaries) -> pl.Series:
+    """Name each injection's class by its source-frame masses."""
+    z = redshift(foreground["injection_distance_mpc"].to_numpy())
+    masses = pl.DataFrame(
+        {
+            "mass1_source": foreground["injection_mass1_det"] / (1 + z),
+            "mass2_source": foreground["injection_mass2_det"] / (1 + z),
+        }
+    )
+    return masses.select(class_of_masses(boundaries)).to_series()
+
+
+def _fingerprints(paths: Iterable[Path | None]) -> Sequence[Mapping[str, str]]:
+    """Name and SHA-256 of each input given."""
+    return [
+        {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        for path in paths
+        if path is not None and path.is_file()
+    ]
