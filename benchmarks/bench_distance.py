@@ -30,6 +30,10 @@ def scatter(residuals: np.ndarray) -> str:
     return f"{np.sqrt(np.mean(residuals**2)):10.4f}"
 
 
+def mean(residuals: np.ndarray) -> str:
+    return f"{residuals.mean():+8.3f} ± {residuals.std() / np.sqrt(residuals.size):.3f}"
+
+
 def sets(paths: list[Path]) -> Iterator[tuple[str, tuple[np.ndarray, ...]]]:
     for table in (CAMPAIGN, *paths):
         events = read_distances(table)
@@ -55,6 +59,15 @@ def main() -> None:
             for name in NAMES
         ]
         print(f"{title:34}{events[0].size:7}" + "".join(row))
+    print("\nmean held-out residual of network, and its standard error")
+    for title, events in tables:
+        if events[1].ndim == 2:
+            residuals = hold_out_residuals(*events, estimator="network")
+            detectors = np.sum(~np.isnan(events[1]), axis=1)
+            print(
+                f"{title:34}{mean(residuals)}"
+                + "".join(f"   {n} detectors{mean(residuals[detectors == n])}" for n in (2, 3))
+            )
     print("\nfitted to our campaign")
     for title, events in tables[4:]:
         row = []
