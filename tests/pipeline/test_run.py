@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from spiir_pastro.domain import Source
+from spiir_pastro.domain import ASTROPHYSICAL
 from spiir_pastro.errors import ConfigError, TableError
+from spiir_pastro.io.artifact import load_model
 from spiir_pastro.pipeline.run import Workspace, run
 from spiir_pastro.simulation import CampaignConfig
 
-_CONFIG = CampaignConfig(
-    seed=5, days=0.02, banks=(Source.BBH,), groups=1, injection_interval_s=20.0, unassigned_s=60
-)
+_CONFIG = CampaignConfig(seed=5, days=0.125, groups=1, injection_interval_s=30.0)
 
 
 def _everything(folder: Path) -> dict[str, bytes]:
@@ -27,10 +26,11 @@ def test_a_simulated_campaign_runs_through_and_again_to_the_same(tmp_path: Path)
     workspace = Workspace(root=tmp_path)
     stages = [done.stage for done in run(workspace, simulation=_CONFIG)]
     first = _everything(tmp_path)
-    assert stages[:3] == ["simulate", "extract", "process"]
+    assert stages == ["simulate", "extract", "process", "fit"]
     assert [done.stage for done in run(workspace, simulation=_CONFIG)] == stages
     assert _everything(tmp_path) == first
     assert (workspace.processed / "foreground" / "BBH.parquet").is_file()
+    assert set(load_model(workspace.model).model.densities.signals) == set(ASTROPHYSICAL)
     with pytest.raises(ConfigError, match="a campaign of other parameters"):
         list(run(workspace, simulation=replace(_CONFIG, seed=6)))
 
@@ -40,7 +40,7 @@ def test_runs_of_ones_own_need_no_simulation(tmp_path: Path) -> None:
     list(run(simulated, simulation=_CONFIG))
     own = Workspace(root=tmp_path / "own", known_events=simulated.campaign / "known_mergers.csv")
     stages = [done.stage for done in run(own, runs_file=simulated.campaign / "RUNS.yaml")]
-    assert stages[:2] == ["extract", "process"]
+    assert stages == ["extract", "process", "fit"]
     assert _everything(own.processed) == _everything(simulated.processed)
 
 

@@ -27,6 +27,11 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=_FILE,
     help="CSV of known mergers; the GWTC catalogues, or a simulated campaign's own.",
 )
+@click.option(
+    "--distances",
+    type=_FILE,
+    help="CSV of localised events; the BAYESTAR campaign that ships, or a simulated one's own.",
+)
 @click.option("--days", default=1.0, show_default=True, help="Length of a simulated campaign.")
 @click.option("--seed", default=0, show_default=True, help="Of a simulated campaign.")
 @click.option(
@@ -41,12 +46,13 @@ def command(
     runs_file: Path | None,
     into: Path,
     known_events: Path | None,
+    distances: Path | None,
     days: float,
     seed: int,
     workers: int,
 ) -> None:
     """Run every stage on a runs file, or on a simulated campaign if none is given."""
-    workspace = Workspace(root=into, known_events=known_events, workers=workers)
+    workspace = Workspace(root=into, known_events=known_events, distances=distances, workers=workers)
     simulation = CampaignConfig(days=days, seed=seed)
     for done in run(workspace, runs_file=runs_file, simulation=simulation):
         click.echo(f"{done.stage:9} {done.seconds:8.1f} s  {done.result}")

@@ -6,6 +6,7 @@
       campaign/        simulated, if no runs file is given
       data/staging/    extract
       data/processed/  process
+      models/          fit
 
 A stage that has its result already is cheap to run again: the campaign is kept if it was made with
 the same parameters, and extraction does only what changed.
@@ -14,16 +15,20 @@ the same parameters, and extraction does only what changed.
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from spiir_pastro.errors import ConfigError, TableError
+from spiir_pastro.io.artifact import write_model
+from spiir_pastro.io.distances import CAMPAIGN, read_distances
 from spiir_pastro.io.runs import RunsFile, read_runs
 from spiir_pastro.pipeline.extract import Status, extract, staged_files
+from spiir_pastro.pipeline.fit import fit
 from spiir_pastro.pipeline.process import process
 from spiir_pastro.pipeline.raw import raw_files_of_runs
 from spiir_pastro.pipeline.simulate import simulate
+from spiir_pastro.pipeline.training import FitSettings, from_processed
 from spiir_pastro.simulation import CampaignConfig
 
 __all__ = ["StageDone", "Workspace", "run"]
@@ -35,6 +40,7 @@ class Workspace:
 
     root: Path
     known_events: Path | None = None
+    distances: Path | None = None
     workers: int = 1
 
     @property
@@ -51,6 +57,11 @@ class Workspace:
     def processed(self) -> Path:
         """Foreground and background."""
         return self.root / "data" / "processed"
+
+    @property
+    def model(self) -> Path:
+        """The fitted model."""
+        return self.root / "models" / "pastro.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,14 +94,23 @@ def run(
     TableError
         If a raw file cannot be read.
     """
-    known_events = workspace.known_events
     if runs_file is None:
         yield _timed("simulate", partial(_simulate, workspace, simulation or CampaignConfig()))
         runs_file = workspace.campaign / "RUNS.yaml"
-        known_events = known_events or workspace.campaign / "known_mergers.csv"
+        workspace = _with_truth(workspace)
     runs = read_runs(runs_file)
     yield _timed("extract", partial(_extract, workspace, runs))
-    yield _timed("process", partial(_process, workspace, runs, known_events))
+    yield _timed("process", partial(_process, workspace, runs))
+    yield _timed("fit", partial(_fit, workspace))
+
+
+def _with_truth(workspace: Workspace) -> Workspace:
+    """Use the simulated campaign's own mergers and distances where none are given."""
+    return replace(
+        workspace,
+        known_events=workspace.known_events or workspace.campaign / "known_mergers.csv",
+        distances=workspace.distances or workspace.campaign / "distances_drawn.csv",
+    )
 
 
 def _timed(stage: str, work: Callable[[], str]) -> StageDone:
@@ -123,10 +143,12 @@ def _extract(workspace: Workspace, runs: RunsFile) -> str:
     return f"{rows:,} triggers of {len(receipts)} files"
 
 
-def _process(workspace: Workspace, runs: RunsFile, known_events: Path | None) -> str:
+def _process(workspace: Workspace, runs: RunsFile) -> str:
     workspace.processed.mkdir(parents=True, exist_ok=True)
     staged = staged_files(runs, workspace.staging)
-    done = process(runs, staged, known_events=known_events, scratch=workspace.processed)
+    done = process(
+        runs, staged, known_events=workspace.known_events, scratch=workspace.processed
+    )
     done.write(workspace.processed)
     found = sum(matches.found.height for matches in done.matches.values())
     missed = sum(matches.missed.height for matches in done.matches.values())
@@ -134,4 +156,18 @@ def _process(workspace: Workspace, runs: RunsFile, known_events: Path | None) ->
         f"{done.background.height:,} candidates of background in "
         f"{done.background_livetime_ns / 86_400e9:.2f} days; "
         f"{found:,} of {found + missed:,} injections found"
+    )
+
+
+def _fit(workspace: Workspace) -> str:
+    settings = FitSettings()
+    training = from_processed(workspace.processed, settings=settings)
+    artifact = fit(training, read_distances(workspace.distances or CAMPAIGN), settings=settings)
+    write_model(artifact, workspace.model)
+    counts = artifact.model.counts
+    return ", ".join(
+        f"{mean:.1f} +- {std:.1f} {source}"
+        for source, mean, std in zip(
+            artifact.model.densities.signals, counts.mean, counts.std, strict=True
+        )
     )
