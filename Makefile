@@ -19,6 +19,9 @@ $(VENV)/.dev: requirements-dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
 	touch $@ $(VENV)/.run
 
+demo: $(VENV)/.run  ## simulate a campaign and run every stage on it, into demo/
+	$(BIN)/spiir-pastro run --into demo
+
 demo-alerts: $(VENV)/.dev  ## the alert service on loopback: broker, stand-in GraceDB, sample alerts, status page
 	$(BIN)/python -m spiir_pastro.serve.rehearsal demo/alerts
 

@@ -119,6 +119,14 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     ]
 
 
+def test_a_mistake_is_told_once_even_if_no_run_is_right(tmp_path: Path) -> None:
+    content = _campaign(tmp_path)
+    content["runs"] = [content["runs"][0] | {"bank": "XBH"}]
+    with pytest.raises(ConfigError, match="cannot be used") as raised:
+        read_runs(_write(tmp_path, content))
+    assert len(str(raised.value).splitlines()) == 2
+
+
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [

@@ -52,7 +52,9 @@ def command(
     workers: int,
 ) -> None:
     """Run every stage on a runs file, or on a simulated campaign if none is given."""
-    workspace = Workspace(root=into, known_events=known_events, distances=distances, workers=workers)
+    workspace = Workspace(
+        root=into, known_events=known_events, distances=distances, workers=workers
+    )
     simulation = CampaignConfig(days=days, seed=seed)
     for done in run(workspace, runs_file=runs_file, simulation=simulation):
         click.echo(f"{done.stage:9} {done.seconds:8.1f} s  {done.result}")

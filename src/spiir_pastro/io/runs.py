@@ -151,8 +151,9 @@ def read_runs(path: str | Path) -> RunsFile:
         runs = {where: run for where, run in read.items() if run is not None}
         names = [entry.get("name") for entry in entries if isinstance(entry, dict)]
         mistakes += [*_mistakes_between(runs, names), *_mistakes_on_disk(runs)]
-        content = {**content, "runs": list(runs.values()) or entries}
-    whole = _read_struct(RunsFile, content, "", path.parent, mistakes)
+        content = {**content, "runs": list(runs.values())}
+    hopeless = mistakes and not content["runs"]
+    whole = None if hopeless else _read_struct(RunsFile, content, "", path.parent, mistakes)
     if whole is None or mistakes:
         raise ConfigError("\n  ".join([f"{path} cannot be used:", *mistakes]))
     return whole

@@ -135,7 +135,7 @@ def from_processed(folder: Path, *, settings: FitSettings) -> TrainingSet:
         counted=cluster(pl.concat([background, *known], how="diagonal")),
         provenance={
             "inputs": _fingerprints(sorted(folder.rglob("*.*"))),
-            "livetime_s": sum(row["seconds"] for row in summary["livetime"]),
+            "livetime_s": summary["background_livetime_s"],
             "injections_found": foreground.height,
         },
     )
