@@ -146,9 +146,7 @@ def _extract(workspace: Workspace, runs: RunsFile) -> str:
 def _process(workspace: Workspace, runs: RunsFile) -> str:
     workspace.processed.mkdir(parents=True, exist_ok=True)
     staged = staged_files(runs, workspace.staging)
-    done = process(
-        runs, staged, known_events=workspace.known_events, scratch=workspace.processed
-    )
+    done = process(runs, staged, known_events=workspace.known_events, scratch=workspace.processed)
     done.write(workspace.processed)
     found = sum(matches.found.height for matches in done.matches.values())
     missed = sum(matches.missed.height for matches in done.matches.values())
