@@ -129,7 +129,7 @@ def test_replay_writes_files_or_says_what_was_left(tmp_path: Path) -> None:
     counts = run.replay(
         [alert], tmp_path / "model.json", load=RehearsalModel.load, out=tmp_path / "out"
     )
-    assert counts == {"pending": 0, "refused": 0, "done": 1}
+    assert counts == {"pending": 0, "refused": 0, "done": 1, "dead_letters": 0}
     written = json.loads((tmp_path / "out" / "uploads" / "G3.spiir.p_astro.json").read_text())
     assert list(written) == ["BNS", "NSBH", "BBH", "Terrestrial"]
 

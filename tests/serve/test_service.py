@@ -91,7 +91,7 @@ def test_every_event_is_answered_once_though_topics_repeat_it(
     batch = payloads(5)
     source = ListSource(batch + batch[:2], batch, other_alerts())
     served = service(tmp_path, source, gracedb.url)
-    assert served.run() == {"pending": 0, "refused": 0, "done": 5}
+    assert served.run() == {"pending": 0, "refused": 0, "done": 5, "dead_letters": 3}
     assert files(gracedb) == dict.fromkeys([f"G{n}" for n in range(1, 6)], 1)
     assert all(gracedb.labels(event) == {"PASTRO_READY"} for event in gracedb.entries)
     assert source.finished == [*batch, *batch[:2], *batch, *other_alerts()]
@@ -121,7 +121,7 @@ def test_what_gracedb_would_not_take_goes_later_also_after_a_restart(
     gracedb.faults = Faults(unavailable=1.0)
     first = service(tmp_path, ListSource(payloads(3)), gracedb.url)
     threading.Timer(0.5, first.stop).start()
-    assert first.run() == {"pending": 3, "refused": 0, "done": 0}
+    assert first.run() == {"pending": 3, "refused": 0, "done": 0, "dead_letters": 0}
     assert first.health.problems()["gracedb"].startswith("GraceDB answered 503")
     gracedb.faults = Faults()
     assert service(tmp_path, ListSource(), gracedb.url).run()["done"] == 3
@@ -291,7 +291,7 @@ def test_recorded_alerts_replay_through_the_same_code(tmp_path: Path) -> None:
         source=FileSource(paths),
         make_uploader=lambda: FileUploader(tmp_path / "out"),
     )
-    assert served.run() == {"pending": 0, "refused": 0, "done": 3}
+    assert served.run() == {"pending": 0, "refused": 0, "done": 3, "dead_letters": 1}
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         f"G{n}.spiir.p_astro.json" for n in (1, 2, 3)
     ]

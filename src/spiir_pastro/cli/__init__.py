@@ -19,6 +19,8 @@ COMMANDS: dict[str, str] = {
     "fit": "Fit a model on a processed campaign, or on uploads and known mergers.",
     "predict": "Give every trigger its probabilities BNS, NSBH, BBH, Terrestrial.",
     "evaluate": "Compare a model with the known mergers among triggers.",
+    "listen": "Answer SPIIR's IGWN Alerts with their source probabilities on GraceDB.",
+    "replay": "Feed recorded alerts through the alert service's own code.",
     "run": "Run every stage on a runs file, or on a simulated campaign if none is given.",
 }
 """Command name to the line ``--help`` shows, in pipeline order.

@@ -1,12 +1,17 @@
 """``/metrics`` for Prometheus, ``/healthz`` for whoever watches, and the status page."""
 
 import json
+import sys
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import structlog
+
 __all__ = ["StatusServer"]
+
+log = structlog.get_logger(__name__)
 
 Answer = tuple[HTTPStatus, str, bytes]
 
@@ -36,7 +41,7 @@ class StatusServer:
             "/metrics": lambda: (HTTPStatus.OK, "text/plain; version=0.0.4", metrics()),
             "/healthz": lambda: _health(problems()),
         }
-        self._server = ThreadingHTTPServer((host, port), _handler(routes))
+        self._server = _Server((host, port), _handler(routes))
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.1,), name="http", daemon=True
         )
@@ -53,6 +58,14 @@ class StatusServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Log a page that failed, but not a client that hung up."""
+        del request, client_address
+        if not isinstance(sys.exception(), OSError):
+            log.error("status.failed", exc_info=True)
 
 
 def _health(problems: dict[str, str]) -> Answer:

@@ -80,7 +80,7 @@ def replay(
     Returns
     -------
     dict
-        How many events of the spool are done, pending and refused.
+        As :meth:`Service.run` returns it.
     """
     if config is not None:
         settings = Settings.load(config)

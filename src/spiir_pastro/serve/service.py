@@ -100,7 +100,8 @@ class Service:
         Returns
         -------
         dict
-            How many events are pending, done and refused.
+            How many events of the spool are pending, done and refused, and how many payloads are
+            in the dead-letter folder.
         """
         self._resume()
         log.info("service.started", model=self.model.version, gracedb=self.settings.gracedb.api)
@@ -114,7 +115,7 @@ class Service:
                 if messages:
                     self._take(messages)
             self._dispatcher.stop(STOP_S)
-            counts = self.spool.counts()
+            counts = self.spool.counts() | {"dead_letters": len(self.letters)}
             log.info("service.stopped", **counts)
             return counts
         finally:

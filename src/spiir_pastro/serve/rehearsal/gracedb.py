@@ -97,8 +97,7 @@ class StandInGraceDB:
             self.entries[entry.event_id].append(entry)
         self._journal = journal.open("a")
         handler = type("Handler", (_Handler,), {"gracedb": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", port), handler)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), daemon=True
         )
@@ -142,6 +141,11 @@ def read_journal(path: Path) -> list[LogEntry]:
         return []
     lines = path.read_text().splitlines(keepends=True)
     return [LogEntry(**json.loads(line)) for line in lines if line.endswith("\n")]
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: clients are killed here all the time."""
 
 
 class _Act(Protocol):

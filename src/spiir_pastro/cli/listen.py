@@ -1,0 +1,35 @@
+"""``spiir-pastro listen``."""
+
+from pathlib import Path
+
+import click
+
+from spiir_pastro.io.artifact import load_model
+from spiir_pastro.serve import run
+
+__all__ = ["command"]
+
+_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+
+
+@click.command("listen")
+@click.option("--model", type=_FILE, required=True, help="Model file that fit wrote.")
+@click.option("--config", type=_FILE, required=True, help="Settings, see the operations guide.")
+@click.option(
+    "--check", is_flag=True, help="Try settings, model, credentials and servers, then end."
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Write files into the spool's dry-run folder, upload nothing."
+)
+def command(*, model: Path, config: Path, check: bool, dry_run: bool) -> None:
+    """Answer SPIIR's IGWN Alerts with their source probabilities on GraceDB.
+
+    Runs until SIGTERM. A new model file in the old one's place is taken up while running; SIGHUP
+    does so at once, and tries again what GraceDB refused.
+    """
+    if check:
+        for line in run.check(model, config, load=load_model):
+            click.echo(line)
+        return
+    run.configure_logs()
+    run.listen(model, config, load=load_model, dry_run=dry_run)

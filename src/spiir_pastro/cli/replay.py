@@ -1,0 +1,36 @@
+"""``spiir-pastro replay``."""
+
+from pathlib import Path
+
+import click
+
+from spiir_pastro.io.artifact import load_model
+from spiir_pastro.serve import run
+
+__all__ = ["command"]
+
+_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+
+
+@click.command("replay")
+@click.argument("files", type=_FILE, nargs=-1, required=True, metavar="FILE...")
+@click.option("--model", type=_FILE, required=True, help="Model file that fit wrote.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write the files into this folder's uploads, and a spool beside them.",
+)
+@click.option("--config", type=_FILE, help="Upload where these settings say, through their spool.")
+def command(files: tuple[Path, ...], model: Path, out: Path | None, config: Path | None) -> None:
+    """Feed recorded alerts through the alert service's own code.
+
+    FILE is an alert as JSON, or a dead letter. Ends with code 1 if an event was not delivered or an
+    alert not understood.
+    """
+    if (out is None) == (config is None):
+        raise click.UsageError("give either --out, to write files, or --config, to upload")
+    run.configure_logs()
+    counts = run.replay(files, model, load=load_model, out=out, config=config)
+    click.echo(", ".join(f"{state} {count}" for state, count in counts.items()))
+    if any(count for state, count in counts.items() if state != "done"):
+        raise click.exceptions.Exit(1)
