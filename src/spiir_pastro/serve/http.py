@@ -64,8 +64,9 @@ class _Server(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
         """Log a page that failed, but not a client that hung up."""
         del request, client_address
-        if not isinstance(sys.exception(), OSError):
-            log.error("status.failed", exc_info=True)
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            log.error("status.failed", exc_info=error)
 
 
 def _health(problems: dict[str, str]) -> Answer:
