@@ -13,6 +13,7 @@ from spiir_pastro.io.distances import read_distances
 from spiir_pastro.pipeline.fit import fit
 from spiir_pastro.pipeline.training import FitSettings, from_uploads
 from spiir_pastro.serve import run
+from spiir_pastro.serve.drift import expected_rates
 from spiir_pastro.serve.rehearsal.alerts import other_alerts, sample_alert, sample_alerts
 
 
@@ -51,6 +52,16 @@ def test_recorded_alerts_are_answered_with_the_models_probabilities(
         written = json.loads((out / "uploads" / f"G{number}.spiir.p_astro.json").read_text())
         expected = artifact.assess(parse_alert(sample_alert(number)).trigger())
         assert written == expected.as_mapping()
+
+
+def test_the_model_says_what_it_expects_a_day(artifact: ModelArtifact) -> None:
+    rates = expected_rates(artifact)
+    first_ns, last_ns = artifact.provenance["gps_span_ns"]
+    days = (last_ns - first_ns) / 86_400e9
+    assert rates["Terrestrial"].mean * days == pytest.approx(artifact.model.counts.noise_mean)
+    assert rates["BBH"].mean * days == pytest.approx(artifact.model.counts.mean[2])
+    assert rates["BBH"].low < rates["BBH"].mean < rates["BBH"].high
+    assert rates["alerts"].mean == pytest.approx(rates["signals"].mean + rates["Terrestrial"].mean)
 
 
 def test_a_replay_that_leaves_something_says_so(model: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import poisson
 
 from spiir_pastro.errors import ArtifactError
-from spiir_pastro.serve.drift import compare, poisson_p_value
+from spiir_pastro.serve.drift import Rate, compare, expected_rates, poisson_p_value
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.http import StatusServer
 from spiir_pastro.serve.metrics import Metrics
@@ -102,13 +102,25 @@ def test_the_drift_warning_keeps_its_false_alarm_probability() -> None:
     wrong = sum(
         poisson.pmf(count, mean)
         for count in range(200)
-        if compare({"BNS": count}, {"BNS": mean}, days=1.0, false_alarm_probability=alpha)[
-            0
-        ].has_parted
+        if compare(
+            {"BNS": count}, {"BNS": Rate.exactly(mean)}, days=1.0, false_alarm_probability=alpha
+        )[0].has_parted
     )
     assert 0.0 < wrong <= alpha
     (unjudged,) = compare({"alerts": 99}, {}, days=1.0, false_alarm_probability=alpha)
     assert (unjudged.expected, unjudged.has_parted) == (None, False)
+
+
+def test_a_rate_that_is_not_well_known_is_judged_by_its_interval() -> None:
+    rate = Rate(10.0, 2.0, 30.0)
+
+    def parted(count: int) -> bool:
+        (judged,) = compare({"BNS": count}, {"BNS": rate}, days=1, false_alarm_probability=1e-3)
+        assert judged.expected == 10.0
+        return judged.has_parted
+
+    assert [parted(count) for count in (0, 2, 20, 45, 60)] == [False, False, False, False, True]
+    assert expected_rates(RehearsalModel()) == {}
 
 
 def record(**changes: object) -> Record:
@@ -139,7 +151,9 @@ def test_the_page_escapes_whatever_came_in(state: str) -> None:
             facts={"model": evil},
             figures={"events": evil},
             records=[record(event_id=evil, source=evil, error=evil, state=state)],
-            drift=compare({"BNS": 9}, {"BNS": 0.0}, days=1, false_alarm_probability=0.1),
+            drift=compare(
+                {"BNS": 9}, {"BNS": Rate.exactly(0.0)}, days=1, false_alarm_probability=0.1
+            ),
         )
     )
     assert "<script" not in page

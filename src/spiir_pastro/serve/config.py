@@ -121,7 +121,8 @@ class DriftSettings(_Section, frozen=True, kw_only=True):
     Attributes
     ----------
     per_day
-        Expected events a day: ``alerts``, ``signals`` (p_astro > 0.5), and any class by name.
+        Expected events a day, in place of what the model says: ``alerts``, ``signals``
+        (p_astro > 0.5), and any class by name.
     window_days
         How far back to count.
     false_alarm_probability

@@ -6,14 +6,70 @@ Counts over a window are compared with a Poisson law of the expected mean. The t
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
+import numpy as np
 from scipy.special import pdtr, pdtrc
+
+from spiir_pastro.domain import ASTROPHYSICAL
+from spiir_pastro.io.artifact import ModelArtifact
+from spiir_pastro.serve.decide import Assessor
+
+__all__ = ["Drift", "Rate", "What", "compare", "expected_rates", "poisson_p_value"]
 
 What = Literal["alerts", "signals", "BNS", "NSBH", "BBH", "Terrestrial"]
 """What is counted: all events, those with p_astro > 0.5, and those most probably of a class."""
 
-__all__ = ["Drift", "What", "compare", "poisson_p_value"]
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Expected events a day, and the 90 % interval it is known to."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def exactly(cls, per_day: float) -> Self:
+        """Take a rate as known."""
+        return cls(per_day, per_day, per_day)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drift:
+    """How many of something were seen, and expected if that is known."""
+
+    what: What
+    observed: int
+    expected: float | None = None
+    has_parted: bool = False
+
+
+def expected_rates(model: Assessor) -> dict[What, Rate]:
+    """Return what a fitted model expects a day: its counts over the span of its training.
+
+    Of anything else nothing is known. The span is taken by the calendar, so a live search with
+    another duty cycle than the training's parts from it; the settings can name rates instead.
+    """
+    if not isinstance(model, ModelArtifact) or "gps_span_ns" not in model.provenance:
+        return {}
+    first_ns, last_ns = model.provenance["gps_span_ns"]
+    days = (last_ns - first_ns) / 86_400e9
+    counts = model.model.counts
+    if days <= 0 or len(counts.mean) != len(ASTROPHYSICAL):
+        return {}
+    bounds = np.vstack([counts.mean, counts.interval]) / days
+    noise = counts.noise_mean / days
+    bns, nsbh, bbh = (Rate(*map(float, column)) for column in bounds.T)
+    signals = bounds.sum(axis=1)
+    return {
+        "alerts": Rate(*map(float, signals + noise)),
+        "signals": Rate(*map(float, signals)),
+        "BNS": bns,
+        "NSBH": nsbh,
+        "BBH": bbh,
+        "Terrestrial": Rate.exactly(noise),
+    }
 
 
 def poisson_p_value(count: int, mean: float) -> float:
@@ -33,36 +89,34 @@ def poisson_p_value(count: int, mean: float) -> float:
     return min(1.0, 2.0 * min(at_most, at_least))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Drift:
-    """How many of something were seen, and expected if that is known."""
-
-    what: What
-    observed: int
-    expected: float | None = None
-    has_parted: bool = False
-
-
 def compare(
     observed: Mapping[What, int],
-    per_day: Mapping[What, float],
+    per_day: Mapping[What, Rate],
     *,
     days: float,
     false_alarm_probability: float,
 ) -> list[Drift]:
-    """Judge every count whose expectation is known.
+    """Judge every count whose expectation is known, by the likeliest rate of its interval.
 
     Examples
     --------
-    >>> compare({"BNS": 40}, {"BNS": 2.0}, days=7.0, false_alarm_probability=1e-4)
+    >>> two = Rate.exactly(2.0)
+    >>> compare({"BNS": 40}, {"BNS": two}, days=7.0, false_alarm_probability=1e-4)
     [Drift(what='BNS', observed=40, expected=14.0, has_parted=True)]
     """
     judged = []
     for what, count in observed.items():
-        if what in per_day:
-            mean = per_day[what] * days
-            has_parted = poisson_p_value(count, mean) < false_alarm_probability
-            judged.append(Drift(what=what, observed=count, expected=mean, has_parted=has_parted))
-        else:
+        if what not in per_day:
             judged.append(Drift(what=what, observed=count))
+            continue
+        rate = per_day[what]
+        likeliest = min(max(float(count), rate.low * days), rate.high * days)
+        judged.append(
+            Drift(
+                what=what,
+                observed=count,
+                expected=rate.mean * days,
+                has_parted=poisson_p_value(count, likeliest) < false_alarm_probability,
+            )
+        )
     return judged

@@ -208,6 +208,7 @@ class _Client(GraceDb):  # type: ignore[misc]  # the library ships no types
 
     def __init__(self, url: str, *, timeout_s: float, anonymous: bool) -> None:
         self._timeout_s = timeout_s
+        self._environment: dict[str, Any] | None = None
         super().__init__(
             service_url=url,
             force_noauth=anonymous,
@@ -222,6 +223,12 @@ class _Client(GraceDb):  # type: ignore[misc]  # the library ships no types
             kwargs["timeout"] = (self._timeout_s, self._timeout_s)
         response: requests.Response = super().request(*args, **kwargs)
         return response
+
+    def merge_environment_settings(self, *args: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Look proxies and certificates up once: it takes a fifth of a request's time."""
+        if self._environment is None:
+            self._environment = super().merge_environment_settings(*args)
+        return dict(self._environment)
 
 
 def _retry_after_s(header: str | None) -> float:

@@ -22,7 +22,7 @@ import structlog
 from spiir_pastro.serve.config import Settings
 from spiir_pastro.serve.decide import Decision, Skip, SkipReason, Upload, decide
 from spiir_pastro.serve.dispatch import Backoff, Delivery, Dispatcher
-from spiir_pastro.serve.drift import Drift, compare
+from spiir_pastro.serve.drift import Drift, Rate, compare, expected_rates
 from spiir_pastro.serve.gracedb import Uploader
 from spiir_pastro.serve.model import ModelSlot
 from spiir_pastro.serve.page import Status, duration, utc
@@ -312,9 +312,10 @@ class Service:
         settings = self.settings.drift
         now = time.time()
         since = max(now - settings.window_days * _DAY_S, self.spool.made_at)
+        named = {what: Rate.exactly(rate) for what, rate in settings.per_day.items()}
         return compare(
             self.spool.assessed_since(since),
-            settings.per_day,
+            expected_rates(self.model.assessor) | named,
             days=(now - since) / _DAY_S,
             false_alarm_probability=settings.false_alarm_probability,
         )
