@@ -252,6 +252,46 @@ def test_quantiles_agree_with_samples() -> None:
     assert np.all(np.abs(samples.mean(axis=0) - posterior.mean) < 4 * errors)
 
 
+def test_realised_signals_average_to_the_probabilities() -> None:
+    """4 000 draws, 4 standard errors: a false alarm of one in 10^4."""
+    logs = simulated(400, (3, 12))
+    posterior = fit_counts(logs)
+    signals = posterior.signals_among(logs, 4_000, np.random.default_rng(6))
+    error = signals.std(axis=0) / math.sqrt(4_000)
+    expected = posterior.probabilities(logs)[:, :-1].sum(axis=0)
+    assert np.all(np.abs(signals.mean(axis=0) - expected) < 4 * error)
+    assert np.all(signals.std(axis=0) < posterior.std)
+
+
+def test_signals_that_stand_out_are_counted_exactly() -> None:
+    logs = np.array([[40.0, -40.0]] * 3 + [[-40.0, 40.0]] * 5 + [[-40.0, -40.0]] * 9)
+    signals = fit_counts(logs).signals_among(logs, 50, np.random.default_rng(6))
+    np.testing.assert_array_equal(signals, np.tile([3, 5], (50, 1)))
+
+
+@pytest.mark.slow
+def test_intervals_cover_the_truth() -> None:
+    """200 simulated mixtures of three classes; the binomial error of the coverage is 0.021.
+
+    The expected count lies in the posterior's interval; the realised number of signals in that of
+    the realised number. Expected counts are drawn from the uniform prior, cut at 40.
+    """
+    rng = np.random.default_rng(20)
+    expected_inside, realised_inside = np.zeros(3), np.zeros(3)
+    for trial in range(200):
+        expected = rng.uniform(0, 40, 3)
+        realised = rng.poisson(expected)
+        logs = simulated(int(rng.poisson(1_000)), tuple(realised), seed=trial)
+        posterior = fit_counts(logs)
+        low, high = posterior.interval(0.9)
+        expected_inside += (low <= expected) & (expected <= high)
+        signals = posterior.signals_among(logs, 2_000, rng)
+        low, high = np.quantile(signals, [0.05, 0.95], axis=0)
+        realised_inside += (low <= realised) & (realised <= high)
+    assert np.all((expected_inside >= 172) & (expected_inside <= 188))
+    assert np.all((realised_inside >= 172) & (realised_inside <= 192))
+
+
 @PRIORS
 @pytest.mark.parametrize("noise", [None, 2_000.0])
 def test_updating_equals_refitting(prior: Prior, noise: float | None) -> None:

@@ -19,138 +19,25 @@ singly: those are kept as they are. The bound on :math:`\epsilon` holds inside a
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Self, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from spiir_pastro.errors import FitError
+from spiir_pastro.models.counts.candidates import in_chunks
 
-__all__ = ["CompressedMixture", "most_probable_counts", "scaled_densities"]
+__all__ = ["CompressedMixture"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 ERROR_BUDGET = 1e-11
-_CHUNK = 16_384
 _ORDERS = (3, 7)  # cheaper expansions, for the many candidates that need no more
 _MAX_MONOMIALS = 455  # three classes to twelfth order
-
-
-def scaled_densities(log_bayes_factors: ArrayLike, classes: int | None = None) -> Floats:
-    """Densities of each candidate under every source, noise last, scaled so the largest is 1.
-
-    Parameters
-    ----------
-    log_bayes_factors : (n,) or (n, k)
-        ln f_a(x_j) / b(x_j); minus infinity where a class cannot make the candidate.
-    classes
-        The k that belongs; None takes what comes.
-
-    Returns
-    -------
-    (n, k + 1)
-
-    Raises
-    ------
-    FitError
-        If the shape is wrong, or a value is NaN or plus infinity.
-    """
-    logs = given = np.asarray(log_bayes_factors, dtype=np.float64)
-    if logs.ndim == 1 and classes in (None, 1):
-        logs = logs[:, None]
-    if logs.ndim != 2 or logs.shape[1] < 1 or classes not in (None, logs.shape[1]):
-        wanted = "(n,) or (n, k)" if classes is None else f"(n, {classes})"
-        raise FitError(f"log_bayes_factors has shape {given.shape}, where {wanted} belongs")
-    densities = np.empty((len(logs), logs.shape[1] + 1))
-    for rows in _chunks(len(logs)):
-        largest = logs[rows].max(axis=1)
-        if not np.all(largest < np.inf):
-            _refuse(logs)
-        shift = np.maximum(largest, 0.0)
-        np.exp(logs[rows] - shift[:, None], out=densities[rows, :-1])
-        np.exp(-shift, out=densities[rows, -1])
-    return densities
-
-
-def _refuse(logs: Floats) -> None:
-    row, column = np.argwhere(~(logs < np.inf))[0]
-    raise FitError(
-        f"log Bayes factor of row {row}, class {column} is {logs[row, column]}; "
-        "it must be finite, or minus infinity where the class is excluded"
-    )
-
-
-def _chunks(n: int) -> Iterator[slice]:
-    return (slice(start, min(start + _CHUNK, n)) for start in range(0, n, _CHUNK))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Expansion:
-    value: float
-    gradient: Floats
-    hessian: Floats
-
-
-def _expand(densities: Floats, counts: Floats, free: int, prior_power: float) -> _Expansion:
-    """Log posterior of the counts in ln(counts), its gradient and negative Hessian in counts."""
-    value, gradient, hessian = 0.0, np.zeros(free), np.zeros((free, free))
-    for rows in _chunks(len(densities)):
-        mixed = densities[rows] @ counts
-        shares = densities[rows, :free] / mixed[:, None]
-        value += float(np.log(mixed).sum())
-        gradient += shares.sum(axis=0)
-        hessian += shares.T @ shares
-    counted = counts[:free]
-    return _Expansion(
-        value=value - counted.sum() + prior_power * np.log(counted).sum(),
-        gradient=gradient - 1 + prior_power / counted,
-        hessian=hessian + np.diag(prior_power / counted**2),
-    )
-
-
-def most_probable_counts(
-    densities: Floats, *, expected_noise: float | None, prior_power: float
-) -> tuple[Floats, Floats]:
-    r"""Maximise the posterior per unit ln(count), and say how sharp the maximum is.
-
-    The logarithm, :math:`\sum_j \ln d_j - \sum_a \Lambda_a + \alpha \sum_a \ln \Lambda_a`, is
-    strictly concave in the counts, so Newton's steps from a few of EM's find the one maximum.
-
-    Returns
-    -------
-    counts : (k + 1,)
-        Noise last; its pinned value where there is one.
-    hessian : (k, k) or (k + 1, k + 1)
-        Negative Hessian in the free counts.
-    """
-    n, sources = densities.shape
-    free = sources if expected_noise is None else sources - 1
-    counts = np.full(sources, prior_power + n / (2 * (sources - 1)))
-    counts[-1] = prior_power + n / 2 if expected_noise is None else expected_noise
-    here = _expand(densities, counts, free, prior_power)
-    for step in itertools.count():
-        if step < 4:
-            move = here.gradient * counts[:free]  # one step of expectation maximisation
-        else:
-            move = np.linalg.solve(here.hessian, here.gradient)
-            if here.gradient @ move < 1e-14:
-                break
-            move *= 0.9 / max(0.9, float(np.max(-move / counts[:free])))
-        for _ in range(60):
-            trial = counts.copy()
-            trial[:free] += move
-            there = _expand(densities, trial, free, prior_power)
-            if there.value >= here.value - 1e-12 * abs(here.value):
-                break
-            move /= 2
-        counts, here = trial, there
-        if step > 200:
-            raise FitError(f"no maximum of the counts' posterior was found near {counts}")
-    return counts, here.hessian
 
 
 @lru_cache(maxsize=32)
@@ -260,7 +147,7 @@ class CompressedMixture:
             enough = remainder <= allowance
             error += float(remainder[enough].sum())
             _, _, weights, sizes = _monomials(self.classes, order)
-            for rows in _chunks(int(enough.sum())):
+            for rows in in_chunks(int(enough.sum())):
                 sums = _powers(slopes[left[enough][rows]], order).sum(axis=1)
                 coefficients[: sizes[order]] += weights * sums
             left = left[~enough]
@@ -278,7 +165,7 @@ class CompressedMixture:
         slopes = np.empty((len(densities), self.classes))
         reach = np.empty(len(densities))
         inverse = np.linalg.inv(self.scale).T
-        for rows in _chunks(len(densities)):
+        for rows in in_chunks(len(densities)):
             ratios = densities[rows] / (densities[rows] @ self.reference)[:, None]
             if not self.pinned:
                 ratios = ratios - ratios[:, -1:]
@@ -301,7 +188,7 @@ class CompressedMixture:
     def log_likelihood(self, points: Floats) -> Floats:
         """Return ln L relative to the reference at points (g, k + 1); valid in the box."""
         total = np.empty(len(points))
-        for rows in _chunks(len(points)):
+        for rows in in_chunks(len(points)):
             powers = _powers(self.coordinates(points[rows]), _highest_order(self.classes))
             total[rows] = self.coefficients @ powers + self._log_singles(points[rows])
         return total

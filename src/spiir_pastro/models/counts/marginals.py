@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from scipy import optimize
 from scipy.special import gammainc, sici
 
-from spiir_pastro.models.lattice import CUTOFF, Frame, Lattice, Sticks
+from spiir_pastro.models.counts.lattice import CUTOFF, Lattice
+from spiir_pastro.models.counts.sticks import Frame, Sticks
 
 __all__ = ["Marginal"]
 
@@ -90,6 +91,15 @@ class Marginal:
         fine = np.arange(self.nodes[0], self.nodes[-1], step / 8)
         weights = np.sinc((fine[:, None] - self.nodes) / step) @ self.weights
         return np.interp(fine, *self.table), weights / weights.sum()
+
+    def log_nodes(self) -> tuple[Floats, Floats]:
+        """Logarithms of the count and their weights, for functions no narrower than it."""
+        logs, weights = self._fine_shares
+        if self.total_shape is None:
+            return logs, weights
+        log_totals, total_weights = _gamma_nodes(self.total_shape)
+        outer = np.outer(weights, total_weights)
+        return (logs[:, None] + log_totals).ravel(), outer.astype(np.float64).ravel()
 
     def quantile(self, q: float) -> float:
         """Count that is exceeded with probability 1 - q."""

@@ -1,0 +1,138 @@
+r"""Candidates as their densities, and the counts that make them most probable.
+
+The posterior per unit :math:`\ln\Lambda` under the prior :math:`\prod \Lambda^{\alpha-1}`,
+
+.. math:: F(\Lambda) = \sum_j \ln d_j - \sum_a \Lambda_a + \alpha \sum_a \ln \Lambda_a, \qquad
+   d_j = \sum_a \Lambda_a R_{ja},
+
+is strictly concave in the counts.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spiir_pastro.errors import FitError
+
+__all__ = ["in_chunks", "most_probable_counts", "scaled_densities"]
+
+Floats = NDArray[np.float64]
+
+_CHUNK = 16_384
+
+
+def scaled_densities(log_bayes_factors: ArrayLike, classes: int | None = None) -> Floats:
+    """Densities of each candidate under every source, noise last, scaled so the largest is 1.
+
+    Parameters
+    ----------
+    log_bayes_factors : (n,) or (n, k)
+        ln f_a(x_j) / b(x_j); minus infinity where a class cannot make the candidate.
+    classes
+        The k that belongs; None takes what comes.
+
+    Returns
+    -------
+    (n, k + 1)
+
+    Raises
+    ------
+    FitError
+        If the shape is wrong, or a value is NaN or plus infinity.
+    """
+    logs = given = np.asarray(log_bayes_factors, dtype=np.float64)
+    if logs.ndim == 1 and classes in (None, 1):
+        logs = logs[:, None]
+    if logs.ndim != 2 or logs.shape[1] < 1 or classes not in (None, logs.shape[1]):
+        wanted = "(n,) or (n, k)" if classes is None else f"(n, {classes})"
+        raise FitError(f"log_bayes_factors has shape {given.shape}, where {wanted} belongs")
+    densities = np.empty((len(logs), logs.shape[1] + 1))
+    for rows in in_chunks(len(logs)):
+        largest = logs[rows].max(axis=1)
+        if not np.all(largest < np.inf):
+            _refuse(logs)
+        shift = np.maximum(largest, 0.0)
+        np.exp(logs[rows] - shift[:, None], out=densities[rows, :-1])
+        np.exp(-shift, out=densities[rows, -1])
+    return densities
+
+
+def _refuse(logs: Floats) -> None:
+    row, column = np.argwhere(~(logs < np.inf))[0]
+    raise FitError(
+        f"log Bayes factor of row {row}, class {column} is {logs[row, column]}; "
+        "it must be finite, or minus infinity where the class is excluded"
+    )
+
+
+def in_chunks(n: int) -> Iterator[slice]:
+    """Cut n rows into slices that fit the processor's cache."""
+    return (slice(start, min(start + _CHUNK, n)) for start in range(0, n, _CHUNK))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Expansion:
+    value: float
+    gradient: Floats
+    hessian: Floats
+
+
+def _expand(densities: Floats, counts: Floats, free: int, prior_power: float) -> _Expansion:
+    """Log posterior of the counts in ln(counts), its gradient and negative Hessian in counts."""
+    value, gradient, hessian = 0.0, np.zeros(free), np.zeros((free, free))
+    for rows in in_chunks(len(densities)):
+        mixed = densities[rows] @ counts
+        shares = densities[rows, :free] / mixed[:, None]
+        value += float(np.log(mixed).sum())
+        gradient += shares.sum(axis=0)
+        hessian += shares.T @ shares
+    counted = counts[:free]
+    return _Expansion(
+        value=value - counted.sum() + prior_power * np.log(counted).sum(),
+        gradient=gradient - 1 + prior_power / counted,
+        hessian=hessian + np.diag(prior_power / counted**2),
+    )
+
+
+def most_probable_counts(
+    densities: Floats, *, expected_noise: float | None, prior_power: float
+) -> tuple[Floats, Floats]:
+    r"""Maximise the posterior per unit ln(count), and say how sharp the maximum is.
+
+    The logarithm, :math:`\sum_j \ln d_j - \sum_a \Lambda_a + \alpha \sum_a \ln \Lambda_a`, is
+    strictly concave in the counts, so Newton's steps from a few of EM's find the one maximum.
+
+    Returns
+    -------
+    counts : (k + 1,)
+        Noise last; its pinned value where there is one.
+    hessian : (k, k) or (k + 1, k + 1)
+        Negative Hessian in the free counts.
+    """
+    n, sources = densities.shape
+    free = sources if expected_noise is None else sources - 1
+    counts = np.full(sources, prior_power + n / (2 * (sources - 1)))
+    counts[-1] = prior_power + n / 2 if expected_noise is None else expected_noise
+    here = _expand(densities, counts, free, prior_power)
+    for step in itertools.count():
+        if step < 4:
+            move = here.gradient * counts[:free]  # one step of expectation maximisation
+        else:
+            move = np.linalg.solve(here.hessian, here.gradient)
+            if here.gradient @ move < 1e-14:
+                break
+            move *= 0.9 / max(0.9, float(np.max(-move / counts[:free])))
+        for _ in range(60):
+            trial = counts.copy()
+            trial[:free] += move
+            there = _expand(densities, trial, free, prior_power)
+            if there.value >= here.value - 1e-12 * abs(here.value):
+                break
+            move /= 2
+        counts, here = trial, there
+        if step > 200:
+            raise FitError(f"no maximum of the counts' posterior was found near {counts}")
+    return counts, here.hessian

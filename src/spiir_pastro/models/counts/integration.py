@@ -1,0 +1,126 @@
+"""From a compressed likelihood and a prior to nodes and weights."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spiir_pastro.errors import FitError
+from spiir_pastro.models.counts.lattice import CUTOFF, Lattice, lattice_of
+from spiir_pastro.models.counts.mixture import CompressedMixture
+from spiir_pastro.models.counts.sticks import Sticks
+
+__all__ = [
+    "Prior",
+    "TooNarrowError",
+    "integrate",
+    "integrate_from",
+    "log_posterior",
+]
+
+Floats = NDArray[np.float64]
+Prior = Literal["uniform", "jeffreys"]
+
+_PRIOR_POWERS: dict[object, float] = {"uniform": 1.0, "jeffreys": 0.5}
+
+_SETTLED = 3e-8
+_TOLERABLE = 1e-5
+_MOST_NODES = 400_000
+_MOST_WORK = 1_000_000_000  # nodes times candidates kept singly
+
+
+def prior_power(prior: object) -> float:
+    """Return the alpha of a prior that goes like count ** (alpha - 1)."""
+    if prior not in _PRIOR_POWERS:
+        raise FitError(f"prior is {prior!r}; choose one of {', '.join(map(repr, _PRIOR_POWERS))}")
+    return _PRIOR_POWERS[prior]
+
+
+class TooNarrowError(FitError):
+    """The posterior reaches beyond the box in which its likelihood is known."""
+
+    def __init__(self, needed: Floats) -> None:
+        super().__init__(
+            "the candidates have moved the counts beyond what was kept of the earlier ones; "
+            "fit all of them anew with fit_counts"
+        )
+        self.needed = needed
+
+
+def log_posterior(
+    likelihood: CompressedMixture, prior: Prior, sticks: Sticks
+) -> Callable[[Floats], Floats]:
+    r"""Posterior per unit of the sticks' coordinates.
+
+    Its logarithm F is concave in the shares or counts, so beyond the likelihood's box it lies
+    below the chord from the reference through the wall: F_ref + (F_wall - F_ref) / fraction.
+    """
+    alpha = prior_power(prior)
+
+    def in_box(logs: Floats) -> Floats:
+        free = logs[:, :-1] if likelihood.pinned else logs
+        value = likelihood.log_likelihood(np.exp(logs))
+        value += alpha * free.sum(axis=1)
+        if likelihood.pinned:
+            value -= np.exp(free).sum(axis=1)
+        return value
+
+    reference = likelihood.reference
+    at_reference = float(in_box(np.log(reference[None]))[0])
+
+    def density(t: Floats) -> Floats:
+        logs = sticks.log_sources(t)
+        points = np.exp(logs)
+        excess = likelihood.distance(points)
+        outside = excess > 1
+        if outside.any():
+            fraction = 1 / excess[outside, None]
+            wall = reference + fraction * (points[outside] - reference)
+            logs[outside] = np.log(wall)
+        value = in_box(logs)
+        value[outside] = at_reference + (value[outside] - at_reference) * excess[outside]
+        least = max(at_reference, value.max()) + CUTOFF - 4
+        if np.any(value[outside] > least):
+            heavy = likelihood.coordinates(points[value > least])
+            raise TooNarrowError(1.05 * np.stack([heavy.min(axis=0), heavy.max(axis=0)]))
+        return value
+
+    return density
+
+
+def integrate(likelihood: CompressedMixture, prior: Prior) -> Lattice:
+    """Integrate in whichever order of sources keeps their coordinates most independent.
+
+    Raises
+    ------
+    FitError
+        If the integrals settle in none.
+    """
+    best: Lattice | None = None
+    for first in (None, *range(likelihood.classes)):
+        lattice = integrate_from(likelihood, prior, first, tolerance=_SETTLED)
+        if lattice.accuracy < _SETTLED:
+            return lattice
+        best = lattice if best is None or lattice.accuracy < best.accuracy else best
+    if best is None or not best.accuracy < _TOLERABLE:
+        raise FitError(
+            f"integrals over the counts of {likelihood.classes} classes do not settle; "
+            "the candidates hardly tell the classes from each other or from noise: merge some"
+        )
+    return best
+
+
+def integrate_from(
+    likelihood: CompressedMixture, prior: Prior, first: int | None, *, tolerance: float
+) -> Lattice:
+    """Integrate with one class, or none, broken off first."""
+    reference = likelihood.reference
+    noise = float(reference[-1]) if likelihood.pinned else None
+    sticks = Sticks(classes=likelihood.classes, noise=noise, first=first)
+    return lattice_of(
+        log_posterior(likelihood, prior, sticks),
+        sticks.frame_at(np.log(reference), likelihood.scale),
+        tolerance=tolerance,
+        most_nodes=min(_MOST_NODES, _MOST_WORK // max(1, len(likelihood.singles))),
+    )

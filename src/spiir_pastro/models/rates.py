@@ -1,0 +1,190 @@
+r"""From counts to rates: events per year of livetime, mergers per volume and year.
+
+A count :math:`\Lambda_a` is a rate times an exposure. Over a livetime T the rate of detections is
+:math:`\Lambda_a / T`; with the sensitive volume-time :math:`\langle VT \rangle_a` that injections
+measure, the merger rate density is
+
+.. math:: R_a = \frac{\Lambda_a}{\langle VT \rangle_a}, \qquad
+   \ln \langle VT \rangle \sim \mathcal{N}(\ln \langle VT \rangle_0, \sigma^2),
+
+where sigma holds the finite number of injections and the calibration of the detectors. Of M
+injections with weights w, those recovered R, spread over a volume V and a time T,
+
+.. math:: \langle VT \rangle = VT \frac{\sum_R w}{\sum_M w}, \qquad
+   \sigma^2 = \frac{\sum_R w^2}{(\sum_R w)^2} - \frac{1}{M}
+
+(Tiwari 2018, arXiv:1712.00482; Farr 2019, arXiv:1904.10879).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import optimize
+from scipy.special import ndtr
+
+from spiir_pastro.errors import FitError
+from spiir_pastro.models.counts import CountPosterior
+from spiir_pastro.models.counts.marginals import Marginal
+
+__all__ = ["Exposure", "RatePosterior"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exposure:
+    """What a count is divided by to be a rate.
+
+    Attributes
+    ----------
+    size
+        Median: years, or Gpc^3 years.
+    log_error
+        Standard deviation of its logarithm.
+
+    Raises
+    ------
+    FitError
+        If the size is not positive or the error negative.
+    """
+
+    size: float
+    log_error: float = 0.0
+
+    def __post_init__(self) -> None:
+        sizes = math.isfinite(self.size) and self.size > 0
+        if not (sizes and math.isfinite(self.log_error) and self.log_error >= 0):
+            raise FitError(
+                f"an exposure of {self.size} with a log error of {self.log_error} cannot be; "
+                "the first must be positive, the second not negative"
+            )
+
+    @classmethod
+    def sensitive_volume_time(
+        cls,
+        weights: ArrayLike,
+        recovered: ArrayLike,
+        *,
+        volume_gpc3: float,
+        livetime_yr: float,
+        calibration_log_error: float = 0.0,
+    ) -> Self:
+        """Measure a sensitive volume-time with injections.
+
+        Parameters
+        ----------
+        weights : (m,)
+            Of all injections: the astrophysical density over the injected one, up to a factor.
+        recovered : (m,)
+            Which of them the search found.
+        volume_gpc3, livetime_yr
+            The volume they were injected into, and how long.
+        calibration_log_error
+            Error of the volume from the detectors' calibration, about three times that of the
+            amplitude.
+
+        Raises
+        ------
+        FitError
+            If no injection was recovered, or weights are negative.
+        """
+        weight = np.asarray(weights, dtype=np.float64)
+        found = np.asarray(recovered, dtype=np.bool_)
+        if weight.shape != found.shape or weight.ndim != 1:
+            raise FitError(
+                f"weights have shape {weight.shape} and recovered {found.shape}; "
+                "both must be (m,), an entry an injection"
+            )
+        if not np.all(weight >= 0) or not weight[found].sum() > 0:
+            raise FitError(
+                f"{found.sum()} of {len(weight)} injections were recovered, with a total weight of "
+                f"{weight[found].sum()}; some must be, and no weight may be negative"
+            )
+        mine = weight[found]
+        variance = (mine**2).sum() / mine.sum() ** 2 - 1 / len(weight)
+        return cls(
+            size=volume_gpc3 * livetime_yr * float(mine.sum() / weight.sum()),
+            log_error=math.hypot(math.sqrt(max(variance, 0.0)), calibration_log_error),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RatePosterior:
+    """Rates of the signal classes, counts over exposures.
+
+    Attributes
+    ----------
+    counts
+        The posterior of the counts.
+    exposures
+        One for each class, or one for all.
+    """
+
+    counts: CountPosterior
+    exposures: tuple[Exposure, ...]
+
+    def __post_init__(self) -> None:
+        classes = len(self.counts.mean)
+        if len(self.exposures) not in (1, classes):
+            raise FitError(f"{len(self.exposures)} exposures belong to {classes} classes")
+        every = self.exposures * (classes // len(self.exposures))
+        object.__setattr__(self, "exposures", every)
+
+    @property
+    def _sizes(self) -> Floats:
+        return np.array([exposure.size for exposure in self.exposures])
+
+    @property
+    def _log_errors(self) -> Floats:
+        return np.array([exposure.log_error for exposure in self.exposures])
+
+    @property
+    def mean(self) -> Floats:
+        """Expected rate of each class, (k,)."""
+        return np.asarray(self.counts.mean / self._sizes * np.exp(self._log_errors**2 / 2))
+
+    @property
+    def std(self) -> Floats:
+        """Standard deviation of each rate, (k,)."""
+        square = (self.counts.std**2 + self.counts.mean**2) * np.exp(2 * self._log_errors**2)
+        return np.asarray(np.sqrt(square / self._sizes**2 - self.mean**2))
+
+    def quantile(self, q: float) -> Floats:
+        """Rate of each class, (k,), that its posterior stays below with probability q."""
+        return np.array([self._quantile(a, q) for a in range(len(self.exposures))])
+
+    def interval(self, level: float = 0.9) -> Floats:
+        """Equal-tailed credible interval of each class: low and high, (2, k)."""
+        if not 0 < level < 1:
+            raise FitError(f"level is {level}; it must lie between 0 and 1")
+        return np.stack([self.quantile((1 - level) / 2), self.quantile((1 + level) / 2)])
+
+    def samples(self, n: int, rng: np.random.Generator) -> Floats:
+        """Draw rates, (n, k); errors of the exposures are independent between classes."""
+        errors = rng.normal(size=(n, len(self.exposures))) * self._log_errors
+        return np.asarray(self.counts.samples(n, rng) / (self._sizes * np.exp(errors)))
+
+    def _quantile(self, a: int, q: float) -> float:
+        marginal, exposure = self.counts.marginals[a], self.exposures[a]
+        middle = math.log(marginal.quantile(q))
+        if exposure.log_error > 0:
+            cdf = _smeared_cdf(marginal, exposure.log_error)
+            reach = 7 * exposure.log_error
+            middle = optimize.brentq(lambda x: cdf(x) - q, middle - reach, middle + reach)
+        return math.exp(middle) / exposure.size
+
+
+def _smeared_cdf(marginal: Marginal, log_error: float) -> Callable[[float], float]:
+    """Distribution function of ln(count) plus a normal error; the narrower of them is summed."""
+    logs, weights = marginal.log_nodes()
+    spread = math.sqrt(float(weights @ (logs - weights @ logs) ** 2))
+    if log_error > spread:
+        return lambda x: float(weights @ ndtr((x - logs) / log_error))
+    normals = np.linspace(-7, 7, 81)
+    densities = np.exp(-(normals**2) / 2)
+    densities /= densities.sum()
+    return lambda x: float(densities @ [marginal.cdf(x - log_error * g) for g in normals])
