@@ -21,8 +21,6 @@ __all__ = ["in_chunks", "most_probable_counts", "scaled_densities"]
 
 Floats = NDArray[np.float64]
 
-_CHUNK = 16_384
-
 
 def scaled_densities(log_bayes_factors: ArrayLike, classes: int | None = None) -> Floats:
     """Densities of each candidate under every source, noise last, scaled so the largest is 1.
@@ -68,9 +66,9 @@ def _refuse(logs: Floats) -> None:
     )
 
 
-def in_chunks(n: int) -> Iterator[slice]:
+def in_chunks(n: int, size: int = 16_384) -> Iterator[slice]:
     """Cut n rows into slices that fit the processor's cache."""
-    return (slice(start, min(start + _CHUNK, n)) for start in range(0, n, _CHUNK))
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
 @dataclass(frozen=True, kw_only=True)

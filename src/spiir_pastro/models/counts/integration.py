@@ -24,7 +24,7 @@ Prior = Literal["uniform", "jeffreys"]
 
 _PRIOR_POWERS: dict[object, float] = {"uniform": 1.0, "jeffreys": 0.5}
 
-_SETTLED = 3e-8
+_SETTLED = {1: 1e-13, 2: 1e-12, 3: 1e-8}  # by classes: nodes are dear in three dimensions
 _TOLERABLE = 1e-5
 _MOST_NODES = 400_000
 _MOST_WORK = 1_000_000_000  # nodes times candidates kept singly
@@ -99,8 +99,8 @@ def integrate(likelihood: CompressedMixture, prior: Prior) -> Lattice:
     """
     best: Lattice | None = None
     for first in (None, *range(likelihood.classes)):
-        lattice = integrate_from(likelihood, prior, first, tolerance=_SETTLED)
-        if lattice.accuracy < _SETTLED:
+        lattice = integrate_from(likelihood, prior, first)
+        if lattice.accuracy < _SETTLED[likelihood.classes]:
             return lattice
         best = lattice if best is None or lattice.accuracy < best.accuracy else best
     if best is None or not best.accuracy < _TOLERABLE:
@@ -111,9 +111,7 @@ def integrate(likelihood: CompressedMixture, prior: Prior) -> Lattice:
     return best
 
 
-def integrate_from(
-    likelihood: CompressedMixture, prior: Prior, first: int | None, *, tolerance: float
-) -> Lattice:
+def integrate_from(likelihood: CompressedMixture, prior: Prior, first: int | None) -> Lattice:
     """Integrate with one class, or none, broken off first."""
     reference = likelihood.reference
     noise = float(reference[-1]) if likelihood.pinned else None
@@ -121,6 +119,6 @@ def integrate_from(
     return lattice_of(
         log_posterior(likelihood, prior, sticks),
         sticks.frame_at(np.log(reference), likelihood.scale),
-        tolerance=tolerance,
+        tolerance=_SETTLED[likelihood.classes],
         most_nodes=min(_MOST_NODES, _MOST_WORK // max(1, len(likelihood.singles))),
     )

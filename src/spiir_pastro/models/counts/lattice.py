@@ -8,7 +8,7 @@ until the integrals stand still.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 LogDensity = Callable[[Floats], Floats]
 
 CUTOFF = -33.0  # nodes below exp(CUTOFF) of the largest weigh nothing
-_STEPS = tuple(0.7**i for i in range(1, 14))
+_STEPS = tuple(0.6 * 0.75**i for i in range(14))
 _SLACK = 3.0  # by which a line between neighbours of the survey may miss
 _WIDEST = 3_000_000  # nodes of a box looked at whole
 _ENVELOPE = 1.25  # no smooth density resolved by the lattice exceeds its chords by as much
@@ -47,7 +47,9 @@ class Lattice:
     weights : (g,)
         They sum to one.
     accuracy
-        How much the integrals still moved, relatively, at the last refinement but one.
+        Estimated error of means, in standard deviations. The error falls geometrically, so halving
+        the step squares it: this is the square of the change when every other layer of nodes is
+        left out, in the direction in which that changes most.
     """
 
     frame: Frame
@@ -130,8 +132,7 @@ def lattice_of(
     start
         A frame near its maximum.
     tolerance
-        How much integrals may change between the last two steps. The error of the finer one is
-        about this to the power 1.4, for it falls geometrically.
+        The ``accuracy`` to be reached.
     most_nodes
         How many nodes there is room for; the lattice's ``accuracy`` tells what came of it.
     """
@@ -139,14 +140,13 @@ def lattice_of(
     survey = _survey(log_density, frame)
     lattice = _lattice(log_density, frame, survey.nodes(_STEPS[0]), _STEPS[0])
     for step in _STEPS[1:]:
-        nodes = survey.nodes(step) if survey.n_nodes(step) < _WIDEST else None
-        if nodes is None or len(nodes) > most_nodes:
-            break
-        finer = _lattice(log_density, frame, nodes, step)
-        lattice = replace(finer, accuracy=_change(lattice, finer))
         hopeless = step < 0.2 and lattice.accuracy > 1e-3
-        if lattice.accuracy < tolerance or hopeless:
+        if lattice.accuracy < tolerance or hopeless or survey.n_nodes(step) > _WIDEST:
             break
+        nodes = survey.nodes(step)
+        if len(nodes) > most_nodes:
+            break
+        lattice = _lattice(log_density, frame, nodes, step)
     return lattice
 
 
@@ -218,31 +218,40 @@ def _lattice(log_density: LogDensity, frame: Frame, z: Floats, step: float) -> L
     log_weights = _log_weights(log_density, frame, z)
     keep = log_weights > log_weights.max() + CUTOFF
     weights = np.exp(log_weights[keep] - log_weights.max())
+    log_sources = frame.sticks.log_sources(frame.unbend(z[keep])[0])
+    accuracy = max(
+        _difference(log_sources, weights, even) ** 2
+        for even in (np.rint(z[keep] / step) % 2 == 0).T
+    )
     return Lattice(
         frame=frame,
         step=step,
         z=z[keep],
-        log_sources=frame.sticks.log_sources(frame.unbend(z[keep])[0]),
+        log_sources=log_sources,
         weights=weights / weights.sum(),
-        accuracy=np.inf,
+        accuracy=accuracy,
     )
 
 
-def _change(coarse: Lattice, fine: Lattice) -> float:
-    """Largest relative change of a moment, or a hundredth of a probability's."""
-    moments, probabilities = zip(_integrals(coarse), _integrals(fine), strict=True)
-    return max(
-        float(np.max(np.abs(moments[1] / moments[0] - 1))),
-        float(np.max(np.abs(probabilities[1] - probabilities[0]))) / 100,
-    )
+def _difference(log_sources: Floats, weights: Floats, some: NDArray[np.bool_]) -> float:
+    """Largest change of the integrals if there were only some of the nodes.
+
+    Means count in standard deviations, deviations relatively, probabilities a tenth.
+    """
+    mean, deviation, p = _integrals(log_sources, weights)
+    some_mean, some_deviation, some_p = _integrals(log_sources[some], weights[some])
+    changes = ((some_mean - mean) / deviation, some_deviation / deviation - 1, (some_p - p) / 10)
+    return max(float(np.abs(change).max()) for change in changes)
 
 
-def _integrals(lattice: Lattice) -> tuple[Floats, Floats]:
-    """Moments of the sources, and probabilities of candidates from faint to loud."""
-    sources = np.exp(lattice.log_sources)
-    odds = lattice.log_sources[:, :-1] - lattice.log_sources[:, -1:]
-    middle = lattice.weights @ odds
-    return (
-        np.stack([lattice.weights @ sources, lattice.weights @ sources**2]),
-        np.stack([lattice.weights @ expit(odds - middle + rung) for rung in (-3.0, 0.0, 3.0)]),
-    )
+def _integrals(log_sources: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:
+    """Means and deviations of the sources that vary, probabilities of faint to loud candidates."""
+    shares = weights / weights.sum()
+    varying = log_sources[:, np.ptp(log_sources, axis=0) > 0]
+    sources = np.exp(varying)
+    mean = shares @ sources
+    deviation = np.sqrt(shares @ (sources - mean) ** 2)
+    odds = log_sources[:, :-1] - log_sources[:, -1:]
+    middle = shares @ odds
+    p = np.stack([shares @ expit(odds - middle + rung) for rung in (-3.0, 0.0, 3.0)])
+    return mean, deviation, p

@@ -36,6 +36,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 ERROR_BUDGET = 1e-11
+_BLOCK = 400_000  # numbers the processor's cache holds
 _ORDERS = (3, 7)  # cheaper expansions, for the many candidates that need no more
 _MAX_MONOMIALS = 455  # three classes to twelfth order
 
@@ -77,8 +78,9 @@ def _powers(values: Floats, order: int) -> Floats:
     columns = np.ascontiguousarray(values.T)
     powers = np.empty((sizes[order], len(values)))
     powers[0] = 1.0
-    for i in range(1, sizes[order]):
-        np.multiply(powers[parents[i]], columns[factors[i]], out=powers[i])
+    for start, stop in itertools.pairwise(sizes[: order + 1]):
+        np.take(powers, parents[start:stop], axis=0, out=powers[start:stop])
+        powers[start:stop] *= columns[factors[start:stop]]
     return powers
 
 
@@ -145,10 +147,12 @@ class CompressedMixture:
             allowance = (ERROR_BUDGET - error) / 2 / max(len(left), 1)
             remainder = _remainder(reach[left], order)
             enough = remainder <= allowance
+            selected = left[enough]
             error += float(remainder[enough].sum())
             _, _, weights, sizes = _monomials(self.classes, order)
-            for rows in in_chunks(int(enough.sum())):
-                sums = _powers(slopes[left[enough][rows]], order).sum(axis=1)
+            for rows in in_chunks(len(selected), _BLOCK // sizes[order]):
+                chosen = slopes[selected[rows]]
+                sums = _powers(chosen, order) @ np.ones(len(chosen))
                 coefficients[: sizes[order]] += weights * sums
             left = left[~enough]
         singles = densities[left] / (densities[left] @ self.reference)[:, None]
@@ -170,10 +174,10 @@ class CompressedMixture:
             if not self.pinned:
                 ratios = ratios - ratios[:, -1:]
             slopes[rows] = ratios[:, :-1] @ inverse
-            corners = slopes[rows, None, :] * self.box
-            reach[rows] = np.maximum(
-                corners.max(axis=1).sum(axis=1), -corners.min(axis=1).sum(axis=1)
-            )
+            up, down = np.maximum(slopes[rows], 0), np.minimum(slopes[rows], 0)
+            highest = up @ self.box[1] + down @ self.box[0]
+            lowest = up @ self.box[0] + down @ self.box[1]
+            reach[rows] = np.maximum(highest, -lowest)
         return slopes, reach
 
     def coordinates(self, points: Floats) -> Floats:
@@ -188,7 +192,7 @@ class CompressedMixture:
     def log_likelihood(self, points: Floats) -> Floats:
         """Return ln L relative to the reference at points (g, k + 1); valid in the box."""
         total = np.empty(len(points))
-        for rows in in_chunks(len(points)):
+        for rows in in_chunks(len(points), _BLOCK // len(self.coefficients)):
             powers = _powers(self.coordinates(points[rows]), _highest_order(self.classes))
             total[rows] = self.coefficients @ powers + self._log_singles(points[rows])
         return total
@@ -197,9 +201,13 @@ class CompressedMixture:
         """Sum ln(mixture) over the single candidates, one logarithm for every eight of them."""
         total = np.zeros(len(points))
         with np.errstate(divide="ignore"):
-            for start in range(0, len(self.singles), 256):
-                mixed = self.singles[start : start + 256] @ points.T
-                total += np.log(np.multiply.reduceat(mixed, range(0, len(mixed), 8))).sum(axis=0)
+            for start in range(0, len(self.singles), 128):
+                products = self.singles[start : start + 128] @ points.T
+                for _ in range(3):
+                    half = (len(products) + 1) // 2
+                    products[: len(products) - half] *= products[half:]
+                    products = products[:half]
+                total += np.log(products).sum(axis=0)
         return total
 
     def as_mapping(self) -> dict[str, object]:

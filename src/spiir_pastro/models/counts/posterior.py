@@ -62,7 +62,7 @@ class CountPosterior:
 
     @property
     def accuracy(self) -> float:
-        """Relative change of the integrals when the lattice was last refined."""
+        """Estimated error of the means in standard deviations; it errs on the large side."""
         return self.lattice.accuracy
 
     @property
@@ -128,8 +128,7 @@ class CountPosterior:
         """Distribution of each class's count."""
         total = None if self.likelihood.pinned else self._total_shape
         lattices = [
-            integrate_from(self.likelihood, self.prior, a, tolerance=1e-7)
-            for a in range(self.likelihood.classes)
+            integrate_from(self.likelihood, self.prior, a) for a in range(self.likelihood.classes)
         ]
         return tuple(Marginal.of(lattice, total_shape=total) for lattice in lattices)
 

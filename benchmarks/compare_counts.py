@@ -1,0 +1,129 @@
+"""Counts of three classes on the same candidates: this package beside its peers and brute force.
+
+    python benchmarks/compare_counts.py [--sgnl]
+
+Prints a table for each of two sets of 8,822 candidates, one with few signals and one with more than
+a quadrature of 20 Gauss-Laguerre nodes can tell (its largest node is 66.5). The noise count is
+pinned for all, uniform priors. PyCBC counts one class: it is given the third alone, and so are we
+beside it. sgnl-pastro (60 nodes a class) takes minutes and runs only when asked for. Times are CPU
+seconds of the fit with its means.
+"""
+
+import contextlib
+import io
+import itertools
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from ligo import p_astro
+from numpy.typing import NDArray
+from pycbc.population.fgmc_laguerre import count_posterior
+from scipy.special import logsumexp
+
+import spiir_pastro as sp
+
+Floats = NDArray[np.float64]
+Counted = tuple[Floats, float]
+
+CLASSES = ("BNS", "NSBH", "BBH")
+CENTRES = (-2.0, 0.0, 2.0)
+SETS = {"few": (5, 8, 22), "many": (10, 40, 300)}
+N_CANDIDATES = 8_822
+
+
+def simulated(signals: tuple[int, ...]) -> Floats:
+    """Ln f/b: noise uniform in u, signals 0.1 u**-0.9; a broad and three narrow densities in x."""
+    rng = np.random.default_rng(1)
+    n_noise = N_CANDIDATES - sum(signals)
+    log_u = np.log(rng.random(N_CANDIDATES))
+    log_u[n_noise:] *= 10
+    narrow = [rng.normal(c, 0.7, s) for c, s in zip(CENTRES, signals, strict=True)]
+    x = np.concatenate([rng.normal(0, 3, n_noise), *narrow])[:, None]
+    in_x = np.log(3 / 0.7) - ((x - CENTRES) / 0.7) ** 2 / 2 + (x / 3) ** 2 / 2
+    return np.asarray(np.log(0.1) - 0.9 * log_u[:, None] + in_x)
+
+
+def timed(fit: Callable[[], Floats]) -> Counted:
+    """Means and CPU seconds."""
+    start = time.process_time()
+    with contextlib.redirect_stdout(io.StringIO()):
+        means = fit()
+    return means, time.process_time() - start
+
+
+def by_brute_force(logs: Floats, noise: float) -> Floats:
+    """Every candidate at every node of a Gauss-Legendre box around the posterior."""
+    ours = sp.fit_counts(logs, expected_noise=noise)
+    x, w = np.polynomial.legendre.leggauss(36)
+    low, high = np.maximum(ours.mean - 8 * ours.std, 0), ours.mean + 11 * ours.std
+    axes = [a + (b - a) * (x + 1) / 2 for a, b in zip(low, high, strict=True)]
+    counts = np.array(list(itertools.product(*axes)))
+    log_weights = np.log(np.array(list(itertools.product(w, repeat=3)))).sum(axis=1)
+    value = log_weights - counts.sum(axis=1)
+    for rows in np.array_split(np.exp(logs) / noise, 400):
+        value += np.log1p(counts @ rows.T).sum(axis=1)
+    return np.asarray(np.exp(value - logsumexp(value)) @ counts)
+
+
+def by_peer(module: Any, prior: object, logs: Floats, noise: float) -> Floats:  # noqa: ANN401
+    """ligo.p_astro's class, which sgnl-pastro shares."""
+    sources = {
+        name: module.SourceType(label=name, w_fgmc=np.exp(column))
+        for name, column in zip(CLASSES, logs.T, strict=True)
+    }
+    posterior = module.MarginalizedPosterior(
+        f_divby_b=np.ones(len(logs)),
+        prior_type=prior,
+        terr_source=module.SourceType(label="Terr", w_fgmc=np.ones(len(logs))),
+        fix_sources={"Terr": noise},
+        verbose=False,
+        **sources,
+    )
+    return np.array([posterior.mean([name]) for name in CLASSES])
+
+
+def row(name: str, counted: Counted, exact: Floats, ours: float) -> None:
+    """Print a line of the table."""
+    means, seconds = counted
+    worst = np.abs(means / exact - 1).max()
+    cells = " | ".join(f"{mean:.3f}" for mean in means)
+    print(f"| {name} | {cells} | {worst:.1e} | {seconds:.2f} | {seconds / ours:.0f} |")
+
+
+def compare(name: str, signals: tuple[int, ...], *, with_sgnl: bool) -> None:
+    """Print the table of one set."""
+    logs, noise = simulated(signals), float(N_CANDIDATES - sum(signals))
+    print(f"\n{name}: {signals} signals among {N_CANDIDATES}\n")
+    print(
+        "| | BNS | NSBH | BBH | worst error | CPU s | times ours |\n|---|---|---|---|---|---|---|"
+    )
+    exact = timed(lambda: by_brute_force(logs, noise))
+    ours = timed(lambda: sp.fit_counts(logs, expected_noise=noise).mean)
+    row("brute force", exact, exact[0], ours[1])
+    row("spiir-pastro", ours, exact[0], ours[1])
+    ligo = timed(lambda: by_peer(p_astro, "Uniform", logs, noise))
+    row("ligo.p_astro", ligo, exact[0], ours[1])
+    if with_sgnl:
+        from pastro import multicomponent_fgmc_rates_module as sgnl  # noqa: PLC0415
+
+        priors = dict.fromkeys((*CLASSES, "Terr"), "Uniform")
+        row("sgnl-pastro", timed(lambda: by_peer(sgnl, priors, logs, noise)), exact[0], ours[1])
+    one = timed(lambda: sp.fit_counts(logs[:, 2], expected_noise=noise).mean)
+    print(f"\nBBH alone: spiir-pastro {one[0][0]:.3f}", end="")
+    for nodes in (20, 100):
+        with np.errstate(over="ignore", invalid="ignore"):
+            pycbc, _ = timed(
+                lambda n=nodes: np.array(
+                    [count_posterior(logs[:, 2], n, noise, prior=0).expect(lambda x: x)]
+                )
+            )
+        print(f", pycbc.population with {nodes} nodes {pycbc[0]:.3f}", end="")
+    print()
+
+
+if __name__ == "__main__":
+    for label, counts in SETS.items():
+        compare(label, counts, with_sgnl="--sgnl" in sys.argv)
