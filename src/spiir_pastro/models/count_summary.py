@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.counts import CountPosterior
-from spiir_pastro.models.mixture import scaled_densities
+from spiir_pastro.models.counts.candidates import scaled_densities
 
 __all__ = ["CountSummary"]
 

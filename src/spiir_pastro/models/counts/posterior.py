@@ -134,9 +134,9 @@ class CountPosterior:
 
     def samples(self, n: int, rng: np.random.Generator) -> Floats:
         """Draw signal counts, (n, k), independent of each other and exact."""
-        return self._draw(n, rng)[:, :-1]
+        return self.draws(n, rng)[:, :-1]
 
-    def _draw(self, n: int, rng: np.random.Generator) -> Floats:
+    def draws(self, n: int, rng: np.random.Generator) -> Floats:
         """Draw counts of every source, (n, k + 1)."""
         density = log_posterior(self.likelihood, self.prior, self.lattice.frame.sticks)
         sources = np.exp(self.lattice.draw_log_sources(n, rng, density))
@@ -204,7 +204,7 @@ class CountPosterior:
 
     @cached_property
     def _fixed_draws(self) -> Floats:
-        return self._draw(_DRAWS, np.random.default_rng(0))
+        return self.draws(_DRAWS, np.random.default_rng(0))
 
     def signals_among(
         self, log_bayes_factors: ArrayLike, n: int, rng: np.random.Generator
@@ -229,7 +229,7 @@ class CountPosterior:
         by Le Cam's inequality the distribution changes by less than 1e-4 of their expected number.
         """
         densities = scaled_densities(log_bayes_factors, self.likelihood.classes)
-        draws = self._draw(n, rng)
+        draws = self.draws(n, rng)
         quiet = 1 - self.probabilities(log_bayes_factors)[:, -1] < _QUIET
         expected = np.zeros((n, self.likelihood.classes))
         signals = np.zeros((n, self.likelihood.classes), dtype=np.int64)
