@@ -6,6 +6,7 @@ the request was sent. Both are clocks of this machine.
 """
 
 import argparse
+import http.client
 import os
 import sqlite3
 import tempfile
@@ -47,6 +48,21 @@ def latency(stage: Stage, count: int) -> None:
     print(f"99 % {high:.1f} ms (bar 50), most {most:.1f} ms")
 
 
+def floor(stage: Stage, count: int) -> None:
+    """Ask GraceDB's stand-in for next to nothing: what this machine does to any round trip."""
+    connection = http.client.HTTPConnection("127.0.0.1", stage.gracedb_port)
+    taken_ms = []
+    for _ in range(count):
+        begun = time.perf_counter()
+        connection.request("GET", "/api/events/G1/labels/")
+        connection.getresponse().read()
+        taken_ms.append(1e3 * (time.perf_counter() - begun))
+        time.sleep(0.02)
+    median, high, most = np.percentile(taken_ms, [50, 99, 100])
+    print(f"            a bare request beside it: median {median:.1f} ms, ", end="")
+    print(f"99 % {high:.1f} ms, most {most:.1f} ms")
+
+
 def throughput(stage: Stage, count: int) -> None:
     first = 100_000
     numbers = range(first, first + count)
@@ -75,6 +91,7 @@ def main() -> None:
             stage.wait_until_up()
             time.sleep(YOUNG_S)
             latency(stage, arguments.alerts)
+            floor(stage, arguments.alerts)
             throughput(stage, arguments.burst)
         finally:
             stage.close()

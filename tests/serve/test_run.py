@@ -50,9 +50,7 @@ def test_the_check_tries_everything_and_names_what_fails(stage: Stage, tmp_path:
         list(run.check(stage.model, wrong, load=RehearsalModel.load))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        wrong.write_text(
-            text.replace(f":{stage._gracedb_port}/", f":{port}/").replace("5.0", "0.2")
-        )
+        wrong.write_text(text.replace(f":{stage.gracedb_port}/", f":{port}/").replace("5.0", "0.2"))
         with pytest.raises(ConfigError, match="no answer in"):
             list(run.check(stage.model, wrong, load=RehearsalModel.load))
 
@@ -86,7 +84,7 @@ def test_sigterm_ends_it_within_five_seconds(stage: Stage, state: str) -> None:
         # GraceDB takes connections and says nothing, and the broker is gone.
         stage.gracedb.kill()
         stage.gracedb.join()
-        silent = socket.create_server(("127.0.0.1", stage._gracedb_port))
+        silent = socket.create_server(("127.0.0.1", stage.gracedb_port))
         stage.publish([sample_alert(n) for n in range(100, 110)])
         time.sleep(1.0)
         stage.broker.kill()
@@ -112,7 +110,7 @@ def test_a_dry_run_keeps_to_its_own_folder(stage: Stage, tmp_path: Path) -> None
     stage.publish([sample_alert(200)])
     config = tmp_path / "listen.toml"
     text = stage.config.read_text().replace(f"{stage.folder}/spool", f"{tmp_path}/spool")
-    config.write_text(text.replace(f"port = {stage._http_port}", "port = 0"))
+    config.write_text(text.replace(f"port = {stage.http_port}", "port = 0"))
     uploads = tmp_path / "spool" / "dry-run" / "uploads"
     dry = stage.start(run.listen, stage.model, config, load=RehearsalModel.load, dry_run=True)
     wait_until((uploads / "G200.spiir.p_astro.json").exists)

@@ -92,7 +92,7 @@ class Stage:
         self.seed = seed
         self.model, self.config = folder / "model.json", folder / "listen.toml"
         self.journal = folder / "gracedb.jsonl"
-        self._gracedb_port, self._http_port = free_port(), free_port()
+        self.gracedb_port, self.http_port = free_port(), free_port()
         self.broker = Broker(folder / "broker")
         self.broker.make_topics(f"{GROUP}.{topic}" for topic in TOPICS)
         RehearsalModel().save(self.model)
@@ -102,8 +102,8 @@ class Stage:
                 group=GROUP,
                 topics=list(TOPICS),
                 kafka_port=self.broker.port,
-                gracedb_port=self._gracedb_port,
-                http_port=self._http_port,
+                gracedb_port=self.gracedb_port,
+                http_port=self.http_port,
                 timeout_s=timeout_s,
                 settle_s=settle_s,
                 retry_base_s=retry_base_s,
@@ -116,12 +116,12 @@ class Stage:
     @property
     def status_url(self) -> str:
         """Where the service shows its status."""
-        return f"http://127.0.0.1:{self._http_port}"
+        return f"http://127.0.0.1:{self.http_port}"
 
     def start_gracedb(self) -> BaseProcess:
         """Start GraceDB; its dice fall differently each time."""
         self.seed += 1
-        arguments = (self.journal, self._gracedb_port, self.faults, self.seed)
+        arguments = (self.journal, self.gracedb_port, self.faults, self.seed)
         self.gracedb = self.start(_serve_gracedb, *arguments)
         return self.gracedb
 
@@ -146,7 +146,7 @@ class Stage:
     def wait_until_up(self, timeout_s: float = 20.0) -> None:
         """Wait until GraceDB and the service listen, the latter on its status port."""
         deadline = time.monotonic() + timeout_s
-        ports = {self._gracedb_port, self._http_port}
+        ports = {self.gracedb_port, self.http_port}
         while ports and time.monotonic() < deadline:
             ports = {port for port in ports if not _is_open(port)}
             time.sleep(0.02)
