@@ -1,12 +1,13 @@
 r"""Fit the composite model to candidates of which some are known mergers.
 
 The noise densities come from the candidates that are no known merger, the signals' from those that
-are, together with a *reference* of recovered chirp masses by class (injections), which stands for
-the classes nobody has seen enough of. Each reference counts as ten events.
+are, together with a *reference* of recovered chirp masses by class, from injections, which stands
+for the classes nobody has seen enough of.
 """
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,16 +24,13 @@ from spiir_pastro.models.densities import (
     fit_power_law,
 )
 
-__all__ = ["MCHIRP_SPAN", "fit_densities", "recovered_chirp_masses"]
+__all__ = ["MCHIRP_SPAN", "Reference", "fit_densities", "recovered_chirp_masses"]
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.bool_]
 
 MCHIRP_SPAN = (math.log(0.5), math.log(200.0))
 """Chirp masses a template bank may hold, solar masses (natural logarithms)."""
-
-REFERENCE_WEIGHT = 10.0
-"""How many seen events a class's reference counts as."""
 
 FEWEST_FOR_REGRESSION = 8
 ENOUGH_FOR_A_CLASS = 200
@@ -41,10 +39,27 @@ ENOUGH_FOR_A_CLASS = 200
 TYPICAL_FAR_EXPONENT = 0.1
 """Of recovered signals in ln FAR where none is known to fit it."""
 
-MISRECOVERED_FRACTION = 8 / 47
-"""Of real mergers SPIIR recovered with a chirp mass far below the catalogue's."""
+HEAVY_MCHIRP_MSUN = 30.0
+MISRECOVERED_FRACTION = 0.3
+"""Of mergers heavier than that, those whose recovered chirp mass is far off: 5 of 17 in O3a."""
 MISRECOVERED_RATIOS = np.linspace(0.2, 0.4, 9)
 """Recovered over true chirp mass of those."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """Recovered chirp masses of each class of signals, from injections.
+
+    Attributes
+    ----------
+    mchirp_det
+        Recovered detector-frame chirp masses by class, in solar masses.
+    weight
+        How many seen signals they count as; infinite to go by them alone.
+    """
+
+    mchirp_det: Mapping[Source, Floats]
+    weight: float = 10.0
 
 
 def fit_densities(
@@ -52,7 +67,7 @@ def fit_densities(
     *,
     is_signal: Labels,
     classes: NDArray[np.str_],
-    reference_mchirp: Mapping[Source, Floats],
+    reference: Reference,
     far_threshold_hz: float,
 ) -> ComponentDensities:
     """Fit the densities of noise and signals.
@@ -65,8 +80,8 @@ def fit_densities(
         Which are known mergers.
     classes : (n,)
         Their classes; empty where unknown. Not looked at for the rest.
-    reference_mchirp
-        Recovered detector-frame chirp masses by class, in solar masses.
+    reference
+        What chirp masses each class has, for classes seen seldom.
     far_threshold_hz
         The threshold.
 
@@ -103,7 +118,7 @@ def fit_densities(
     signals = {
         source: CandidateDensity(
             far=_fit_far(x[own[source]]),
-            mchirp=_class_density(m[of_class[source]], reference_mchirp[source]),
+            mchirp=_class_density(m[of_class[source]], reference, source),
             snr=signal_snr[source] if use_snr else None,
         )
         for source in ASTROPHYSICAL
@@ -114,25 +129,27 @@ def fit_densities(
 def recovered_chirp_masses(true_mchirp: Floats) -> Floats:
     """Spread true chirp masses, (n,), into recovered ones, with SPIIR's share of far-off values.
 
-    Deterministic: each value stands for itself many times and for its far-off images as often as
-    happens.
+    Deterministic: each value stands for itself many times, a heavy one also for its far-off images,
+    as often as happens.
     """
-    images = true_mchirp[:, None] * MISRECOVERED_RATIOS
-    odds = (1 - MISRECOVERED_FRACTION) / MISRECOVERED_FRACTION
-    copies = round(odds * MISRECOVERED_RATIOS.size)
-    return np.concatenate([np.repeat(true_mchirp, copies), images.ravel()])
+    images = MISRECOVERED_RATIOS.size
+    copies = round(images / MISRECOVERED_FRACTION)
+    heavy = true_mchirp > HEAVY_MCHIRP_MSUN
+    far_off = true_mchirp[heavy, None] * MISRECOVERED_RATIOS
+    right = np.repeat(true_mchirp, np.where(heavy, copies - images, copies))
+    return np.concatenate([right, far_off.ravel()])
 
 
 def _density(log_mchirp: Floats) -> GridDensity:
     return GridDensity.from_samples(log_mchirp[~np.isnan(log_mchirp)], span=MCHIRP_SPAN)
 
 
-def _class_density(seen: Floats, reference_mchirp: Floats) -> GridDensity:
-    reference = _density(np.log(reference_mchirp))
+def _class_density(seen: Floats, reference: Reference, source: Source) -> GridDensity:
+    expected = _density(np.log(reference.mchirp_det[source]))
     seen = seen[~np.isnan(seen)]
-    if not seen.size:
-        return reference
-    return GridDensity.mixture([(REFERENCE_WEIGHT, reference), (seen.size, _density(seen))])
+    if not seen.size or math.isinf(reference.weight):
+        return expected
+    return GridDensity.mixture([(reference.weight, expected), (seen.size, _density(seen))])
 
 
 def _fit_far(x: Floats) -> LogDensity:

@@ -17,7 +17,7 @@ from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.pipeline.training import (
     FitSettings,
     TrainingSet,
-    reference_mchirp,
+    reference_of,
 )
 
 __all__ = ["fit"]
@@ -49,7 +49,7 @@ def fit(
         to_candidates(labelled),
         is_signal=labelled["is_signal"].to_numpy(),
         classes=labelled["source_class"].fill_null("").to_numpy().astype(np.str_),
-        reference_mchirp=reference_mchirp(distances),
+        reference=training.reference or reference_of(distances),
         far_threshold_hz=threshold,
     )
     factors = densities.log_bayes_factors(

@@ -6,6 +6,7 @@ signals. Both become the same :class:`TrainingSet`.
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +14,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from spiir_pastro.domain import ASTROPHYSICAL, MassBoundaries, Source
+from spiir_pastro.domain import ASTROPHYSICAL, MassBoundaries
 from spiir_pastro.errors import FitError
 from spiir_pastro.io.distances import CAMPAIGN, LocalisedEvents, read_distances
 from spiir_pastro.io.frames import read_frame
@@ -23,12 +23,12 @@ from spiir_pastro.io.gwtc import class_of_masses, read_known_events
 from spiir_pastro.io.sources import read_triggers
 from spiir_pastro.models.cosmology import redshift
 from spiir_pastro.models.counts import Prior
-from spiir_pastro.models.fitting import recovered_chirp_masses
+from spiir_pastro.models.fitting import Reference, recovered_chirp_masses
 from spiir_pastro.models.pastro import ClassSharing
 from spiir_pastro.selection.clustering import cluster
 from spiir_pastro.selection.uploads import select_uploads
 
-__all__ = ["FitSettings", "TrainingSet", "from_processed", "from_uploads", "reference_mchirp"]
+__all__ = ["FitSettings", "TrainingSet", "from_processed", "from_uploads", "reference_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,12 +67,15 @@ class TrainingSet:
         not known), all with a FAR below the threshold.
     counted
         Canonical triggers: the independent candidates of the search.
+    reference
+        Chirp masses by class; None for those of the localised events.
     provenance
         What a reader of the model should know of them; plain JSON values.
     """
 
     labelled: pl.DataFrame
     counted: pl.DataFrame
+    reference: Reference | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -133,6 +136,7 @@ def from_processed(folder: Path, *, settings: FitSettings) -> TrainingSet:
     return TrainingSet(
         labelled=pl.concat([noise, signals], how="diagonal"),
         counted=cluster(pl.concat([background, *known], how="diagonal")),
+        reference=_recovered(signals),
         provenance={
             "inputs": _fingerprints(sorted(folder.rglob("*.*"))),
             "livetime_s": summary["background_livetime_s"],
@@ -141,20 +145,36 @@ def from_processed(folder: Path, *, settings: FitSettings) -> TrainingSet:
     )
 
 
-def reference_mchirp(events: LocalisedEvents) -> Mapping[Source, NDArray[np.float64]]:
+def reference_of(events: LocalisedEvents) -> Reference:
     """Return recovered chirp masses by class, solar masses, of localised events with classes.
 
     The shipped campaign stands in for events without classes or chirp masses.
     """
     has_both = (events.source_class != "") & ~np.isnan(events.mchirp_det)
     if not {*ASTROPHYSICAL} <= {*events.source_class[has_both].tolist()}:
-        return reference_mchirp(read_distances(CAMPAIGN))
+        return reference_of(read_distances(CAMPAIGN))
     masses = {
         source: events.mchirp_det[has_both & (events.source_class == source)]
         for source in ASTROPHYSICAL
     }
-    # SPIIR's far-off recoveries are of heavy binaries.
-    return {**masses, Source.BBH: recovered_chirp_masses(masses[Source.BBH])}
+    return Reference(mchirp_det={s: recovered_chirp_masses(m) for s, m in masses.items()})
+
+
+def _recovered(signals: pl.DataFrame) -> Reference:
+    """Take injections found as true values: far-off recoveries were not matched to injections."""
+    masses = {
+        source: signals.filter(source_class=str(source))["mchirp_det"].to_numpy()
+        for source in ASTROPHYSICAL
+    }
+    missing = [str(source) for source, mchirp in masses.items() if not mchirp.size]
+    if missing:
+        raise FitError(
+            f"no injection of {' and '.join(missing)} was found below the FAR threshold; "
+            "add runs with such injections"
+        )
+    return Reference(
+        mchirp_det={s: recovered_chirp_masses(m) for s, m in masses.items()}, weight=math.inf
+    )
 
 
 def _source_class(foreground: pl.DataFrame, boundaries: MassBoundaries) -> pl.Series:
