@@ -18,6 +18,7 @@ from spiir_pastro.domain import MassBoundaries, Source, SourceProbabilities, Tri
 from spiir_pastro.errors import ArtifactError, PastroError
 from spiir_pastro.io.atomic import write_atomically
 from spiir_pastro.models.components import CandidateDensity, ComponentDensities
+from spiir_pastro.models.conditional import ConditionalGrid
 from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.counts import CountPosterior
 from spiir_pastro.models.densities import GridDensity, PowerLaw, StudentRegression
@@ -39,6 +40,7 @@ _KINDS: Mapping[str, type] = {
     for kind in (
         CandidateDensity,
         ComponentDensities,
+        ConditionalGrid,
         CountSummary,
         DistanceFit,
         DistanceModel,

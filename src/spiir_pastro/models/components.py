@@ -16,11 +16,15 @@ from numpy.typing import NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL, Candidates, Source
 from spiir_pastro.errors import FitError
+from spiir_pastro.models.conditional import ConditionalGrid
 from spiir_pastro.models.densities import GridDensity, LogDensity, StudentRegression
 
 __all__ = ["CandidateDensity", "ComponentDensities", "snr_features"]
 
 Floats = NDArray[np.float64]
+
+LOG_MCHIRP = 2
+"""Column of the logarithm of the chirp mass among the SNR features."""
 
 LOUDEST_LOG_FAR_RATIO = -12.0
 """Below this ln(FAR / threshold) the regression of SNR holds still: FAR underflows, SNR doesn't."""
@@ -42,7 +46,7 @@ class CandidateDensity:
 
     far: LogDensity
     mchirp: GridDensity | None = None
-    snr: StudentRegression | None = None
+    snr: StudentRegression | ConditionalGrid | None = None
 
     def log_pdf(self, candidates: Candidates, *, far_threshold_hz: float) -> Floats:
         """Return the logarithm of the density, (n,); NaN where FAR is unknown."""

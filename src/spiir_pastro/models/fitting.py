@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL, Candidates, Source
 from spiir_pastro.errors import FitError
-from spiir_pastro.models.components import CandidateDensity, ComponentDensities, snr_features
+from spiir_pastro.models.components import (
+    LOG_MCHIRP,
+    CandidateDensity,
+    ComponentDensities,
+    snr_features,
+)
+from spiir_pastro.models.conditional import ConditionalGrid
 from spiir_pastro.models.densities import (
     GridDensity,
     LogDensity,
@@ -33,6 +39,9 @@ MCHIRP_SPAN = (math.log(0.5), math.log(200.0))
 """Chirp masses a template bank may hold, solar masses (natural logarithms)."""
 
 FEWEST_FOR_REGRESSION = 8
+ENOUGH_FOR_CURVES = 2000
+"""Noise candidates from which SNR is described mass by mass."""
+
 ENOUGH_FOR_A_CLASS = 200
 """Signals from which a class gets its own laws of FAR and SNR."""
 
@@ -105,7 +114,7 @@ def fit_densities(
         for source, rows in of_class.items()
     }
     features = snr_features(x, m)
-    noise_snr = _fit_snr(s, features, ~is_signal, use=(1, 0, 1, 1))
+    noise_snr = _fit_noise_snr(s, features, ~is_signal)
     signal_snr = {
         source: _fit_snr(s, features, rows, use=(1, 1, 1, 0)) for source, rows in own.items()
     }
@@ -159,6 +168,18 @@ def _fit_far(x: Floats) -> LogDensity:
     if x.size:
         return fit_power_law(x)
     return PowerLaw(exponent=TYPICAL_FAR_EXPONENT, exponent_std=TYPICAL_FAR_EXPONENT / 2)
+
+
+def _fit_noise_snr(
+    log_snr: Floats, features: Floats, rows: Labels
+) -> StudentRegression | ConditionalGrid | None:
+    """Fit noise's SNR given its chirp mass: a curve at each mass where there are many."""
+    rows = rows & np.isfinite(features.sum(axis=1) + log_snr)
+    if np.count_nonzero(rows) < ENOUGH_FOR_CURVES:
+        return _fit_snr(log_snr, features, rows, use=(1, 0, 1, 1))
+    return ConditionalGrid.from_samples(
+        features[rows, LOG_MCHIRP], log_snr[rows], column=LOG_MCHIRP, span=MCHIRP_SPAN
+    )
 
 
 def _fit_snr(
