@@ -82,6 +82,8 @@ class FuzzSource:
 class Nowhere:
     """An uploader that takes everything, after checking what it is given."""
 
+    def prepare(self) -> None: ...
+
     def deliver(self, event_id: str, content: bytes, **_: object) -> Delivered:
         assert event_id.isalnum()
         assert sum(json.loads(content).values()) > 0.999

@@ -38,6 +38,9 @@ class Scripted:
         on_send()
         return outcome
 
+    def prepare(self) -> None:
+        """Nothing is needed."""
+
     def close(self) -> None:
         """Nothing is held."""
 

@@ -129,6 +129,7 @@ class Dispatcher:
         return not (self._fresh or self._waiting or self._busy)
 
     def _work(self, uploader: Uploader) -> None:
+        uploader.prepare()
         while (delivery := self._next()) is not None:
             again = self._attempt(uploader, delivery)
             with self._changed:

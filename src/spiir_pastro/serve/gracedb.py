@@ -7,7 +7,7 @@ there. Failures are sorted into those that may pass (:class:`Unreachable`) and t
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
@@ -70,6 +70,9 @@ class Delivered(StrEnum):
 class Uploader(Protocol):
     """Where files go."""
 
+    def prepare(self) -> None:
+        """Get ready, so that the first delivery is as quick as any; failing is no harm."""
+
     def deliver(
         self, event_id: str, content: bytes, *, look_first: bool, on_send: Callable[[], None]
     ) -> Delivered:
@@ -88,6 +91,9 @@ class FileUploader:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+
+    def prepare(self) -> None:
+        """Nothing is needed."""
 
     def deliver(
         self, event_id: str, content: bytes, *, look_first: bool, on_send: Callable[[], None]
@@ -137,6 +143,11 @@ class GraceDBUploader:
                 f"no credentials for {url}: {exc}; get a SciToken with scope gracedb.read "
                 "(htgettoken)"
             ) from exc
+
+    def prepare(self) -> None:
+        """Connect, and ask the server for its addresses and labels."""
+        with suppress(Refused, Unreachable), self._sorted_failures():
+            _ = self._client.service_info
 
     def deliver(
         self, event_id: str, content: bytes, *, look_first: bool, on_send: Callable[[], None]
