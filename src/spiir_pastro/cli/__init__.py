@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "process": "Cluster, label and decontaminate staged runs into foreground and background.",
     "fit": "Fit a model on a processed campaign, or on uploads and known mergers.",
     "predict": "Give every trigger its probabilities BNS, NSBH, BBH, Terrestrial.",
+    "explain": "Say why a candidate got its probabilities.",
     "evaluate": "Compare a model with the known mergers among triggers.",
     "listen": "Answer SPIIR's IGWN Alerts with their source probabilities on GraceDB.",
     "replay": "Feed recorded alerts through the alert service's own code.",

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta, rankdata
+from scipy.stats import rankdata
 
 from spiir_pastro.errors import FitError
+from spiir_pastro.evaluation.intervals import fraction_interval
 
 __all__ = ["Reliability", "Roc", "Scores", "reliability", "roc", "score"]
 
@@ -136,14 +137,13 @@ def reliability(p_signal: Floats, is_signal: Labels, *, bins: int = 10) -> Relia
     signals = np.bincount(which, weights=y, minlength=bins).astype(np.int64)
     total = np.bincount(which, weights=p, minlength=bins)
     filled = np.where(count > 0, count, np.nan)
-    ends = [beta.ppf(q, signals + 0.5, count - signals + 0.5) for q in (0.05, 0.95)]
     return Reliability(
         edges=edges,
         count=count,
         signals=signals,
         mean_probability=total / filled,
         fraction=signals / filled,
-        interval=np.stack(ends, axis=1),
+        interval=fraction_interval(signals, count),
     )
 
 

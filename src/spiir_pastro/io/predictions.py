@@ -7,12 +7,13 @@ import polars as pl
 
 from spiir_pastro.domain import Source
 from spiir_pastro.io.triggers import TriggerRead, from_csv, from_postcoh, to_candidates
-from spiir_pastro.models.pastro import PastroModel
+from spiir_pastro.models.pastro import PastroModel, Predictions
 
 __all__ = [
     "PROBABILITY_COLUMNS",
     "as_csv",
     "as_json",
+    "as_table",
     "predict_read",
     "predict_table",
     "predict_triggers",
@@ -39,13 +40,20 @@ def predict_read(model: PastroModel, read: TriggerRead) -> pl.DataFrame:
 
 def predict_triggers(model: PastroModel, triggers: pl.DataFrame) -> pl.DataFrame:
     """Give canonical triggers their probabilities, intervals and notes, in their order."""
-    predictions = model.predict(to_candidates(triggers))
+    said = as_table(model.predict(to_candidates(triggers)))
+    return pl.concat([triggers.select("event_id"), said], how="horizontal")
+
+
+def as_table(predictions: Predictions) -> pl.DataFrame:
+    """Put predictions into columns, in their order; NaN becomes null."""
     columns = dict(zip(PROBABILITY_COLUMNS[1:], predictions.probabilities.T, strict=True))
     low, high = predictions.p_astro_interval.T
     columns = {"p_astro": predictions.p_astro, **columns, "p_astro_low": low, "p_astro_high": high}
-    return triggers.select("event_id").with_columns(
-        *(pl.Series(name, values).fill_nan(None) for name, values in columns.items()),
-        pl.Series("note", predictions.notes.tolist(), pl.String),
+    return pl.DataFrame(
+        [
+            *(pl.Series(name, values).fill_nan(None) for name, values in columns.items()),
+            pl.Series("note", predictions.notes.tolist(), pl.String),
+        ]
     )
 
 

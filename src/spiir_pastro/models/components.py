@@ -50,15 +50,23 @@ class CandidateDensity:
 
     def log_pdf(self, candidates: Candidates, *, far_threshold_hz: float) -> Floats:
         """Return the logarithm of the density, (n,); NaN where FAR is unknown."""
+        terms = self.log_terms(candidates, far_threshold_hz=far_threshold_hz)
+        return np.asarray(sum(terms.values()))
+
+    def log_terms(self, candidates: Candidates, *, far_threshold_hz: float) -> Mapping[str, Floats]:
+        """Return the terms that `log_pdf` adds up, (n,) each: ``far``, ``mchirp``, ``snr``.
+
+        A term is 0 where its value is unknown or the density ignores it; FAR's is NaN there.
+        """
         x = np.log(candidates.far_hz / far_threshold_hz)
         m = np.log(candidates.mchirp_det)
-        total = self.far.log_pdf(x)
+        terms = {"far": self.far.log_pdf(x), "mchirp": np.zeros_like(x), "snr": np.zeros_like(x)}
         if self.mchirp is not None:
-            total = total + np.nan_to_num(self.mchirp.log_pdf(m))
+            terms["mchirp"] = np.nan_to_num(self.mchirp.log_pdf(m))
         if self.snr is not None:
             s = np.log(candidates.snr)
-            total = total + np.nan_to_num(self.snr.log_pdf(s, snr_features(x, m)))
-        return total
+            terms["snr"] = np.nan_to_num(self.snr.log_pdf(s, snr_features(x, m)))
+        return terms
 
 
 @dataclass(frozen=True, kw_only=True)

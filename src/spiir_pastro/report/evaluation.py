@@ -27,7 +27,7 @@ def write_figures(
     Parameters
     ----------
     candidates
-        With ``far_hz``, ``mchirp_det``, ``p_astro``, ``is_known``.
+        With ``far_hz``, ``mchirp_det``, ``p_astro``, ``is_signal``.
     known_mergers
         With ``name``, the probabilities by class and ``far_hz``; rows without a candidate are
         left out.
@@ -37,14 +37,14 @@ def write_figures(
     Mapping of names to the PNG files.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    p_astro, is_known = candidates["p_astro"].to_numpy(), candidates["is_known"].to_numpy()
+    p_astro, is_signal = candidates["p_astro"].to_numpy(), candidates["is_signal"].to_numpy()
     seen = known_mergers.filter(pl.col("p_astro").is_not_null())
     drawn: dict[str, Path] = {}
     with house_style():
         drawn["candidates"] = _saved(folder / "candidates", draw_candidates, candidates)
-        drawn["roc"] = _saved(folder / "roc", draw_roc, roc(p_astro, is_known))
+        drawn["roc"] = _saved(folder / "roc", draw_roc, roc(p_astro, is_signal))
         drawn["reliability"] = _saved(
-            folder / "reliability", draw_reliability, reliability(p_astro, is_known)
+            folder / "reliability", draw_reliability, reliability(p_astro, is_signal)
         )
         if seen.height:
             tall = figure(height=0.18 + 0.032 * seen.height)
@@ -57,7 +57,7 @@ def draw_candidates(ax: Axes, candidates: pl.DataFrame) -> None:
     """Draw every candidate by FAR and chirp mass, coloured by p_astro; known mergers ringed."""
     ordered = candidates.sort("p_astro")
     far, mchirp = ordered["far_hz"].to_numpy(), ordered["mchirp_det"].to_numpy()
-    known = ordered["is_known"].to_numpy()
+    known = ordered["is_signal"].to_numpy()
     points = ax.scatter(
         far, mchirp, c=ordered["p_astro"].to_numpy(), s=12, cmap="cividis", vmin=0, vmax=1, zorder=3
     )

@@ -1,0 +1,104 @@
+"""``spiir-pastro explain``."""
+
+from pathlib import Path
+
+import click
+import numpy as np
+import polars as pl
+
+from spiir_pastro.cli.tables import print_table
+from spiir_pastro.domain import ASTROPHYSICAL, Source
+from spiir_pastro.errors import TriggerError
+from spiir_pastro.io.artifact import load_model
+from spiir_pastro.io.predictions import as_table
+from spiir_pastro.io.sources import read_triggers
+from spiir_pastro.io.triggers import to_candidates
+from spiir_pastro.models.explanation import Explanation, explain
+from spiir_pastro.report.page import write_event_page
+
+__all__ = ["command"]
+
+_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+_TERMS = {"far": "FAR", "mchirp": "chirp mass", "snr": "SNR, given both"}
+
+
+@click.command("explain")
+@click.argument("event")
+@click.option("--model", type=_FILE, required=True, help="Model file that fit wrote.")
+@click.option("--triggers", type=_FILE, help="Where EVENT is an id: the file that has it.")
+@click.option(
+    "--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page as well."
+)
+def command(event: str, model: Path, triggers: Path | None, html: Path | None) -> None:
+    """Say why a candidate got its probabilities.
+
+    EVENT is a file that holds one candidate (a coinc.xml, an alert .json, a CSV of one row), or the
+    id of one among --triggers.
+    """
+    artifact = load_model(model)
+    trigger = _find(event, triggers)
+    explained = explain(artifact.model, to_candidates(trigger))
+    _print(trigger.row(0, named=True), explained, has_contour=artifact.model.sharing.value)
+    if html is not None:
+        said = pl.concat([trigger, as_table(explained.predictions)], how="horizontal")
+        write_event_page(html, said, artifact)
+        click.echo(f"\n{html}")
+
+
+def _find(event: str, triggers: Path | None) -> pl.DataFrame:
+    """Return the one candidate meant, as a canonical trigger table of one row."""
+    path = Path(event) if triggers is None else triggers
+    table = read_triggers(path).triggers
+    if triggers is not None:
+        table = table.filter(pl.col("event_id") == event)
+    if table.height != 1:
+        what = f"{path} holds {table.height} candidates"
+        what += f" called {event}" if triggers is not None else ""
+        raise TriggerError(f"{what}, where one belongs; name it, and its file with --triggers")
+    return table
+
+
+def _print(trigger: dict[str, object], explained: Explanation, *, has_contour: str) -> None:
+    p = explained.predictions
+    low, high = p.p_astro_interval[0]
+    click.secho(f"{trigger['event_id']}: p_astro {p.p_astro[0]:.4f}", bold=True, nl=False)
+    click.echo(f" (90 % interval {low:.4f} to {high:.4f}, from the counts alone)")
+    if p.notes[0]:
+        click.echo(f"note: {p.notes[0]}")
+    print_table(_table(trigger, explained))
+    click.echo(
+        "\nThe densities multiply; with the counts they are shared out as the probabilities. Those "
+        f"average\nover the counts' whole posterior. Classes are shared by {has_contour}."
+    )
+    mean, std = explained.source_mchirp[0]
+    if np.isfinite(mean):
+        click.echo(f"Source-frame chirp mass {mean:.3g} ± {std:.2g} solar masses.")
+    else:
+        click.echo("No mass contour: the candidate comes without SNR or effective distances.")
+
+
+def _table(trigger: dict[str, object], explained: Explanation) -> pl.DataFrame:
+    """Put what goes into the probabilities into rows, sources into columns."""
+    values = {"far": trigger["far_hz"], "mchirp": trigger["mchirp_det"], "snr": trigger["snr"]}
+    lines = [
+        (f"density at {name}", values[term], np.exp(explained.log_terms[term][0]))
+        for term, name in _TERMS.items()
+    ]
+    lines.append(("expected count", None, explained.counts))
+    weights = np.log(explained.counts) + sum(log[0] for log in explained.log_terms.values())
+    odds = np.exp(weights - weights.max())
+    lines.append(("share at the mean counts", None, odds / odds.sum()))
+    contour = np.append(explained.contour_shares[0], np.nan)
+    lines.append(("mass contour's share", None, contour))
+    lines.append(("probability", None, explained.predictions.probabilities[0]))
+    sources = [*ASTROPHYSICAL, Source.TERRESTRIAL]
+    return pl.DataFrame(
+        {
+            "": [name for name, _, _ in lines],
+            "value": pl.Series([value for _, value, _ in lines], dtype=pl.Float64),
+            **{
+                str(source): pl.Series([float(row[k]) for _, _, row in lines]).fill_nan(None)
+                for k, source in enumerate(sources)
+            },
+        }
+    )

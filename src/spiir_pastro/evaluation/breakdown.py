@@ -1,0 +1,186 @@
+"""Where a model is right and where it is wrong: by threshold, class, group and true value."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spiir_pastro.domain import Source
+from spiir_pastro.evaluation.intervals import fraction_interval, score_intervals
+from spiir_pastro.evaluation.scores import Scores, score
+
+__all__ = ["Call", "Confusion", "Efficiency", "GroupScores", "calls", "efficiency", "score_groups"]
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.bool_]
+
+CALLS = (0.1, 0.5, 0.9, 0.99)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """What becomes of the candidates whose p_astro reaches a threshold.
+
+    Attributes
+    ----------
+    threshold
+        Of p_astro.
+    called, real
+        Candidates at or above it, and how many of them are signals.
+    expected
+        How many of them should be: the sum of their p_astro.
+    signals
+        All signals there are.
+    purity_interval, efficiency_interval
+        Central 90 % intervals of real / called and real / signals.
+    """
+
+    threshold: float
+    called: int
+    real: int
+    expected: float
+    signals: int
+    purity_interval: tuple[float, float]
+    efficiency_interval: tuple[float, float]
+
+
+def calls(p_astro: Floats, is_signal: Labels, thresholds: Sequence[float] = CALLS) -> list[Call]:
+    """Count what is called a signal, and what of it is one, at each threshold."""
+    found = []
+    signals = int(is_signal.sum())
+    for threshold in thresholds:
+        called = p_astro >= threshold
+        count, real = int(called.sum()), int(is_signal[called].sum())
+        pure, efficient = fraction_interval([real, real], [count, signals]).tolist()
+        found.append(
+            Call(
+                threshold=threshold,
+                called=count,
+                real=real,
+                expected=float(p_astro[called].sum()),
+                signals=signals,
+                purity_interval=tuple(pure),
+                efficiency_interval=tuple(efficient),
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Confusion:
+    """What candidates are against what they are called, both in the order of ``Source``.
+
+    Attributes
+    ----------
+    count : (4, 4)
+        Candidates by truth (rows) and most probable source (columns).
+    expected : (4, 4)
+        Sum of the probabilities: what the counts would be on average if the truth were drawn
+        from them.
+    """
+
+    count: NDArray[np.int64]
+    expected: Floats
+
+    @classmethod
+    def of(cls, probabilities: Floats, truth: NDArray[np.str_]) -> Self:
+        """Tabulate probabilities (n, 4) by truth (n,); a truth that is no source does not count."""
+        names = [str(source) for source in Source]
+        known = np.isin(truth, names)
+        alphabetical = np.argsort(names)
+        true = alphabetical[np.searchsorted(names, truth[known], sorter=alphabetical)]
+        p = probabilities[known]
+        count = np.zeros((len(names), len(names)), dtype=np.int64)
+        np.add.at(count, (true, p.argmax(axis=1)), 1)
+        columns = [np.bincount(true, weights=column, minlength=len(names)) for column in p.T]
+        return cls(count=count, expected=np.stack(columns, axis=1))
+
+    def mistakes(self) -> list[tuple[Source, Source, int]]:
+        """Return truth, call and number of every mistake made, the commonest first."""
+        sources = list(Source)
+        off = [
+            (true, called, int(self.count[i, j]))
+            for i, true in enumerate(sources)
+            for j, called in enumerate(sources)
+            if i != j and self.count[i, j]
+        ]
+        return sorted(off, key=lambda mistake: -mistake[2])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Efficiency:
+    """Fraction of signals called, in bins of a quantity with about equally many signals.
+
+    Attributes
+    ----------
+    edges : (k + 1,)
+        Of the bins.
+    count, found : (k,)
+        Signals, and those whose p_astro reaches the threshold.
+    interval : (k, 2)
+        Central 90 % interval of the fraction.
+    """
+
+    edges: Floats
+    count: NDArray[np.int64]
+    found: NDArray[np.int64]
+    interval: Floats
+
+    @property
+    def fraction(self) -> Floats:
+        """Fraction called, (k,); NaN in an empty bin."""
+        return np.asarray(self.found / np.where(self.count, self.count, np.nan))
+
+
+def efficiency(
+    quantity: Floats, p_astro: Floats, *, threshold: float = 0.5, most_bins: int = 10
+) -> Efficiency:
+    """Bin signals by a positive quantity (n,) and count those called; unknown values are left out.
+
+    Bins hold ten signals or more, so few signals make few bins.
+    """
+    known = np.isfinite(quantity)
+    values, called = quantity[known], p_astro[known] >= threshold
+    bins = int(np.clip(values.size // 10, 1, most_bins))
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1))) if values.size else values
+    if edges.size < 2:
+        empty = np.zeros(0, dtype=np.int64)
+        return Efficiency(edges=edges, count=empty, found=empty, interval=np.zeros((0, 2)))
+    which = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, edges.size - 2)
+    count = np.bincount(which, minlength=edges.size - 1)
+    found = np.bincount(which[called], minlength=edges.size - 1)
+    return Efficiency(
+        edges=edges, count=count, found=found, interval=fraction_interval(found, count)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupScores:
+    """Scores of one group of candidates, with the ends of their 90 % intervals by name."""
+
+    kind: str
+    name: str
+    scores: Scores
+    intervals: dict[str, tuple[float, float]]
+
+
+def score_groups(
+    kind: str, p_astro: Floats, is_signal: Labels, groups: NDArray[np.str_]
+) -> list[GroupScores]:
+    """Score each group of candidates by itself; groups sorted by name."""
+    return [
+        scored(kind, str(name), p_astro[groups == name], is_signal[groups == name])
+        for name in np.unique(groups)
+    ]
+
+
+def scored(kind: str, name: str, p: Floats, is_signal: Labels) -> GroupScores:
+    """Score one group, with intervals."""
+    return GroupScores(
+        kind=kind,
+        name=name,
+        scores=score(p, is_signal),
+        intervals=dict(score_intervals(p, is_signal)),
+    )

@@ -1,0 +1,112 @@
+r"""How sure a figure is: intervals of fractions and of scores.
+
+A fraction of k in n has Jeffreys' interval, the quantiles of :math:`\mathrm{Beta}(k+1/2, n-k+1/2)`.
+A score has the interval of its bootstrap: every candidate counts Poisson(1) times. Candidates whose
+log odds agree to 0.01 share a level, so a draw costs the same for a thousand and a million.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import logit
+from scipy.stats import beta
+
+__all__ = ["fraction_interval", "score_intervals"]
+
+Floats = NDArray[np.float64]
+
+_DRAWS = 400
+_LOG_ODDS_STEP = 0.01
+_CERTAIN = 1e-15
+
+
+def fraction_interval(hits: ArrayLike, total: ArrayLike, *, level: float = 0.9) -> Floats:
+    """Return Jeffreys' central interval of fractions, (..., 2), of hits out of totals, (...).
+
+    Examples
+    --------
+    >>> fraction_interval(0, 0).round(3).tolist()
+    [0.006, 0.994]
+    """
+    k, n = np.asarray(hits, float), np.asarray(total, float)
+    tails = ((1 - level) / 2, (1 + level) / 2)
+    return np.stack([beta.ppf(q, k + 0.5, n - k + 0.5) for q in tails], axis=-1)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Levels:
+    """Candidates gathered by probability, rising; noise first, signals second in each pair.
+
+    Attributes
+    ----------
+    count : (l, 2)
+        Candidates in each level.
+    log_loss, brier : (l, 2)
+        Their mean contributions.
+    p : (l,)
+        Their mean probability.
+    """
+
+    count: Floats
+    log_loss: Floats
+    brier: Floats
+    p: Floats
+
+    @classmethod
+    def of(cls, p: Floats, is_signal: NDArray[np.bool_]) -> "_Levels":
+        clipped = np.clip(p, _CERTAIN, 1 - _CERTAIN)
+        steps = np.rint(logit(clipped) / _LOG_ODDS_STEP).astype(np.int64)
+        level = np.unique(steps, return_inverse=True)[1]
+        size = int(level.max()) + 1
+        cell = 2 * level + is_signal
+        count = np.bincount(cell, minlength=2 * size).reshape(size, 2).astype(float)
+
+        def mean(values: Floats) -> Floats:
+            total = np.bincount(cell, weights=values, minlength=2 * size).reshape(size, 2)
+            return np.asarray(total / np.maximum(count, 1))
+
+        return cls(
+            count=count,
+            log_loss=mean(-np.where(is_signal, np.log(clipped), np.log1p(-clipped))),
+            brier=mean((p - is_signal) ** 2),
+            p=np.bincount(level, weights=p) / count.sum(axis=1),
+        )
+
+    def scores(self, weight: Floats) -> tuple[float, float, float, float]:
+        """Return log loss, Brier score, AUC and expected signals with other counts, (l, 2)."""
+        total = weight.sum()
+        noise, signals = weight.T
+        below = np.cumsum(noise) - noise / 2
+        pairs = noise.sum() * signals.sum()
+        return (
+            float((weight * self.log_loss).sum() / total) if total else np.nan,
+            float((weight * self.brier).sum() / total) if total else np.nan,
+            float((signals * below).sum() / pairs) if pairs else np.nan,
+            float((weight.sum(axis=1) * self.p).sum()),
+        )
+
+
+def score_intervals(
+    p_signal: Floats, is_signal: NDArray[np.bool_], *, level: float = 0.9, seed: int = 0
+) -> Mapping[str, tuple[float, float]]:
+    """Bootstrap the scores of probabilities (n,) against labels (n,).
+
+    Returns
+    -------
+    Mapping from ``log_loss``, ``brier``, ``auc``, ``expected_signals`` to the ends of their central
+    intervals; NaN where no draw determines one.
+    """
+    levels = _Levels.of(np.asarray(p_signal, float), np.asarray(is_signal, bool))
+    rng = np.random.default_rng(seed)
+    drawn = np.array(
+        [levels.scores(rng.poisson(levels.count).astype(float)) for _ in range(_DRAWS)]
+    )
+    ends = {}
+    for name, values in zip(("log_loss", "brier", "auc", "expected_signals"), drawn.T, strict=True):
+        known = values[~np.isnan(values)]
+        tails = ((1 - level) / 2, (1 + level) / 2)
+        low, high = np.quantile(known, tails) if known.size else (np.nan, np.nan)
+        ends[name] = (float(low), float(high))
+    return ends

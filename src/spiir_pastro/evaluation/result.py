@@ -1,0 +1,231 @@
+"""The result of an evaluation: what a model said of candidates, beside what is known of them."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from spiir_pastro.domain import ASTROPHYSICAL, Source
+from spiir_pastro.evaluation.breakdown import (
+    Call,
+    Confusion,
+    Efficiency,
+    GroupScores,
+    calls,
+    efficiency,
+    score_groups,
+    scored,
+)
+from spiir_pastro.evaluation.known import ClassAgreement, class_agreement
+from spiir_pastro.evaluation.scores import Reliability, Roc, Scores, reliability, roc
+
+__all__ = ["Evaluation"]
+
+Floats = NDArray[np.float64]
+
+PROBABILITIES = tuple(str(source) for source in Source)
+QUANTITIES = {
+    "snr": "coherent SNR",
+    "far_hz": "FAR (Hz)",
+    "mchirp_det": "recovered chirp mass, detector frame (M☉)",
+    "injection_mchirp_det": "true chirp mass, detector frame (M☉)",
+    "injection_distance_mpc": "true luminosity distance (Mpc)",
+}
+"""Columns of candidates that efficiency is shown against, where they are there."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evaluation:
+    """What a model said of independent candidates, beside what is known of them.
+
+    Attributes
+    ----------
+    candidates
+        Canonical triggers with ``p_astro``, the four probabilities, ``p_astro_low``,
+        ``p_astro_high``, ``note``, ``is_signal`` and ``source_class`` (the true one; null for
+        noise, or where it is not known), all sorted by time. Where known: ``known_event``,
+        ``bank``, ``injection_mchirp_det``, ``injection_distance_mpc``.
+    known_mergers
+        A row a known merger within the candidates' time span: SPIIR's most significant candidate
+        and its probabilities, or nulls where SPIIR has none.
+    left_out
+        Runs whose candidates cannot be judged, and why.
+    alternatives
+        Name of another method to its probabilities of the same candidates, (n, 4).
+    truth
+        What a signal is, for people: "known merger" or "injection".
+    """
+
+    candidates: pl.DataFrame
+    known_mergers: pl.DataFrame
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    alternatives: Mapping[str, Floats] = field(default_factory=dict)
+    truth: str = "known merger"
+
+    @cached_property
+    def judged(self) -> NDArray[np.bool_]:
+        """Which candidates have probabilities, (n,)."""
+        return self.candidates["p_astro"].is_not_null().to_numpy()
+
+    @cached_property
+    def p_astro(self) -> Floats:
+        """Of the candidates judged, (m,)."""
+        return self._judged["p_astro"].to_numpy()
+
+    @cached_property
+    def is_signal(self) -> NDArray[np.bool_]:
+        """Whether each candidate judged is a signal, (m,)."""
+        return self._judged["is_signal"].to_numpy()
+
+    @cached_property
+    def source(self) -> NDArray[np.str_]:
+        """What each candidate judged is, (m,): a source's name, or empty where not known."""
+        truth = np.where(
+            self.is_signal, self._judged["source_class"].fill_null(""), Source.TERRESTRIAL
+        )
+        return truth.astype(np.str_)
+
+    @cached_property
+    def overall(self) -> GroupScores:
+        """Scores of p_astro with intervals."""
+        return scored("all", "all candidates", self.p_astro, self.is_signal)
+
+    @property
+    def scores(self) -> Scores:
+        """Scores of p_astro against being a signal."""
+        return self.overall.scores
+
+    @cached_property
+    def calibration(self) -> Reliability:
+        """How many of those called p are signals."""
+        return reliability(self.p_astro, self.is_signal)
+
+    @property
+    def expected_calibration_error(self) -> float:
+        """Mean over candidates of |fraction of signals - mean p_astro|."""
+        return self.calibration.expected_calibration_error
+
+    @cached_property
+    def roc(self) -> Roc:
+        """Efficiency against false alarms."""
+        return roc(self.p_astro, self.is_signal)
+
+    @cached_property
+    def calls(self) -> list[Call]:
+        """What is called a signal at usual thresholds, and what of it is one."""
+        return calls(self.p_astro, self.is_signal)
+
+    @cached_property
+    def confusion(self) -> Confusion:
+        """What candidates are against what they are called."""
+        return Confusion.of(self._judged.select(PROBABILITIES).to_numpy(), self.source)
+
+    @cached_property
+    def agreement(self) -> ClassAgreement:
+        """Of classes, over the known mergers SPIIR has, or over signals if there are none."""
+        if self.known_mergers.is_empty():
+            signals = self._judged.filter("is_signal")
+            return _agreement(signals)
+        return _agreement(self.known_mergers)
+
+    @cached_property
+    def groups(self) -> list[GroupScores]:
+        """Scores by class (that class against everything else), by bank and by detectors."""
+        by_class = [
+            scored("class", str(s), self._judged[str(s)].to_numpy(), self.source == str(s))
+            for s in ASTROPHYSICAL
+        ]
+        by_column = [
+            group
+            for kind, column in (("bank", "bank"), ("detectors", "ifos"))
+            if column in self.candidates.columns
+            for group in score_groups(
+                kind,
+                self.p_astro,
+                self.is_signal,
+                self._judged[column]
+                .cast(pl.String)
+                .fill_null("unknown")
+                .to_numpy()
+                .astype(np.str_),
+            )
+        ]
+        return by_class + by_column
+
+    def efficiency(self, quantity: str, *, threshold: float) -> Efficiency:
+        """Fraction of signals whose p_astro reaches a threshold, against one of ``QUANTITIES``."""
+        signals = self._judged.filter("is_signal")
+        values = signals[quantity].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        return efficiency(values, signals["p_astro"].to_numpy(), threshold=threshold)
+
+    @cached_property
+    def compared(self) -> list[tuple[GroupScores, ClassAgreement]]:
+        """Scores and class agreement of this model and of each alternative."""
+        truth = self._judged["source_class"].fill_null("").to_numpy().astype(np.str_)
+        methods = {"this model": self.candidates.select(PROBABILITIES).to_numpy()}
+        rows = []
+        for name, every in {**methods, **self.alternatives}.items():
+            p = every[self.judged]
+            p_astro = np.clip(p[:, :-1].sum(axis=1), 0, 1)
+            rows.append(
+                (
+                    scored("method", name, p_astro, self.is_signal),
+                    class_agreement(p[self.is_signal], truth[self.is_signal]),
+                )
+            )
+        return rows
+
+    def uncatalogued(self, *, p_astro: float = 0.5) -> pl.DataFrame:
+        """Return candidates called signals that nothing known explains, most probable first."""
+        return self._judged.filter(~pl.col("is_signal"), pl.col("p_astro") >= p_astro).sort(
+            "p_astro", descending=True
+        )
+
+    def metrics(self) -> Mapping[str, float | int | None]:
+        """Return flat names and numbers, for ``metrics.json``; None where not determined."""
+        seen = int(self.known_mergers["event_id"].is_not_null().sum())
+        flat: dict[str, float | int] = {
+            **asdict(self.scores),
+            "expected_calibration_error": self.expected_calibration_error,
+            "known_mergers": self.known_mergers.height,
+            "known_mergers_seen": seen,
+            "class_agreement": self.agreement.fraction,
+            "class_agreement_events": self.agreement.events,
+        }
+        flat |= _ends("", self.overall)
+        for call in self.calls:
+            flat |= {
+                f"called_{call.threshold:g}": call.called,
+                f"called_{call.threshold:g}_real": call.real,
+                f"called_{call.threshold:g}_expected": call.expected,
+            }
+        for group in self.groups:
+            name = f"{group.kind}.{group.name}."
+            flat |= {f"{name}{key}": value for key, value in asdict(group.scores).items()}
+            flat |= _ends(name, group)
+        for i, true in enumerate(Source):
+            for j, called in enumerate(Source):
+                flat[f"confusion.{true}.{called}"] = int(self.confusion.count[i, j])
+        return {name: None if math.isnan(value) else value for name, value in flat.items()}
+
+    @cached_property
+    def _judged(self) -> pl.DataFrame:
+        return self.candidates.filter(pl.Series(self.judged))
+
+
+def _ends(prefix: str, group: GroupScores) -> dict[str, float]:
+    return {
+        f"{prefix}{name}_{end}": value
+        for name, ends in group.intervals.items()
+        for end, value in zip(("low", "high"), ends, strict=True)
+    }
+
+
+def _agreement(events: pl.DataFrame) -> ClassAgreement:
+    probabilities = events.select(pl.col(PROBABILITIES).fill_null(np.nan)).to_numpy()
+    classes = events["source_class"].fill_null("").to_numpy().astype(np.str_)
+    return class_agreement(probabilities, classes)

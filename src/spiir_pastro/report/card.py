@@ -1,0 +1,129 @@
+"""The model's card: what it was made from, its parameters, and where it ends."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from html import escape
+from typing import Any
+
+from astropy.time import Time
+
+from spiir_pastro.domain import ASTROPHYSICAL
+from spiir_pastro.evaluation.result import Evaluation
+from spiir_pastro.io.artifact import ModelArtifact
+from spiir_pastro.models.densities import PowerLaw
+from spiir_pastro.models.pastro import ClassSharing, PastroModel
+from spiir_pastro.report.numbers import figure, span
+
+__all__ = ["model_card"]
+
+_SHARING = {
+    ClassSharing.MULTI_COMPONENT: "multi-component FGMC: each class counted with its own densities",
+    ClassSharing.MASS_CONTOUR: "mass contour: p_astro times each class's share of the area",
+}
+
+
+def model_card(artifact: ModelArtifact, evaluation: Evaluation) -> str:
+    """Return data, parameters, provenance and limits."""
+    panels = {
+        "Data it was fitted on": _data(artifact.provenance),
+        "Parameters": _parameters(artifact.model),
+    }
+    two = "".join(
+        f'<div class="panel"><h3>{name}</h3>{_list(facts)}</div>' for name, facts in panels.items()
+    )
+    limits = "".join(f"<li>{escape(limit)}</li>" for limit in _limits(artifact.model, evaluation))
+    return (
+        f'<section id="card"><h2>Model card</h2><div class="two">{two}</div>'
+        f'<div class="panel"><h3>Limits</h3><ul>{limits}</ul></div></section>'
+    )
+
+
+def _list(facts: Mapping[str, str]) -> str:
+    lines = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts.items())
+    return f"<dl>{lines}</dl>"
+
+
+def _data(provenance: Mapping[str, Any]) -> Mapping[str, str]:
+    facts = {}
+    for given in provenance.get("inputs", [])[:12]:
+        facts[str(given["name"])] = f"SHA-256 {given['sha256']}"
+    if span_ns := provenance.get("gps_span_ns"):
+        first, last = (
+            Time(ns / 1e9, format="gps").utc.strftime("%Y-%m-%d %H:%M:%S") for ns in span_ns
+        )
+        facts["Time span"] = f"{first} to {last} UTC"
+    for name in ("rows", "rejects", "candidates", "injections_found", "livetime_s"):
+        if name in provenance:
+            facts[name.replace("_", " ").capitalize()] = f"{provenance[name]:,}"
+    if mergers := provenance.get("known_mergers"):
+        facts["Known mergers"] = f"{len(mergers)}: {', '.join(map(str, mergers))}"
+    for run, why in provenance.get("left_out", {}).items():
+        facts[f"Left out: {run}"] = str(why)
+    for package, version in provenance.get("versions", {}).items():
+        facts[str(package)] = str(version)
+    return facts
+
+
+def _parameters(model: PastroModel) -> Mapping[str, str]:
+    counts = model.counts
+    facts = {
+        "FAR threshold": f"{model.far_threshold_hz:g} Hz",
+        "Sharing among classes": _SHARING[model.sharing],
+    }
+    for k, source in enumerate(ASTROPHYSICAL):
+        facts[f"{source} expected"] = (
+            f"{figure(counts.mean[k])} ± {figure(counts.std[k])} "
+            f"(90 % {span(counts.interval[:, k].tolist(), figure)})"
+        )
+    facts["Noise expected"] = figure(counts.noise_mean, 5)
+    for source, density in model.densities.signals.items():
+        if isinstance(density.far, PowerLaw):
+            facts[f"{source}: slope in ln FAR"] = (
+                f"{figure(density.far.exponent)} ± {figure(density.far.exponent_std)}"
+            )
+    boundaries = asdict(model.contour.boundaries)
+    facts["Mass boundaries (M☉)"] = ", ".join(
+        f"{name} {value:g}" for name, value in boundaries.items() if value is not None
+    )
+    distance = model.contour.distance
+    facts["Distance"] = (
+        f"D_L = {figure(distance.luminosity_per_effective, 4)} D_eff ({distance.average}), "
+        f"ln(σ/D_L) = {figure(distance.log_sigma_intercept, 4)} "
+        f"{distance.sigma_snr_exponent:+.4f} ln SNR"
+    )
+    if distance.fit is not None:
+        facts["Distance fitted on"] = (
+            f"{distance.fit.events} events; scatter {figure(distance.fit.fractional_scatter)}, "
+            f"held out {figure(distance.fit.hold_out_scatter)}"
+        )
+    return facts
+
+
+_ON_TRUTH = {
+    "known merger": "Signals that are in no catalogue count as noise here.",
+    "injection": "Injections follow the population they were drawn from, not the sky's.",
+}
+
+
+def _limits(model: PastroModel, evaluation: Evaluation) -> list[str]:
+    """Return what a reader must not conclude, with the figures of this evaluation."""
+    truth = evaluation.truth
+    limits = [
+        f"It holds for candidates with a FAR up to {model.far_threshold_hz:g} Hz.",
+        "The 90 % interval of p_astro is that of the counts alone: densities are taken as known.",
+        _ON_TRUTH.get(truth, f"A candidate counts as a signal if it is a {truth}."),
+        f"Probabilities are integrated to {model.counts.node_error:.1g}.",
+    ]
+    for source in ASTROPHYSICAL:
+        seen = int((evaluation.source == str(source)).sum())
+        if seen < 10:
+            limits.append(
+                f"{seen or 'No'} {source} among the signals here: little or nothing is shown of "
+                f"how well {source} are told apart."
+            )
+    if evaluation.truth != "injection":
+        limits.append(
+            "If the model was fitted on these same triggers, these scores flatter it; the card "
+            "says which file it was fitted on."
+        )
+    return limits

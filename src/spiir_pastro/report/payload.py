@@ -1,0 +1,250 @@
+"""What the report's page draws from: plain values, few enough for a page of some megabytes."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from spiir_pastro.domain import ASTROPHYSICAL, Source
+from spiir_pastro.evaluation.reasons import disagreement
+from spiir_pastro.evaluation.result import QUANTITIES, Evaluation
+from spiir_pastro.io.triggers import EFF_DISTANCES, to_candidates
+from spiir_pastro.models.explanation import explain
+from spiir_pastro.models.pastro import PastroModel
+
+__all__ = ["event_payload", "report_payload"]
+
+Floats = NDArray[np.float64]
+Json = Mapping[str, Any]
+
+MOST_ROWS = 4000
+_MOST_CALLED = 2000
+_MOST_SURPRISING = 500
+_ROC_POINTS = 400
+_DIGITS = 6
+
+_KEPT = (
+    "event_id", "ifos", "bank", "far_hz", "snr", "mchirp_det", *EFF_DISTANCES, "p_astro",
+    "p_astro_low", "p_astro_high", *map(str, Source), "is_signal", "source_class", "known_event",
+    "note", "injection_mchirp_det", "injection_distance_mpc",
+)  # fmt: skip
+
+_CANDIDATE_COLUMNS = (
+    ("event_id", "event", "text"), ("gps", "GPS (s)", "gps"), ("ifos", "detectors", "text"),
+    ("bank", "bank", "text"), ("far_hz", "FAR (Hz)", "number"), ("snr", "SNR", "number"),
+    ("mchirp_det", "chirp mass (M☉)", "number"), ("p_astro", "p_astro", "probability"),
+    ("bars", "", "bar"), *((str(s), str(s), "probability") for s in Source),
+    ("is_signal", "signal", "yes"), ("source_class", "true class", "text"),
+    ("known_event", "catalogue", "text"), ("note", "note", "text"),
+)  # fmt: skip
+_KNOWN_COLUMNS = (
+    ("name", "merger", "text"), ("catalogue", "catalogue", "text"), ("gps", "GPS (s)", "gps"),
+    ("reason", "where we disagree, and why", "text"), ("p_astro", "p_astro", "probability"),
+    ("p_astro_low", "from", "probability"), ("p_astro_high", "to", "probability"),
+    ("catalogue_p_astro", "catalogue's", "probability"), ("bars", "", "bar"),
+    *((str(s), str(s), "probability") for s in ASTROPHYSICAL),
+    ("source_class", "its class", "text"), ("event_id", "candidate", "text"),
+    ("ifos", "detectors", "text"), ("far_hz", "FAR (Hz)", "number"),
+    ("spiir_snr", "SNR", "number"), ("spiir_mchirp_det", "chirp mass (M☉)", "number"),
+    ("catalogue_mchirp_det", "catalogue's", "number"),
+)  # fmt: skip
+
+
+def report_payload(evaluation: Evaluation, model: PastroModel) -> Json:
+    """Return everything the page's plots and tables show.
+
+    All candidates if there are up to 4000; of more, the most probable, the most wrongly judged,
+    and every so manieth of the rest.
+    """
+    candidates = evaluation.candidates.with_columns(gps=pl.col("gps_ns") / 1e9)
+    uncatalogued = evaluation.uncatalogued()["event_id"].head(_MOST_SURPRISING)
+    keep = [*uncatalogued, *evaluation.known_mergers["event_id"].drop_nulls()]
+    shown = candidates[_shown(candidates, keep)]
+    rows = _rows(shown, model)
+    where = {event: k for k, event in enumerate(rows["event_id"])}
+    return {
+        **event_constants(model),
+        "truth": evaluation.truth,
+        "rows": rows,
+        "known": _known(evaluation.known_mergers, rows, where),
+        "uncatalogued": [where[event] for event in uncatalogued],
+        "calibration": _calibration(evaluation),
+        "roc": _roc(evaluation),
+        "efficiency": {
+            name: {"label": label, "bins": bins}
+            for name, label in QUANTITIES.items()
+            if name in candidates.columns and (bins := _efficiency(evaluation, name))
+        },
+        "columns": {
+            "candidates": _columns(_CANDIDATE_COLUMNS, {*rows, "bars"}, opens="event_id"),
+            "known": _columns(
+                _KNOWN_COLUMNS, {*evaluation.known_mergers.columns, "bars", "reason"}, opens="name"
+            ),
+        },
+    }
+
+
+def event_payload(triggers: pl.DataFrame, model: PastroModel) -> Json:
+    """Return what the page of single candidates shows."""
+    said = triggers.with_columns(gps=pl.col("gps_ns") / 1e9)
+    return {**event_constants(model), "truth": "known", "rows": _rows(said, model)}
+
+
+def event_constants(model: PastroModel) -> Json:
+    """Return what every event is shown with: names, counts and boundaries."""
+    b = model.contour.boundaries
+    return {
+        "sources": [str(source) for source in Source],
+        "counts": _rounded(np.append(model.counts.mean, model.counts.noise_mean)),
+        "boundaries": {"m_min": b.m_min, "ns_max": b.ns_max, "m_max": b.m_max},
+    }
+
+
+def _shown(candidates: pl.DataFrame, keep: Sequence[str]) -> NDArray[np.int64]:
+    """Choose the rows to show, in their order."""
+    n = candidates.height
+    if n <= MOST_ROWS:
+        return np.arange(n)
+    p = candidates["p_astro"].fill_null(0.0).to_numpy()
+    is_signal = candidates["is_signal"].to_numpy()
+    surprise = np.where(is_signal, 1 - p, p)
+    kept = np.flatnonzero(candidates["event_id"].is_in(list(keep)).to_numpy())
+    chosen = np.unique(
+        np.concatenate(
+            [
+                kept,
+                np.argsort(-p, kind="stable")[:_MOST_CALLED],
+                np.argsort(-surprise, kind="stable")[:_MOST_SURPRISING],
+            ]
+        )
+    )
+    rest = np.setdiff1d(np.arange(n), chosen)
+    room = max(MOST_ROWS - chosen.size, 500)
+    return np.sort(np.concatenate([chosen, rest[:: max(1, math.ceil(rest.size / room))]]))
+
+
+def _rows(shown: pl.DataFrame, model: PastroModel) -> dict[str, list[Any]]:
+    """Return columns of candidates with what explains each."""
+    explained = explain(model, to_candidates(shown))
+    rows: dict[str, list[Any]] = {"gps": [round(gps, 3) for gps in shown["gps"]]}
+    for name in _KEPT:
+        if name not in shown.columns or shown[name].null_count() == shown.height:
+            continue
+        column = shown[name]
+        rows[name] = _rounded(column.to_numpy()) if column.dtype.is_float() else column.to_list()
+    for term, logs in explained.log_factors.items():
+        rows |= {f"{term}_{s}": _rounded(logs[:, k]) for k, s in enumerate(ASTROPHYSICAL)}
+    mean, std = explained.source_mchirp.T
+    rows |= {"source_mchirp": _rounded(mean), "source_mchirp_std": _rounded(std)}
+    shares = explained.contour_shares.T
+    rows |= {f"contour_{s}": _rounded(shares[k]) for k, s in enumerate(ASTROPHYSICAL)}
+    return rows
+
+
+def _known(
+    mergers: pl.DataFrame, rows: Mapping[str, Sequence[Any]], where: Mapping[str, int]
+) -> list[Json]:
+    """Return a row a merger, with why the model disagrees and which candidate it is."""
+    found: list[Json] = []
+    for merger in mergers.to_dicts():
+        row = where.get(merger["event_id"])
+        called = None
+        factors: dict[str, float] = {}
+        if row is not None and merger["p_astro"] is not None:
+            called = str(max(ASTROPHYSICAL, key=lambda source: merger[str(source)]))
+            factors = {term: rows[f"{term}_{called}"][row] for term in ("far", "mchirp", "snr")}
+        ours, theirs = merger.get("spiir_mchirp_det"), merger.get("catalogue_mchirp_det")
+        reason = disagreement(
+            event_id=merger["event_id"],
+            p_astro=merger["p_astro"],
+            called=called,
+            catalogue_class=merger["source_class"],
+            mchirp_ratio=ours / theirs if ours and theirs else None,
+            log_factors=factors,
+        )
+        plain = {
+            k: _round(v) if isinstance(v, float) and k != "gps" else v for k, v in merger.items()
+        }
+        found.append({**plain, "reason": reason or None, "row": row})
+    return found
+
+
+def _calibration(evaluation: Evaluation) -> list[Json]:
+    bins = evaluation.calibration
+    return [
+        {
+            "from": bins.edges[k],
+            "to": bins.edges[k + 1],
+            "p": _round(bins.mean_probability[k]),
+            "fraction": _round(bins.fraction[k]),
+            "low": _round(bins.interval[k, 0]),
+            "high": _round(bins.interval[k, 1]),
+            "count": int(bins.count[k]),
+            "signals": int(bins.signals[k]),
+        }
+        for k in np.flatnonzero(bins.count)
+    ]
+
+
+def _roc(evaluation: Evaluation) -> Json:
+    """Thin the curve: points evenly spread along it, on a logarithmic axis of false alarms."""
+    curve = evaluation.roc
+    x = np.log(
+        np.maximum(
+            curve.false_alarm, 0.5 * curve.false_alarm[curve.false_alarm > 0].min(initial=1.0)
+        )
+    )
+    span = max(float(np.ptp(x)), 1e-9)
+    along = np.abs(np.diff(x, prepend=x[0])) / span + np.diff(curve.efficiency, prepend=0.0)
+    length = np.cumsum(along)
+    at = np.searchsorted(length, np.linspace(0, length[-1], _ROC_POINTS))
+    chosen = np.unique(np.append(np.minimum(at, x.size - 1), [0, x.size - 1]))
+    return {
+        "false_alarm": _rounded(curve.false_alarm[chosen]),
+        "efficiency": _rounded(curve.efficiency[chosen]),
+        "threshold": _rounded(
+            np.where(np.isinf(curve.thresholds), np.nan, curve.thresholds)[chosen]
+        ),
+    }
+
+
+def _efficiency(evaluation: Evaluation, quantity: str) -> list[Json]:
+    by_threshold = {t: evaluation.efficiency(quantity, threshold=t) for t in (0.5, 0.9)}
+    edges = by_threshold[0.5].edges
+    return [
+        {
+            "from": _round(edges[k]),
+            "to": _round(edges[k + 1]),
+            "count": int(count),
+            **{
+                f"{t:g}": {
+                    "found": int(e.found[k]),
+                    "fraction": _round(e.fraction[k]),
+                    "low": _round(e.interval[k, 0]),
+                    "high": _round(e.interval[k, 1]),
+                }
+                for t, e in by_threshold.items()
+            },
+        }
+        for k, count in enumerate(by_threshold[0.5].count)
+    ]
+
+
+def _columns(wanted: Sequence[tuple[str, str, str]], there: set[str], *, opens: str) -> list[Json]:
+    return [
+        {"key": key, "label": label, "kind": kind, "opens": key == opens, "wide": key == "reason"}
+        for key, label, kind in wanted
+        if key in there
+    ]
+
+
+def _round(value: float) -> float | None:
+    value = float(value)
+    return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
+
+
+def _rounded(values: Floats) -> list[float | None]:
+    return [_round(value) for value in values.tolist()]
