@@ -67,6 +67,19 @@ def test_from_uploads_to_p_astro_json(
     assert evaluate.returncode == 0, evaluate.stderr
     assert json.loads((report / "metrics.json").read_text())["auc"] > 0.99
     assert (report / "known_mergers.png").stat().st_size > 10_000
+    assert (report / "report.html").stat().st_size > 100_000
+
+    page = tmp_path / "why.html"
+    told = _run("explain", "G1510", "--model", model, "--triggers", triggers, "--html", page)
+    assert (told.returncode, told.stderr) == (0, "")
+    lines = {line[:24].strip(): line.split() for line in told.stdout.splitlines()}
+    predicted = next(line for line in as_csv.stdout.splitlines() if line.startswith("G1510,"))
+    assert [float(p) for p in lines["probability"][-4:]] == pytest.approx(
+        [float(p) for p in predicted.split(",")[2:6]], rel=0.01, abs=5e-5
+    )
+    assert "G1510" in page.read_text()
+    nobody = _run("explain", "nobody", "--model", model, "--triggers", triggers)
+    assert "holds 0 candidates called nobody, where one belongs" in nobody.stderr
 
 
 def test_an_error_is_one_line_that_names_the_file(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ AGREES: dict[str, object] = {
         ({"event_id": None}, "missed"),
         ({"p_astro": None}, "not judged"),
         ({"called": "NSBH"}, "called NSBH, the catalogue says BBH"),
-        ({"p_astro": 0.1}, "called noise (p_astro 0.1): the evidence (its FAR x20"),
+        ({"p_astro": 0.1}, "called noise (p_astro 0.1): the evidence (its FAR ×20"),
         ({"p_astro": 0.1}, "SPIIR's template has 0.3 of its chirp mass"),
         (
             {"p_astro": 0.1, "log_factors": {"far": -math.log(5), "mchirp": 1.0}},

@@ -14,11 +14,16 @@ from spiir_pastro.io.predictions import as_table
 from spiir_pastro.io.sources import read_triggers
 from spiir_pastro.io.triggers import to_candidates
 from spiir_pastro.models.explanation import Explanation, explain
+from spiir_pastro.models.pastro import ClassSharing
 from spiir_pastro.report.page import write_event_page
 
 __all__ = ["command"]
 
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+_SHARING = {
+    ClassSharing.MULTI_COMPONENT: "their own densities",
+    ClassSharing.MASS_CONTOUR: "the mass contour",
+}
 _TERMS = {"far": "FAR", "mchirp": "chirp mass", "snr": "SNR, given both"}
 
 
@@ -38,7 +43,7 @@ def command(event: str, model: Path, triggers: Path | None, html: Path | None) -
     artifact = load_model(model)
     trigger = _find(event, triggers)
     explained = explain(artifact.model, to_candidates(trigger))
-    _print(trigger.row(0, named=True), explained, has_contour=artifact.model.sharing.value)
+    _print(trigger.row(0, named=True), explained, sharing=artifact.model.sharing)
     if html is not None:
         said = pl.concat([trigger, as_table(explained.predictions)], how="horizontal")
         write_event_page(html, said, artifact)
@@ -58,7 +63,7 @@ def _find(event: str, triggers: Path | None) -> pl.DataFrame:
     return table
 
 
-def _print(trigger: dict[str, object], explained: Explanation, *, has_contour: str) -> None:
+def _print(trigger: dict[str, object], explained: Explanation, *, sharing: ClassSharing) -> None:
     p = explained.predictions
     low, high = p.p_astro_interval[0]
     click.secho(f"{trigger['event_id']}: p_astro {p.p_astro[0]:.4f}", bold=True, nl=False)
@@ -68,7 +73,7 @@ def _print(trigger: dict[str, object], explained: Explanation, *, has_contour: s
     print_table(_table(trigger, explained))
     click.echo(
         "\nThe densities multiply; with the counts they are shared out as the probabilities. Those "
-        f"average\nover the counts' whole posterior. Classes are shared by {has_contour}."
+        f"average\nover the counts' whole posterior. Classes are shared by {_SHARING[sharing]}."
     )
     mean, std = explained.source_mchirp[0]
     if np.isfinite(mean):

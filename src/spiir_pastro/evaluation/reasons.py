@@ -60,5 +60,5 @@ def _because(log_factors: dict[str, float]) -> str:
     ]
     if against:
         return ": " + ", ".join(against)
-    weak = [f"{_NAMES[name]} x{math.exp(log):.2g}" for name, log in log_factors.items()]
+    weak = [f"{_NAMES[name]} ×{math.exp(log):.2g}" for name, log in log_factors.items()]
     return f": the evidence ({', '.join(weak)}) is not enough against the noise counted"

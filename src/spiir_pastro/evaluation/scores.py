@@ -83,6 +83,22 @@ class Roc:
     efficiency: Floats
     thresholds: Floats
 
+    def thinned(self, points: int) -> "Roc":
+        """Return at most so many points, evenly along the curve over ln(false alarms)."""
+        if self.thresholds.size <= points:
+            return self
+        least = self.false_alarm[self.false_alarm > 0].min(initial=1.0)
+        x = np.log(np.maximum(self.false_alarm, 0.5 * least))
+        steps = np.diff(x) / np.ptp(x) + np.diff(self.efficiency)
+        length = np.concatenate([[0.0], np.cumsum(steps)])
+        along = np.linspace(0, length[-1], points)
+        kept = np.unique(np.clip(np.searchsorted(length, along), 0, length.size - 1))
+        return Roc(
+            false_alarm=self.false_alarm[kept],
+            efficiency=self.efficiency[kept],
+            thresholds=self.thresholds[kept],
+        )
+
 
 def roc(p_signal: Floats, is_signal: Labels) -> Roc:
     """Trace the ROC curve of probabilities (n,) against labels (n,)."""

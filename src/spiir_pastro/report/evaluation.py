@@ -12,11 +12,15 @@ from matplotlib.figure import Figure
 from spiir_pastro.domain import Source
 from spiir_pastro.evaluation.scores import Reliability, Roc, reliability, roc
 from spiir_pastro.report.style import ACCENT, INK, SOURCE_COLOURS, figure, house_style, save
+from spiir_pastro.report.thinning import telling_rows
 
 __all__ = ["draw_candidates", "draw_known_mergers", "draw_reliability", "draw_roc", "write_figures"]
 
 
 T = TypeVar("T")
+
+_MOST_POINTS = 20_000
+_ROC_POINTS = 1000
 
 
 def write_figures(
@@ -27,7 +31,7 @@ def write_figures(
     Parameters
     ----------
     candidates
-        With ``far_hz``, ``mchirp_det``, ``p_astro``, ``is_signal``.
+        With ``event_id``, ``far_hz``, ``mchirp_det``, ``p_astro``, ``is_signal``.
     known_mergers
         With ``name``, the probabilities by class and ``far_hz``; rows without a candidate are
         left out.
@@ -42,7 +46,9 @@ def write_figures(
     drawn: dict[str, Path] = {}
     with house_style():
         drawn["candidates"] = _saved(folder / "candidates", draw_candidates, candidates)
-        drawn["roc"] = _saved(folder / "roc", draw_roc, roc(p_astro, is_signal))
+        drawn["roc"] = _saved(
+            folder / "roc", draw_roc, roc(p_astro, is_signal).thinned(_ROC_POINTS)
+        )
         drawn["reliability"] = _saved(
             folder / "reliability", draw_reliability, reliability(p_astro, is_signal)
         )
@@ -55,7 +61,7 @@ def write_figures(
 
 def draw_candidates(ax: Axes, candidates: pl.DataFrame) -> None:
     """Draw every candidate by FAR and chirp mass, coloured by p_astro; known mergers ringed."""
-    ordered = candidates.sort("p_astro")
+    ordered = candidates[telling_rows(candidates, most=_MOST_POINTS)].sort("p_astro")
     far, mchirp = ordered["far_hz"].to_numpy(), ordered["mchirp_det"].to_numpy()
     known = ordered["is_signal"].to_numpy()
     points = ax.scatter(

@@ -14,6 +14,7 @@ from spiir_pastro.evaluation.result import QUANTITIES, Evaluation
 from spiir_pastro.io.triggers import EFF_DISTANCES, to_candidates
 from spiir_pastro.models.explanation import explain
 from spiir_pastro.models.pastro import PastroModel
+from spiir_pastro.report.thinning import telling_rows
 
 __all__ = ["event_payload", "report_payload"]
 
@@ -21,8 +22,7 @@ Floats = NDArray[np.float64]
 Json = Mapping[str, Any]
 
 MOST_ROWS = 4000
-_MOST_CALLED = 2000
-_MOST_SURPRISING = 500
+_MOST_UNCATALOGUED = 500
 _ROC_POINTS = 400
 _DIGITS = 6
 
@@ -56,13 +56,12 @@ _KNOWN_COLUMNS = (
 def report_payload(evaluation: Evaluation, model: PastroModel) -> Json:
     """Return everything the page's plots and tables show.
 
-    All candidates if there are up to 4000; of more, the most probable, the most wrongly judged,
-    and every so manieth of the rest.
+    Of candidates beyond 4000 or so, those that tell most; see `telling_rows`.
     """
     candidates = evaluation.candidates.with_columns(gps=pl.col("gps_ns") / 1e9)
-    uncatalogued = evaluation.uncatalogued()["event_id"].head(_MOST_SURPRISING)
+    uncatalogued = evaluation.uncatalogued()["event_id"].head(_MOST_UNCATALOGUED)
     keep = [*uncatalogued, *evaluation.known_mergers["event_id"].drop_nulls()]
-    shown = candidates[_shown(candidates, keep)]
+    shown = candidates[telling_rows(candidates, most=MOST_ROWS, keep=keep)]
     rows = _rows(shown, model)
     where = {event: k for k, event in enumerate(rows["event_id"])}
     return {
@@ -101,29 +100,6 @@ def event_constants(model: PastroModel) -> Json:
         "counts": _rounded(np.append(model.counts.mean, model.counts.noise_mean)),
         "boundaries": {"m_min": b.m_min, "ns_max": b.ns_max, "m_max": b.m_max},
     }
-
-
-def _shown(candidates: pl.DataFrame, keep: Sequence[str]) -> NDArray[np.int64]:
-    """Choose the rows to show, in their order."""
-    n = candidates.height
-    if n <= MOST_ROWS:
-        return np.arange(n)
-    p = candidates["p_astro"].fill_null(0.0).to_numpy()
-    is_signal = candidates["is_signal"].to_numpy()
-    surprise = np.where(is_signal, 1 - p, p)
-    kept = np.flatnonzero(candidates["event_id"].is_in(list(keep)).to_numpy())
-    chosen = np.unique(
-        np.concatenate(
-            [
-                kept,
-                np.argsort(-p, kind="stable")[:_MOST_CALLED],
-                np.argsort(-surprise, kind="stable")[:_MOST_SURPRISING],
-            ]
-        )
-    )
-    rest = np.setdiff1d(np.arange(n), chosen)
-    room = max(MOST_ROWS - chosen.size, 500)
-    return np.sort(np.concatenate([chosen, rest[:: max(1, math.ceil(rest.size / room))]]))
 
 
 def _rows(shown: pl.DataFrame, model: PastroModel) -> dict[str, list[Any]]:
@@ -190,24 +166,12 @@ def _calibration(evaluation: Evaluation) -> list[Json]:
 
 
 def _roc(evaluation: Evaluation) -> Json:
-    """Thin the curve: points evenly spread along it, on a logarithmic axis of false alarms."""
-    curve = evaluation.roc
-    x = np.log(
-        np.maximum(
-            curve.false_alarm, 0.5 * curve.false_alarm[curve.false_alarm > 0].min(initial=1.0)
-        )
-    )
-    span = max(float(np.ptp(x)), 1e-9)
-    along = np.abs(np.diff(x, prepend=x[0])) / span + np.diff(curve.efficiency, prepend=0.0)
-    length = np.cumsum(along)
-    at = np.searchsorted(length, np.linspace(0, length[-1], _ROC_POINTS))
-    chosen = np.unique(np.append(np.minimum(at, x.size - 1), [0, x.size - 1]))
+    curve = evaluation.roc.thinned(_ROC_POINTS)
+    thresholds = np.where(np.isinf(curve.thresholds), np.nan, curve.thresholds)
     return {
-        "false_alarm": _rounded(curve.false_alarm[chosen]),
-        "efficiency": _rounded(curve.efficiency[chosen]),
-        "threshold": _rounded(
-            np.where(np.isinf(curve.thresholds), np.nan, curve.thresholds)[chosen]
-        ),
+        "false_alarm": _rounded(curve.false_alarm),
+        "efficiency": _rounded(curve.efficiency),
+        "threshold": _rounded(thresholds),
     }
 
 

@@ -66,23 +66,24 @@ const contour = (holder, row) => {
 const factorTable = (row) => {
   const classes = DATA.sources.slice(0, 3);
   const terms = [["FAR", `${number(row.far_hz)} Hz`, "far"], ["chirp mass", `${number(row.mchirp_det, 4)} M☉`, "mchirp"], ["SNR, given both", number(row.snr, 4), "snr"]];
-  const cell = (log) => node("td", {}, log === null ? "–" : `× ${number(Math.exp(log))}`);
-  const line = (name, value, logs) => node("tr", {}, node("th", { scope: "row", class: "l" }, name), node("td", {}, value), ...logs.map(cell));
+  const cell = (log, sign) => node("td", {}, log === null ? "–" : `${sign}${number(Math.exp(log))}`);
+  const line = (name, value, logs, sign = "× ") => node("tr", {}, node("th", { scope: "row", class: "l" }, name), node("td", {}, value), ...logs.map((log) => cell(log, sign)));
   const counts = classes.map((c, k) => Math.log(DATA.counts[k] / DATA.counts[3]));
   const total = classes.map((c, k) => terms.reduce((sum, [, , t]) => sum + row[`${t}_${c}`], counts[k]));
   return node("div", { class: "scroll" }, node("table", {},
-    node("caption", {}, "How many times likelier each value is for a class than for noise. The product is the odds against noise."),
+    node("caption", {}, "How many times likelier each value is for a class than for noise. The product is the odds, at the mean counts."),
     node("thead", {}, node("tr", {}, node("th", { class: "l" }, ""), node("th", {}, "value"), ...classes.map((c) => node("th", {}, c)))),
     node("tbody", {}, ...terms.map(([name, value, t]) => line(name, value, classes.map((c) => row[`${t}_${c}`]))),
       line("count, against noise", `${number(DATA.counts[3], 4)} noise`, counts),
-      line("odds", "", total))));
+      line("odds against noise", "", total, ""))));
 };
 const eventBody = (row) => {
   const drawn = node("figure", {});
   const distances = ["H1", "L1", "V1", "K1"].filter((ifo) => row[`eff_distance_mpc_${ifo}`] != null)
     .map((ifo) => `${ifo} ${number(row[`eff_distance_mpc_${ifo}`])}`).join(", ");
   const facts = [["Probabilities", said(row)], ["p_astro", `${probability(row.p_astro)} (90 % interval ${probability(row.p_astro_low)} to ${probability(row.p_astro_high)}, from the counts alone)`],
-    ["Time", `GPS ${number(row.gps, 13)}`], ["Detectors", row.ifos], ["What it is", row.is_signal ? `${DATA.truth}${row.source_class ? `, ${row.source_class}` : ""}` : "no known signal"]];
+    ["Time", `GPS ${row.gps.toFixed(3)}`], ["Detectors", row.ifos]];
+  if (row.is_signal !== undefined) facts.push(["What it is", row.is_signal ? `${DATA.truth}${row.source_class ? `, ${row.source_class}` : ""}` : "no known signal"]);
   if (row.known_event) facts.push(["Catalogue", row.known_event]);
   if (distances) facts.push(["Effective distances", `${distances} Mpc`]);
   if (row.source_mchirp !== null) facts.push(["Source chirp mass", `${number(row.source_mchirp)} ± ${number(row.source_mchirp_std)} M☉`],

@@ -1,0 +1,110 @@
+"""Time an evaluation and its report of a campaign with a million candidates.
+
+Bars: 60 s from candidates to ``report.html``, of less than 10 MB::
+
+    python benchmarks/bench_report.py [CANDIDATES]
+
+Noise is uniform in FAR, signals (one in ten) follow a power law, each class with its own chirp
+masses; the model is fitted on every hundredth candidate.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import polars as pl
+
+from spiir_pastro.domain import ASTROPHYSICAL
+from spiir_pastro.evaluation.result import Evaluation
+from spiir_pastro.io.artifact import ModelArtifact
+from spiir_pastro.io.distances import CAMPAIGN, read_distances
+from spiir_pastro.io.predictions import as_table
+from spiir_pastro.io.triggers import to_candidates
+from spiir_pastro.pipeline.alternatives import alternatives
+from spiir_pastro.pipeline.fit import fit
+from spiir_pastro.pipeline.training import TrainingSet
+from spiir_pastro.report.evaluation import write_figures
+from spiir_pastro.report.page import write_report
+
+THRESHOLD_HZ = 3e-4
+T = TypeVar("T")
+
+
+def main() -> None:
+    n = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    table = candidates(n)
+    few = table.gather_every(100)
+    artifact = fit(TrainingSet(labelled=few, counted=few), read_distances(CAMPAIGN))
+    print(f"{n:,} candidates")
+    total = 0.0
+
+    def timed(name: str, work: Callable[[], T]) -> T:
+        nonlocal total
+        start = time.perf_counter()
+        result = work()
+        seconds = time.perf_counter() - start
+        total += seconds
+        print(f"{name:28} {seconds:6.1f} s")
+        return result
+
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "report.html"
+        evaluation = timed("predict, with alternatives", lambda: evaluated(table, artifact))
+        timed("metrics with intervals", evaluation.metrics)
+        timed("report.html", lambda: write_report(page, evaluation, artifact, name="benchmark"))
+        timed(
+            "figures, PNG and SVG",
+            lambda: write_figures(evaluation.candidates, evaluation.known_mergers, Path(folder)),
+        )
+        print(f"{'together':28} {total:6.1f} s, bar 60 s")
+        print(f"{'size of report.html':28} {page.stat().st_size / 1e6:6.1f} MB, bar 10 MB")
+
+
+def evaluated(table: pl.DataFrame, artifact: ModelArtifact) -> Evaluation:
+    said = artifact.model.predict(to_candidates(table))
+    events = pl.DataFrame(schema={"name": pl.String, "event_id": pl.String, "p_astro": pl.Float64})
+    return Evaluation(
+        candidates=pl.concat([table, as_table(said)], how="horizontal"),
+        known_mergers=events,
+        alternatives=alternatives(artifact.model, to_candidates(table), said),
+        truth="injection",
+    )
+
+
+def candidates(n: int) -> pl.DataFrame:
+    rng = np.random.default_rng(1)
+    signal = rng.random(n) < 0.1
+    kind = rng.integers(0, 3, n)
+    log_far = np.where(signal, -rng.exponential(10, n), -rng.exponential(1, n))
+    centre = np.array([0.3, 1.1, 3.2])[kind]
+    log_mchirp = np.where(signal, rng.normal(centre, 0.25), rng.uniform(0, 4, n))
+    distance = rng.lognormal(6, 0.5, n)
+    return pl.DataFrame(
+        {
+            "event_id": [f"T{k}" for k in range(n)],
+            "gps_ns": 1_260_000_000_000_000_000 + 10**10 * np.arange(n),
+            "ifos": np.where(rng.random(n) < 0.5, "H1L1", "H1L1V1"),
+            "bank": np.array(["BNS", "NSBH", "BBH"])[rng.integers(0, 3, n)],
+            "far_hz": THRESHOLD_HZ * np.exp(log_far),
+            "snr": 8 * np.exp(np.where(signal, -0.05 * log_far, rng.normal(0, 0.1, n))),
+            "mchirp_det": np.exp(log_mchirp),
+            "eff_distance_mpc_H1": distance,
+            "eff_distance_mpc_L1": distance * rng.lognormal(0, 0.2, n),
+            "eff_distance_mpc_V1": pl.Series([None] * n, dtype=pl.Float64),
+            "eff_distance_mpc_K1": pl.Series([None] * n, dtype=pl.Float64),
+            "is_signal": signal,
+            "source_class": np.array([str(s) for s in ASTROPHYSICAL])[kind],
+            "injection_distance_mpc": distance,
+        }
+    ).with_columns(
+        pl.when("is_signal").then("source_class").alias("source_class"),
+        pl.when("is_signal").then("injection_distance_mpc").alias("injection_distance_mpc"),
+    )
+
+
+if __name__ == "__main__":
+    main()
