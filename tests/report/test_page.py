@@ -38,15 +38,15 @@ def hostile(
     evaluation: Evaluation, artifact: ModelArtifact, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A report of an evaluation in which names are attacks, and distances are known."""
-    first = pl.int_range(pl.len()) == 0
-    candidates = evaluation.candidates.sort("p_astro", descending=True).with_columns(
-        known_event=pl.when(first).then(pl.lit(HOSTILE)).otherwise("known_event"),
+    renamed = {evaluation.known_mergers.item(0, "name"): HOSTILE}
+    candidates = evaluation.candidates.with_columns(
+        pl.col("known_event").replace(renamed),
         eff_distance_mpc_H1=pl.lit(900.0),
         eff_distance_mpc_L1=pl.lit(1100.0),
     )
     mergers = evaluation.known_mergers.with_columns(
-        name=pl.when(first).then(pl.lit(HOSTILE)).otherwise("name"),
-        p_astro=pl.when(first).then(0.1).otherwise("p_astro"),
+        pl.col("name").replace(renamed),
+        p_astro=pl.when(pl.int_range(pl.len()) == 0).then(0.1).otherwise("p_astro"),
     )
     path = tmp_path_factory.mktemp("page") / "report.html"
     attacked = Evaluation(candidates=candidates, known_mergers=mergers, left_out={HOSTILE: HOSTILE})
@@ -98,11 +98,33 @@ def test_many_candidates_are_thinned_to_the_telling_ones(
     assert all(merger["row"] is not None for merger in payload["known"])
 
 
+def test_mergers_of_another_search_are_explained_by_its_own_candidates(
+    evaluation: Evaluation, artifact: ModelArtifact
+) -> None:
+    injections = evaluation.candidates.filter(~pl.col("is_signal")).with_columns(
+        event_id=pl.lit("same id"), known_event=pl.lit(None, pl.String)
+    )
+    other = Evaluation(
+        candidates=injections,
+        known_mergers=evaluation.known_mergers,
+        searched=evaluation.candidates,
+        counts=np.array([5.0, 6.0, 7.0, 8.0]),
+        truth="injection",
+    )
+    payload = report_payload(other, artifact.model)
+    assert payload["rows"]["set"].count(0) == injections.height
+    assert payload["counts"][0] == [5.0, 6.0, 7.0, 8.0]
+    for merger in payload["known"]:
+        for name in ("event_id", "far_hz", "p_astro"):
+            assert payload["rows"][name][merger["row"]] == merger[name]
+        assert payload["rows"]["set"][merger["row"]] == 1
+
+
 def test_explained_terms_and_counts_give_the_probability(
     evaluation: Evaluation, artifact: ModelArtifact
 ) -> None:
     payload = report_payload(evaluation, artifact.model)
-    rows, counts = payload["rows"], payload["counts"]
+    rows, counts = payload["rows"], payload["counts"][0]
     logs = np.array(
         [
             sum(np.array(rows[f"{term}_{source}"]) for term in ("far", "mchirp", "snr"))

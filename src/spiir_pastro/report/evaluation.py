@@ -31,7 +31,7 @@ def write_figures(
     Parameters
     ----------
     candidates
-        With ``event_id``, ``far_hz``, ``mchirp_det``, ``p_astro``, ``is_signal``.
+        With ``far_hz``, ``mchirp_det``, ``p_astro``, ``is_signal``.
     known_mergers
         With ``name``, the probabilities by class and ``far_hz``; rows without a candidate are
         left out.

@@ -68,7 +68,7 @@ def write_report(
         sections.header(evaluation, name),
         "<main id='main'>",
         sections.summary(evaluation, payload),
-        sections.candidates(evaluation, len(payload["rows"]["event_id"])),
+        sections.candidates(evaluation, payload["rows"]["set"].count(0)),
         sections.known_mergers(evaluation, payload),
         quality.quality(evaluation, payload),
         quality.alternatives(evaluation),

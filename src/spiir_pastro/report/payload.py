@@ -29,7 +29,7 @@ _DIGITS = 6
 _KEPT = (
     "event_id", "ifos", "bank", "far_hz", "snr", "mchirp_det", *EFF_DISTANCES, "p_astro",
     "p_astro_low", "p_astro_high", *map(str, Source), "is_signal", "source_class", "known_event",
-    "note", "injection_mchirp_det", "injection_distance_mpc",
+    "note", "set", "injection_mchirp_det", "injection_distance_mpc",
 )  # fmt: skip
 
 _CANDIDATE_COLUMNS = (
@@ -58,18 +58,24 @@ def report_payload(evaluation: Evaluation, model: PastroModel) -> Json:
 
     Of candidates beyond 4000 or so, those that tell most; see `telling_rows`.
     """
-    candidates = evaluation.candidates.with_columns(gps=pl.col("gps_ns") / 1e9)
-    uncatalogued = evaluation.uncatalogued()["event_id"].head(_MOST_UNCATALOGUED)
-    keep = [*uncatalogued, *evaluation.known_mergers["event_id"].drop_nulls()]
-    shown = candidates[telling_rows(candidates, most=MOST_ROWS, keep=keep)]
-    rows = _rows(shown, model)
-    where = {event: k for k, event in enumerate(rows["event_id"])}
+    candidates = evaluation.candidates
+    uncatalogued = _rows_of(evaluation.uncatalogued().head(_MOST_UNCATALOGUED), candidates)
+    seen = evaluation.known_mergers.filter(pl.col("event_id").is_not_null())
+    mergers = _rows_of(seen.with_columns(known_event="name"), candidates)
+    shown = telling_rows(candidates, most=MOST_ROWS, keep=np.concatenate([uncatalogued, mergers]))
+    sets = [candidates[shown]]
+    where = np.searchsorted(shown, mergers)
+    if evaluation.searched is not None:
+        mergers = _rows_of(seen.with_columns(known_event="name"), evaluation.searched)
+        sets.append(evaluation.searched[mergers])
+        where = shown.size + np.arange(mergers.size)
+    rows = _rows(sets, model)
     return {
-        **event_constants(model),
+        **_constants(model, evaluation.counts),
         "truth": evaluation.truth,
         "rows": rows,
-        "known": _known(evaluation.known_mergers, rows, where),
-        "uncatalogued": [where[event] for event in uncatalogued],
+        "known": _known(evaluation.known_mergers, rows, where.tolist()),
+        "uncatalogued": np.searchsorted(shown, uncatalogued).tolist(),
         "calibration": _calibration(evaluation),
         "roc": _roc(evaluation),
         "efficiency": {
@@ -88,22 +94,34 @@ def report_payload(evaluation: Evaluation, model: PastroModel) -> Json:
 
 def event_payload(triggers: pl.DataFrame, model: PastroModel) -> Json:
     """Return what the page of single candidates shows."""
-    said = triggers.with_columns(gps=pl.col("gps_ns") / 1e9)
-    return {**event_constants(model), "truth": "known", "rows": _rows(said, model)}
+    return {**_constants(model, None), "truth": "known", "rows": _rows([triggers], model)}
 
 
-def event_constants(model: PastroModel) -> Json:
-    """Return what every event is shown with: names, counts and boundaries."""
+def _constants(model: PastroModel, counts: Floats | None) -> Json:
+    """Return what every event is shown with: names, boundaries and counts, the model's last."""
     b = model.contour.boundaries
+    own = np.append(model.counts.mean, model.counts.noise_mean)
     return {
         "sources": [str(source) for source in Source],
-        "counts": _rounded(np.append(model.counts.mean, model.counts.noise_mean)),
+        "counts": [_rounded(own if counts is None else counts), _rounded(own)],
         "boundaries": {"m_min": b.m_min, "ns_max": b.ns_max, "m_max": b.m_max},
     }
 
 
-def _rows(shown: pl.DataFrame, model: PastroModel) -> dict[str, list[Any]]:
-    """Return columns of candidates with what explains each."""
+def _rows_of(chosen: pl.DataFrame, candidates: pl.DataFrame) -> NDArray[np.int64]:
+    """Find rows of candidates again, by what names them, in the order chosen."""
+    names = [name for name in ("event_id", "known_event") if name in candidates.columns]
+    numbered = candidates.select(names).with_row_index("row").unique(names, keep="first")
+    found = chosen.select(names).join(numbered, on=names, nulls_equal=True, maintain_order="left")
+    return found["row"].to_numpy().astype(np.int64)
+
+
+def _rows(sets: Sequence[pl.DataFrame], model: PastroModel) -> dict[str, list[Any]]:
+    """Return columns of candidates with what explains each; ``set`` says which set it is of."""
+    shown = pl.concat(
+        [s.with_columns(set=pl.lit(k), gps=pl.col("gps_ns") / 1e9) for k, s in enumerate(sets)],
+        how="diagonal",
+    )
     explained = explain(model, to_candidates(shown))
     rows: dict[str, list[Any]] = {"gps": [round(gps, 3) for gps in shown["gps"]]}
     for name in _KEPT:
@@ -121,12 +139,13 @@ def _rows(shown: pl.DataFrame, model: PastroModel) -> dict[str, list[Any]]:
 
 
 def _known(
-    mergers: pl.DataFrame, rows: Mapping[str, Sequence[Any]], where: Mapping[str, int]
+    mergers: pl.DataFrame, rows: Mapping[str, Sequence[Any]], where: Sequence[int]
 ) -> list[Json]:
     """Return a row a merger, with why the model disagrees and which candidate it is."""
     found: list[Json] = []
+    seen = iter(where)
     for merger in mergers.to_dicts():
-        row = where.get(merger["event_id"])
+        row = None if merger["event_id"] is None else next(seen)
         called = None
         factors: dict[str, float] = {}
         if row is not None and merger["p_astro"] is not None:

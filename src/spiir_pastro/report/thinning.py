@@ -1,18 +1,15 @@
 """Which of a million candidates to draw: those that tell something, and a sample of the rest."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["telling_rows"]
 
 
-def telling_rows(
-    candidates: pl.DataFrame, *, most: int, keep: Sequence[str] = ()
-) -> NDArray[np.int64]:
+def telling_rows(candidates: pl.DataFrame, *, most: int, keep: ArrayLike = ()) -> NDArray[np.int64]:
     """Choose rows to draw, in their order: all of them, or about as many as wanted.
 
     Half are the most probable signals, an eighth those judged most wrongly, and the rest every so
@@ -21,18 +18,18 @@ def telling_rows(
     Parameters
     ----------
     candidates
-        With ``event_id``, ``p_astro``, ``is_signal``.
+        With ``p_astro``, ``is_signal``.
     most
         About how many to choose.
     keep
-        Event ids to choose in any case.
+        Numbers of rows to choose in any case.
     """
     n = candidates.height
     if n <= most:
         return np.arange(n)
     p = candidates["p_astro"].fill_null(0.0).to_numpy()
     wrong = np.where(candidates["is_signal"].to_numpy(), 1 - p, p)
-    kept = np.flatnonzero(candidates["event_id"].is_in(list(keep)).to_numpy())
+    kept = np.asarray(keep, dtype=np.int64)
     probable = np.argsort(-p, kind="stable")[: most // 2]
     surprising = np.argsort(-wrong, kind="stable")[: most // 8]
     chosen = np.unique(np.concatenate([kept, probable, surprising]))

@@ -8,6 +8,7 @@ const ROWS = (() => {
     return row;
   });
 })();
+const SHOWN = ROWS.filter((row) => row.set === 0);
 const place = (id) => document.getElementById(id);
 const called = (row) => DATA.sources.reduce((a, b) => row[b] > row[a] ? b : a);
 const padded = (values, log, by = 0.05) => {
@@ -68,13 +69,13 @@ const factorTable = (row) => {
   const terms = [["FAR", `${number(row.far_hz)} Hz`, "far"], ["chirp mass", `${number(row.mchirp_det, 4)} M☉`, "mchirp"], ["SNR, given both", number(row.snr, 4), "snr"]];
   const cell = (log, sign) => node("td", {}, log === null ? "–" : `${sign}${number(Math.exp(log))}`);
   const line = (name, value, logs, sign = "× ") => node("tr", {}, node("th", { scope: "row", class: "l" }, name), node("td", {}, value), ...logs.map((log) => cell(log, sign)));
-  const counts = classes.map((c, k) => Math.log(DATA.counts[k] / DATA.counts[3]));
+  const expected = DATA.counts[row.set], counts = classes.map((c, k) => Math.log(expected[k] / expected[3]));
   const total = classes.map((c, k) => terms.reduce((sum, [, , t]) => sum + row[`${t}_${c}`], counts[k]));
   return node("div", { class: "scroll" }, node("table", {},
     node("caption", {}, "How many times likelier each value is for a class than for noise. The product is the odds, at the mean counts."),
     node("thead", {}, node("tr", {}, node("th", { class: "l" }, ""), node("th", {}, "value"), ...classes.map((c) => node("th", {}, c)))),
     node("tbody", {}, ...terms.map(([name, value, t]) => line(name, value, classes.map((c) => row[`${t}_${c}`]))),
-      line("count, against noise", `${number(DATA.counts[3], 4)} noise`, counts),
+      line("count, against noise", `${number(expected[3], 4)} noise`, counts),
       line("odds against noise", "", total, ""))));
 };
 const eventBody = (row) => {
@@ -105,9 +106,9 @@ const openEvent = (k) => {
 
 // ---- plots ----
 const candidatesPlot = (holder) => {
-  const xs = ROWS.map((r) => r.far_hz), ys = ROWS.map((r) => r.mchirp_det);
+  const xs = SHOWN.map((r) => r.far_hz), ys = SHOWN.map((r) => r.mchirp_det);
   const [lowFar, highFar] = padded(xs, true), [low, high] = padded(ys, true);
-  const back = ROWS.filter((r) => r.far_hz && r.mchirp_det).sort((a, b) => a.p_astro - b.p_astro);
+  const back = SHOWN.filter((r) => r.far_hz && r.mchirp_det).sort((a, b) => a.p_astro - b.p_astro);
   plot(holder, { label: "Candidates by false-alarm rate and chirp mass",
     x: { label: "FAR (Hz), more significant to the right →", low: lowFar, high: highFar, log: true, flip: true },
     y: { label: "chirp mass, detector frame (M☉)", low, high, log: true }, onopen: (point) => openEvent(point.row),
@@ -168,7 +169,7 @@ const mergersPlot = (holder) => {
 const TABLES = {
   "known-table": () => [DATA.known, DATA.columns.known, { sort: "gps", falling: false, label: "known mergers" }],
   "uncatalogued-table": () => [DATA.uncatalogued.map((k) => ROWS[k]), DATA.columns.candidates, { sort: "p_astro", label: "candidates no catalogue has" }],
-  "candidates-table": () => [ROWS, DATA.columns.candidates, { sort: "p_astro", label: "candidates" }],
+  "candidates-table": () => [SHOWN, DATA.columns.candidates, { sort: "p_astro", label: "candidates" }],
 };
 const draw = () => {
   for (const [id, make] of [["candidates-plot", candidatesPlot], ["calibration-plot", calibrationPlot], ["roc-plot", rocPlot], ["mergers-plot", mergersPlot]])
