@@ -25,6 +25,7 @@ from spiir_pastro.io.distances import CAMPAIGN, read_distances
 from spiir_pastro.io.predictions import as_table
 from spiir_pastro.io.triggers import to_candidates
 from spiir_pastro.pipeline.alternatives import alternatives
+from spiir_pastro.pipeline.evaluate import write_evaluation
 from spiir_pastro.pipeline.fit import fit
 from spiir_pastro.pipeline.training import TrainingSet
 from spiir_pastro.report.evaluation import write_figures
@@ -55,6 +56,7 @@ def main() -> None:
         page = Path(folder) / "report.html"
         evaluation = timed("predict, with alternatives", lambda: evaluated(table, artifact))
         timed("metrics with intervals", evaluation.metrics)
+        timed("tables, metrics.json", lambda: write_evaluation(evaluation, Path(folder)))
         timed("report.html", lambda: write_report(page, evaluation, artifact, name="benchmark"))
         timed(
             "figures, PNG and SVG",

@@ -41,15 +41,16 @@ _CANDIDATE_COLUMNS = (
     ("known_event", "catalogue", "text"), ("note", "note", "text"),
 )  # fmt: skip
 _KNOWN_COLUMNS = (
-    ("name", "merger", "text"), ("catalogue", "catalogue", "text"), ("gps", "GPS (s)", "gps"),
-    ("reason", "where we disagree, and why", "text"), ("p_astro", "p_astro", "probability"),
+    ("name", "merger", "text"), ("bars", "", "bar"), ("p_astro", "p_astro", "probability"),
     ("p_astro_low", "from", "probability"), ("p_astro_high", "to", "probability"),
-    ("catalogue_p_astro", "catalogue's", "probability"), ("bars", "", "bar"),
+    ("catalogue_p_astro", "catalogue's", "probability"), ("source_class", "its class", "text"),
+    ("reason", "where we disagree, and why", "text"),
     *((str(s), str(s), "probability") for s in ASTROPHYSICAL),
-    ("source_class", "its class", "text"), ("event_id", "candidate", "text"),
-    ("ifos", "detectors", "text"), ("far_hz", "FAR (Hz)", "number"),
-    ("spiir_snr", "SNR", "number"), ("spiir_mchirp_det", "chirp mass (M☉)", "number"),
-    ("catalogue_mchirp_det", "catalogue's", "number"),
+    ("event_id", "candidate", "text"), ("ifos", "detectors", "text"),
+    ("far_hz", "FAR (Hz)", "number"), ("spiir_snr", "SNR", "number"),
+    ("spiir_mchirp_det", "chirp mass (M☉)", "number"),
+    ("catalogue_mchirp_det", "catalogue's", "number"), ("catalogue", "catalogue", "text"),
+    ("gps", "GPS (s)", "gps"),
 )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ def quality(evaluation: Evaluation, payload: Mapping[str, Any]) -> str:
         "</label>"
         '<span class="key"><span><i style="background:var(--accent)"></i>p_astro ≥ 0.5</span>'
         '<span><i style="background:var(--bad)"></i>p_astro ≥ 0.9</span></span></div>'
-        '<figure id="efficiency-plot"></figure>'
+        '<figure id="efficiency-plot" class="narrow"></figure>'
         '<p class="note">Of the signals among the candidates, with 90 % intervals. '
         "Signals that SPIIR did not find do not count.</p></div>"
         if choices
@@ -55,9 +55,9 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str 
         )
 
     body = "".join(f"<tr>{line(cells, 'td')}</tr>" for cells in rows)
-    title = f"<caption>{caption}</caption>" if caption else ""
+    title = f'<p class="note">{caption}</p>' if caption else ""
     return (
-        f'<div class="scroll" tabindex="0"><table>{title}'
+        f'{title}<div class="scroll" tabindex="0"><table>'
         f"<thead><tr>{line(heads, 'th')}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
@@ -96,9 +96,9 @@ def _confusion(evaluation: Evaluation) -> str:
         )
         lines.append(f'<tr><th scope=row class="l">{source_name(true)}</th>{cells}</tr>')
     return (
-        '<div class="scroll" tabindex="0"><table class="heat"><caption>What candidates '
-        "are (rows), and what they are most probably called (columns). In small: the sum of the "
-        "probabilities.</caption>"
+        '<p class="note">What candidates are (rows), and what they are most probably called '
+        "(columns). In small: the sum of the probabilities.</p>"
+        '<div class="scroll" tabindex="0"><table class="heat">'
         f"<thead><tr><th></th>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
     )
 

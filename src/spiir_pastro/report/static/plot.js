@@ -24,8 +24,7 @@ const number = (value, digits = 3) => {
   if (size < 1e-3 || size >= 1e5) return value.toExponential(digits - 1);
   return String(Number(value.toPrecision(digits)));
 };
-const probability = (p) => p === null ? "–" : p > 0 && p < 5e-4 ? p.toExponential(0)
-  : p < 1 && p > 0.9995 ? "> 0.9995" : p.toFixed(3);
+const probability = (p) => p === null ? "–" : p > 0 && p < 5e-4 ? p.toExponential(0) : p.toFixed(3);
 
 const tip = document.getElementById("tip");
 const showTip = (text, x, y) => {
@@ -50,7 +49,7 @@ const ticks = (axis) => {
     return found;
   }
   const [a, b] = [axis.low, axis.high];
-  const rough = (b - a) / 5;
+  const rough = (b - a) / 6;
   const unit = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((m) => m * unit).find((s) => s >= rough);
   const found = [];

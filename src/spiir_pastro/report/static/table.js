@@ -33,7 +33,7 @@ const sortable = (holder, columns, rows, { page = 25, sort = null, falling = tru
   const before = node("button", { type: "button", onclick: () => { from -= page; draw(); } }, "‹ back");
   const after = node("button", { type: "button", onclick: () => { from += page; draw(); } }, "more ›");
   const heads = columns.map((column) => node("th", { scope: "col", class: column.kind === "text" ? "l" : "" },
-    node("button", { type: "button", title: column.title || `Sort by ${column.label}`, onclick: () => {
+    column.kind === "bar" ? column.label : node("button", { type: "button", title: `Sort by ${column.label}`, onclick: () => {
       down = order === column.key ? !down : column.kind !== "text";
       order = column.key; from = 0; draw();
     } }, column.label)));
@@ -63,7 +63,9 @@ const sortable = (holder, columns, rows, { page = 25, sort = null, falling = tru
     from = Math.max(0, Math.min(from, Math.floor(Math.max(0, chosen.length - 1) / page) * page));
     const shown = chosen.slice(from, from + page);
     body.replaceChildren(...shown.map((row) => node("tr", {}, ...columns.map((column) => cell(column, row)))));
-    heads.forEach((head, k) => head.setAttribute("aria-sort", columns[k].key !== order ? "none" : down ? "descending" : "ascending"));
+    heads.forEach((head, k) => {
+      if (columns[k].kind !== "bar") head.setAttribute("aria-sort", columns[k].key !== order ? "none" : down ? "descending" : "ascending");
+    });
     count.textContent = chosen.length > page ? `${from + 1} to ${from + shown.length} of ${chosen.length}` : `${chosen.length} of ${rows.length}`;
     before.disabled = from === 0;
     after.disabled = from + page >= chosen.length;
