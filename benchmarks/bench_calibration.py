@@ -1,0 +1,135 @@
+"""Are the probabilities true? A held-out simulated campaign, and counts over two hundred more.
+
+A model is fitted on one simulated campaign through every stage of the pipeline, from raw files. A
+second campaign, of another seed, is predicted with it; then many short campaigns are counted::
+
+    python benchmarks/bench_calibration.py WORK [--campaigns 200]
+
+WORK keeps the fitted model for a second call. The raw files hold triggers below the FAR threshold
+only, which is exact (they are a thinned Poisson process).
+"""
+
+import argparse
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from spiir_pastro.domain import ASTROPHYSICAL
+from spiir_pastro.evaluation.known import class_agreement
+from spiir_pastro.evaluation.scores import reliability, score
+from spiir_pastro.io.artifact import load_model
+from spiir_pastro.io.triggers import from_postcoh, to_candidates
+from spiir_pastro.models.count_summary import CountSummary
+from spiir_pastro.models.counts import fit_counts
+from spiir_pastro.models.pastro import PastroModel
+from spiir_pastro.pipeline.run import Workspace, run
+from spiir_pastro.selection.clustering import cluster
+from spiir_pastro.simulation import CampaignConfig, draw_candidates
+
+THRESHOLD_HZ = 3e-4
+TRAINING = CampaignConfig(days=150, far_max_hz=THRESHOLD_HZ, seed=1, file_seconds=2_592_000)
+HELD_OUT = CampaignConfig(days=330, far_max_hz=THRESHOLD_HZ, seed=2, unassigned_s=0)
+SHORT_DAYS = 30
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("work", type=Path)
+    arguments.add_argument("--campaigns", type=int, default=200)
+    chosen = arguments.parse_args()
+    workspace = Workspace(root=chosen.work, workers=2)
+    if not workspace.model.exists():
+        for stage in run(workspace, simulation=TRAINING):
+            print(f"{stage.stage:10} {stage.seconds:6.1f} s  {stage.result}", flush=True)
+    model = load_model(workspace.model).model
+    report_calibration(model, candidates_of(HELD_OUT))
+    report_coverage(model, chosen.campaigns)
+
+
+def candidates_of(config: CampaignConfig) -> pl.DataFrame:
+    """Simulate a campaign and cluster its triggers; ``source_class`` is null for noise."""
+    drawn = draw_candidates(config)
+    numbered = drawn.with_columns(event_id=pl.int_range(pl.len()))
+    truth = numbered.select(
+        pl.col("event_id").cast(pl.String),
+        pl.when(pl.col("origin") == "merger").then("source").alias("source_class"),
+    )
+    triggers = from_postcoh(numbered).triggers.filter(pl.col("far_hz") <= THRESHOLD_HZ)
+    return cluster(triggers).join(truth, on="event_id", how="left", maintain_order="left")
+
+
+def report_calibration(model: PastroModel, candidates: pl.DataFrame) -> None:
+    said = model.predict(to_candidates(candidates))
+    true = candidates["source_class"].fill_null("").to_numpy().astype(np.str_)
+    signal = true != ""
+    print(f"\nheld out: {len(true)} candidates, {signal.sum()} signals")
+    rows = [("p_astro", said.p_astro, signal)] + [
+        (str(source), said.probabilities[:, i], true == source)
+        for i, source in enumerate(ASTROPHYSICAL)
+    ]
+    print("             true  expected  log loss     AUC     ECE   slope")
+    for name, p, y in rows:
+        s, ece = score(p, y), reliability(p, y).expected_calibration_error
+        slope = np.polyfit(p, y, 1)[0]
+        print(
+            f"{name:10} {s.signals:6} {s.expected_signals:9.1f} {s.log_loss:9.4f} {s.auc:7.4f} "
+            f"{ece:7.4f} {slope:7.3f}"
+        )
+    found = signal & (said.p_astro > 0.5)
+    arrays = to_candidates(candidates)[found]
+    shares = model.contour.probabilities(arrays.mchirp_det, arrays.snr, arrays.eff_distance_mpc)
+    contour = np.concatenate([shares, np.zeros((len(shares), 1))], axis=1)
+    for name, p in (("densities", said.probabilities[found]), ("mass contour alone", contour)):
+        agreement = class_agreement(p, true[found])
+        print(f"class by {name}: {agreement.fraction:.2%} of {agreement.events} right")
+
+
+def report_coverage(model: PastroModel, campaigns: int) -> None:
+    with ProcessPoolExecutor(2) as pool:
+        results = list(pool.map(partial(_count, model), range(campaigns), chunksize=5))
+    true = np.array([truth for truth, _, _ in results])
+    low, high = np.array([interval for _, interval, _ in results]).transpose(1, 0, 2)
+    expected = true.mean(axis=0)
+    realised = np.array([interval for _, _, interval in results]).transpose(1, 0, 2)
+    print(f"\n{campaigns} campaigns of {SHORT_DAYS} days: inside the 90 % interval")
+    print("        mean true count   expected count   count of the campaign")
+    for i, source in enumerate(ASTROPHYSICAL):
+        rate = ((low[:, i] <= expected[i]) & (expected[i] <= high[:, i])).mean()
+        count = ((realised[0][:, i] <= true[:, i]) & (true[:, i] <= realised[1][:, i])).mean()
+        print(f"{source:6} {expected[i]:16.2f} {rate:16.1%} {count:23.1%}")
+
+
+def _count(model: PastroModel, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Count one campaign: true counts, interval of the expected counts and of the realised ones."""
+    config = CampaignConfig(
+        days=SHORT_DAYS, far_max_hz=THRESHOLD_HZ, seed=1000 + number, unassigned_s=0
+    )
+    candidates = candidates_of(config)
+    true = [candidates.filter(source_class=str(source)).height for source in ASTROPHYSICAL]
+    factors = model.densities.log_bayes_factors(
+        to_candidates(candidates), far_threshold_hz=THRESHOLD_HZ
+    )
+    posterior = fit_counts(factors, prior="jeffreys")
+    return np.array(true), CountSummary.of(posterior).interval, _realised(posterior, factors)
+
+
+def _realised(posterior: object, factors: np.ndarray) -> np.ndarray:
+    """Interval of how many candidates are of each class: a class drawn for each, given the counts."""
+    rng = np.random.default_rng(0)
+    draws = posterior.draws(400, rng)
+    scaled = np.exp(np.clip(factors, -700, 700))
+    densities = np.concatenate([scaled, np.ones((len(scaled), 1))], axis=1)
+    counts = np.empty((len(draws), factors.shape[1]))
+    for row, rates in enumerate(draws):
+        shares = densities * rates
+        edges = np.cumsum(shares / shares.sum(axis=1, keepdims=True), axis=1)[:, :-1]
+        drawn = (rng.random((len(edges), 1)) > edges).sum(axis=1)
+        counts[row] = np.bincount(drawn, minlength=factors.shape[1] + 1)[:-1]
+    return np.quantile(counts, [0.05, 0.95], axis=0)
+
+
+if __name__ == "__main__":
+    main()
