@@ -10,23 +10,28 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from spiir_pastro.domain import MassBoundaries, Source, SourceProbabilities, Trigger
     from spiir_pastro.errors import PastroError
+    from spiir_pastro.io.artifact import ModelArtifact, load_model
     from spiir_pastro.io.ligolw import read_table, read_tables
     from spiir_pastro.models.counts import CountPosterior, fit_counts
     from spiir_pastro.models.distance import DistanceModel
     from spiir_pastro.models.distance_fit import fit_distance
     from spiir_pastro.models.mass_contour import MassContourClassifier
+    from spiir_pastro.models.pastro import PastroModel
 
 _HOMES = {
     "CountPosterior": "models.counts",
     "DistanceModel": "models.distance",
     "MassBoundaries": "domain",
     "MassContourClassifier": "models.mass_contour",
+    "ModelArtifact": "io.artifact",
     "PastroError": "errors",
+    "PastroModel": "models.pastro",
     "Source": "domain",
     "SourceProbabilities": "domain",
     "Trigger": "domain",
     "fit_counts": "models.counts",
     "fit_distance": "models.distance_fit",
+    "load_model": "io.artifact",
     "read_table": "io.ligolw",
     "read_tables": "io.ligolw",
 }
@@ -36,12 +41,15 @@ __all__ = [
     "DistanceModel",
     "MassBoundaries",
     "MassContourClassifier",
+    "ModelArtifact",
     "PastroError",
+    "PastroModel",
     "Source",
     "SourceProbabilities",
     "Trigger",
     "fit_counts",
     "fit_distance",
+    "load_model",
     "read_table",
     "read_tables",
 ]
