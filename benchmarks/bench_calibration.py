@@ -23,7 +23,7 @@ from spiir_pastro.evaluation.scores import reliability, score
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.io.triggers import from_postcoh, to_candidates
 from spiir_pastro.models.count_summary import CountSummary
-from spiir_pastro.models.counts import fit_counts
+from spiir_pastro.models.counts import CountPosterior, fit_counts
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.pipeline.run import Workspace, run
 from spiir_pastro.selection.clustering import cluster
@@ -116,8 +116,8 @@ def _count(model: PastroModel, number: int) -> tuple[np.ndarray, np.ndarray, np.
     return np.array(true), CountSummary.of(posterior).interval, _realised(posterior, factors)
 
 
-def _realised(posterior: object, factors: np.ndarray) -> np.ndarray:
-    """Interval of how many candidates are of each class: a class drawn for each, given the counts."""
+def _realised(posterior: CountPosterior, factors: np.ndarray) -> np.ndarray:
+    """Interval of how many candidates are of each class, drawing a class for each."""
     rng = np.random.default_rng(0)
     draws = posterior.draws(400, rng)
     scaled = np.exp(np.clip(factors, -700, 700))

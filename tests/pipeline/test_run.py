@@ -1,8 +1,10 @@
 """All stages run one after the other, and again without harm."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from spiir_pastro.domain import ASTROPHYSICAL
@@ -26,11 +28,16 @@ def test_a_simulated_campaign_runs_through_and_again_to_the_same(tmp_path: Path)
     workspace = Workspace(root=tmp_path)
     stages = [done.stage for done in run(workspace, simulation=_CONFIG)]
     first = _everything(tmp_path)
-    assert stages == ["simulate", "extract", "process", "fit"]
+    assert stages == ["simulate", "extract", "process", "fit", "evaluate", "predict"]
     assert [done.stage for done in run(workspace, simulation=_CONFIG)] == stages
     assert _everything(tmp_path) == first
     assert (workspace.processed / "foreground" / "BBH.parquet").is_file()
     assert set(load_model(workspace.model).model.densities.signals) == set(ASTROPHYSICAL)
+    metrics = json.loads((tmp_path / "reports" / "metrics.json").read_text())
+    assert metrics["auc"] > 0.9
+    assert (tmp_path / "reports" / "report.html").stat().st_size > 50_000
+    predictions = pl.read_csv(workspace.predictions, infer_schema_length=None)
+    assert predictions["p_astro"].max() > 0.9  # type: ignore[operator]
     with pytest.raises(ConfigError, match="a campaign of other parameters"):
         list(run(workspace, simulation=replace(_CONFIG, seed=6)))
 
@@ -40,7 +47,7 @@ def test_runs_of_ones_own_need_no_simulation(tmp_path: Path) -> None:
     list(run(simulated, simulation=_CONFIG))
     own = Workspace(root=tmp_path / "own", known_events=simulated.campaign / "known_mergers.csv")
     stages = [done.stage for done in run(own, runs_file=simulated.campaign / "RUNS.yaml")]
-    assert stages == ["extract", "process", "fit"]
+    assert stages == ["extract", "process", "fit", "evaluate", "predict"]
     assert _everything(own.processed) == _everything(simulated.processed)
 
 

@@ -63,8 +63,10 @@ def test_the_same_evaluation_gives_the_same_page(
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 
-def test_metrics_are_flat_and_strict_json(evaluation: Evaluation, tmp_path: Path) -> None:
-    write_evaluation(evaluation, tmp_path)
+def test_metrics_are_flat_and_strict_json(
+    evaluation: Evaluation, artifact: ModelArtifact, tmp_path: Path
+) -> None:
+    write_evaluation(evaluation, artifact, tmp_path, name="m")
     metrics = json.loads((tmp_path / "metrics.json").read_text(), parse_constant=pytest.fail)
     assert all(value is None or isinstance(value, int | float) for value in metrics.values())
     assert metrics["auc_low"] <= metrics["auc"] <= metrics["auc_high"]

@@ -19,7 +19,7 @@ COMMANDS: dict[str, str] = {
     "fit": "Fit a model on a processed campaign, or on uploads and known mergers.",
     "predict": "Give every trigger its probabilities BNS, NSBH, BBH, Terrestrial.",
     "explain": "Say why a candidate got its probabilities.",
-    "evaluate": "Compare a model with the known mergers among triggers.",
+    "evaluate": "Compare a model with injections, or with the known mergers among uploads.",
     "listen": "Answer SPIIR's IGWN Alerts with their source probabilities on GraceDB.",
     "replay": "Feed recorded alerts through the alert service's own code.",
     "run": "Run every stage on a runs file, or on a simulated campaign if none is given.",

@@ -1,25 +1,37 @@
 """``spiir-pastro evaluate``."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
 
 from spiir_pastro.cli.tables import print_table
 from spiir_pastro.errors import ArtifactError
-from spiir_pastro.io.artifact import load_model
-from spiir_pastro.pipeline.evaluate import evaluate_triggers, write_evaluation
-from spiir_pastro.report.evaluation import write_figures
-from spiir_pastro.report.page import Previous, write_report
+from spiir_pastro.evaluation.result import Evaluation
+from spiir_pastro.io.artifact import ModelArtifact, load_model
+from spiir_pastro.pipeline.evaluate import (
+    evaluate_processed,
+    evaluate_triggers,
+    write_evaluation,
+)
+from spiir_pastro.report.page import Previous
 
 __all__ = ["command"]
 
+_SHOWN = 30
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
 @click.command("evaluate")
 @click.option("--model", type=_FILE, required=True, help="Model file that fit wrote.")
-@click.option("--triggers", type=_FILE, required=True, help="Uploaded triggers, CSV or Parquet.")
+@click.option("--triggers", type=_FILE, help="Uploaded triggers, CSV or Parquet.")
+@click.option(
+    "--processed",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="A processed campaign, in place of uploads.",
+)
 @click.option(
     "--known-events",
     type=_FILE,
@@ -28,19 +40,32 @@ _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 @click.option("--report", type=click.Path(path_type=Path, file_okay=False), required=True)
 @click.option("--against", type=_FILE, help="Compare with this model, or its metrics.json.")
 def command(
-    model: Path, triggers: Path, known_events: Path | None, report: Path, against: Path | None
+    model: Path,
+    triggers: Path | None,
+    processed: Path | None,
+    known_events: Path | None,
+    report: Path,
+    against: Path | None,
 ) -> None:
-    """Compare a model with the known mergers among triggers.
+    """Compare a model with injections, or with the known mergers among uploads.
 
     Writes report.html, metrics.json, tables and figures into the report folder.
     """
+    match (processed, triggers):
+        case (Path(), None):
+            judge = partial(evaluate_processed, folder=processed, known_events_path=known_events)
+        case (None, Path()):
+            judge = partial(
+                evaluate_triggers, triggers_path=triggers, known_events_path=known_events
+            )
+        case _:
+            raise click.UsageError("give either --processed DIR or --triggers FILE")
     artifact = load_model(model)
-    previous = None if against is None else _previous(against, triggers, known_events)
-    evaluation = evaluate_triggers(artifact, triggers, known_events_path=known_events)
-    write_evaluation(evaluation, report)
-    write_figures(evaluation.candidates, evaluation.known_mergers, report)
-    write_report(report / "report.html", evaluation, artifact, name=model.name, previous=previous)
-    seen = evaluation.known_mergers.filter(evaluation.known_mergers["event_id"].is_not_null())
+    previous = None if against is None else _previous(against, judge)
+    evaluation = judge(artifact)
+    page = write_evaluation(evaluation, artifact, report, name=model.name, previous=previous)
+    known = evaluation.known_mergers
+    seen = known.filter(known["event_id"].is_not_null()).sort("far_hz").head(_SHOWN)
     print_table(
         seen.select(
             "name",
@@ -53,22 +78,21 @@ def command(
             "NSBH",
             "BBH",
         ),
-        title="Known mergers SPIIR has",
+        title=f"Known mergers SPIIR has, the {_SHOWN} most significant at most",
     )
     click.echo("")
     for name, value in evaluation.metrics().items():
         if "." not in name and value is not None:
             click.echo(f"{name:28} {value:.4g}")
-    click.echo(f"\n{report / 'report.html'}")
+    click.echo(f"\n{page}")
 
 
-def _previous(against: Path, triggers: Path, known_events: Path | None) -> Previous:
-    """Read an earlier model's metrics, or evaluate it on the same triggers."""
+def _previous(against: Path, judge: Callable[[ModelArtifact], Evaluation]) -> Previous:
+    """Read an earlier model's metrics, or judge it on the same candidates."""
     try:
         document = json.loads(against.read_bytes())
     except ValueError as exc:
         raise ArtifactError(f"{against}: neither a model nor a metrics.json: {exc}") from exc
     if "schema" not in document:
         return Previous(name=str(against), metrics=document)
-    earlier = evaluate_triggers(load_model(against), triggers, known_events_path=known_events)
-    return Previous(name=str(against), metrics=earlier.metrics())
+    return Previous(name=str(against), metrics=judge(load_model(against)).metrics())

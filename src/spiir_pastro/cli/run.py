@@ -4,12 +4,15 @@ import os
 from pathlib import Path
 
 import click
+import polars as pl
 
+from spiir_pastro.cli.tables import print_table
 from spiir_pastro.pipeline.run import Workspace, run
 from spiir_pastro.simulation import CampaignConfig
 
 __all__ = ["command"]
 
+_SHOWN = 8
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -58,3 +61,7 @@ def command(
     simulation = CampaignConfig(days=days, seed=seed)
     for done in run(workspace, runs_file=runs_file, simulation=simulation):
         click.echo(f"{done.stage:9} {done.seconds:8.1f} s  {done.result}")
+    loudest = pl.read_csv(workspace.predictions, infer_schema_length=None).sort(
+        "p_astro", descending=True, nulls_last=True
+    )
+    print_table(loudest.drop("note").head(_SHOWN), title="\nIts most probable signals")

@@ -1,6 +1,7 @@
-"""Evaluate a model on uploaded triggers of which some are known mergers."""
+"""Evaluate a model on uploads, some of them known mergers, or on a processed campaign."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -12,10 +13,34 @@ from spiir_pastro.io.gwtc import read_known_events
 from spiir_pastro.io.predictions import as_table
 from spiir_pastro.io.sources import read_triggers
 from spiir_pastro.io.triggers import to_candidates
+from spiir_pastro.models.count_summary import CountSummary
+from spiir_pastro.models.counts import fit_counts
 from spiir_pastro.pipeline.alternatives import alternatives
+from spiir_pastro.pipeline.training import FitSettings, from_processed
+from spiir_pastro.report.evaluation import write_figures
+from spiir_pastro.report.page import Previous, write_report
+from spiir_pastro.selection.known import label_known
 from spiir_pastro.selection.uploads import select_uploads
 
-__all__ = ["evaluate_triggers", "write_evaluation"]
+__all__ = ["evaluate_processed", "evaluate_triggers", "write_evaluation"]
+
+_CANDIDATE_COLUMNS = (
+    "event_id",
+    "gps_ns",
+    "ifos",
+    "bank",
+    "far_hz",
+    "snr",
+    "mchirp_det",
+    "p_astro",
+    *PROBABILITIES,
+    "p_astro_low",
+    "p_astro_high",
+    "is_signal",
+    "source_class",
+    "known_event",
+    "injection_id",
+)
 
 
 def evaluate_triggers(
@@ -48,13 +73,83 @@ def evaluate_triggers(
     )
 
 
-def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
-    """Write ``metrics.json``, ``candidates.csv`` and ``known_mergers.csv``."""
+def evaluate_processed(
+    artifact: ModelArtifact, folder: Path, *, known_events_path: Path | None = None
+) -> Evaluation:
+    """Evaluate a model on a processed campaign: injections found against the background.
+
+    Injections are far more frequent than mergers, so signals are counted anew among these
+    candidates, without their labels; densities and all else are the model's. Known mergers are
+    judged by the model as it is, among the candidates of the background runs.
+
+    Parameters
+    ----------
+    artifact
+        The model.
+    folder
+        What ``spiir-pastro process`` wrote.
+    known_events_path
+        Known mergers; None for the committed GWTC table.
+    """
+    model = artifact.model
+    settings = FitSettings(
+        far_threshold_hz=model.far_threshold_hz, boundaries=model.contour.boundaries
+    )
+    campaign = from_processed(folder, settings=settings)
+    injections = campaign.labelled.sort("gps_ns", "event_id", maintain_order=True)
+    factors = model.densities.log_bayes_factors(
+        to_candidates(injections), far_threshold_hz=model.far_threshold_hz
+    )
+    counts = CountSummary.of(fit_counts(factors, prior=settings.prior))
+    said = replace(model, counts=counts).predict(to_candidates(injections))
+    events = read_known_events(known_events_path, boundaries=settings.boundaries)
+    search = label_known(campaign.counted, events).rename({"is_known": "is_signal"})
+    judged = as_table(model.predict(to_candidates(search)))
+    return Evaluation(
+        candidates=pl.concat([injections, as_table(said)], how="horizontal"),
+        known_mergers=_known_mergers(pl.concat([search, judged], how="horizontal"), events),
+        alternatives=alternatives(model, to_candidates(injections), said),
+        truth="injection",
+    )
+
+
+def write_evaluation(
+    evaluation: Evaluation,
+    artifact: ModelArtifact,
+    folder: Path,
+    *,
+    name: str,
+    previous: Previous | None = None,
+) -> Path:
+    """Write the report, the metrics, the tables and the figures; return ``report.html``.
+
+    Parameters
+    ----------
+    evaluation
+        What to write.
+    artifact
+        The model evaluated.
+    folder
+        Where: ``report.html``, ``metrics.json``, ``candidates.csv``, ``known_mergers.csv`` and
+        figures as PNG and SVG.
+    name
+        Of the model, for people.
+    previous
+        What to compare with.
+    """
     text = json.dumps(evaluation.metrics(), indent=1, allow_nan=False)
     write_atomically(folder / "metrics.json", text.encode() + b"\n")
-    for name in ("candidates", "known_mergers"):
-        table: pl.DataFrame = getattr(evaluation, name)
-        write_atomically(folder / f"{name}.csv", table.write_csv().encode())
+    kept = [column for column in _CANDIDATE_COLUMNS if column in evaluation.candidates.columns]
+    tables = {
+        "candidates": evaluation.candidates.select(kept),
+        "known_mergers": evaluation.known_mergers,
+    }
+    for stem, table in tables.items():
+        write_atomically(folder / f"{stem}.csv", table.write_csv().encode())
+    write_figures(evaluation.candidates, evaluation.known_mergers, folder)
+    page = folder / "report.html"
+    write_report(page, evaluation, artifact, name=name, previous=previous)
+    return page
 
 
 def _known_mergers(candidates: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:

@@ -7,6 +7,8 @@
       data/staging/    extract
       data/processed/  process
       models/          fit
+      reports/         evaluate
+      predictions.csv  predict, of the first file of an injection run
 
 A stage that has its result already is cheap to run again: the campaign is kept if it was made with
 the same parameters, and extraction does only what changed.
@@ -20,9 +22,13 @@ from functools import partial
 from pathlib import Path
 
 from spiir_pastro.errors import ConfigError, TableError
-from spiir_pastro.io.artifact import write_model
+from spiir_pastro.io.artifact import load_model, write_model
+from spiir_pastro.io.atomic import write_atomically
 from spiir_pastro.io.distances import CAMPAIGN, read_distances
-from spiir_pastro.io.runs import RunsFile, read_runs
+from spiir_pastro.io.predictions import as_csv, predict_read
+from spiir_pastro.io.runs import Purpose, RunsFile, read_runs
+from spiir_pastro.io.sources import read_triggers
+from spiir_pastro.pipeline.evaluate import evaluate_processed, write_evaluation
 from spiir_pastro.pipeline.extract import Status, extract, staged_files
 from spiir_pastro.pipeline.fit import fit
 from spiir_pastro.pipeline.process import process
@@ -57,6 +63,11 @@ class Workspace:
     def processed(self) -> Path:
         """Foreground and background."""
         return self.root / "data" / "processed"
+
+    @property
+    def predictions(self) -> Path:
+        """Probabilities of the triggers of one raw file."""
+        return self.root / "predictions.csv"
 
     @property
     def model(self) -> Path:
@@ -102,6 +113,8 @@ def run(
     yield _timed("extract", partial(_extract, workspace, runs))
     yield _timed("process", partial(_process, workspace, runs))
     yield _timed("fit", partial(_fit, workspace))
+    yield _timed("evaluate", partial(_evaluate, workspace))
+    yield _timed("predict", partial(_predict, workspace, runs))
 
 
 def _with_truth(workspace: Workspace) -> Workspace:
@@ -169,3 +182,21 @@ def _fit(workspace: Workspace) -> str:
             artifact.model.densities.signals, counts.mean, counts.std, strict=True
         )
     )
+
+
+def _evaluate(workspace: Workspace) -> str:
+    artifact = load_model(workspace.model)
+    evaluation = evaluate_processed(
+        artifact, workspace.processed, known_events_path=workspace.known_events
+    )
+    name = workspace.model.name
+    page = write_evaluation(evaluation, artifact, workspace.root / "reports", name=name)
+    return f"AUC {evaluation.scores.auc:.3f}; open {page}"
+
+
+def _predict(workspace: Workspace, runs: RunsFile) -> str:
+    injected = next(run for run in runs.runs if run.purpose is Purpose.FOREGROUND)
+    path = injected.trigger_files()[0]
+    predictions = predict_read(load_model(workspace.model).model, read_triggers(path))
+    write_atomically(workspace.predictions, as_csv(predictions).encode())
+    return f"{predictions.height:,} triggers of {path.name} into {workspace.predictions}"

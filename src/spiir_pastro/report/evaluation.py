@@ -20,6 +20,8 @@ __all__ = ["draw_candidates", "draw_known_mergers", "draw_reliability", "draw_ro
 T = TypeVar("T")
 
 _MOST_POINTS = 20_000
+_MOST_RINGS = 5_000  # with more points they are small, without rings, and one picture in an SVG
+_MOST_BARS = 40
 _ROC_POINTS = 1000
 
 
@@ -42,7 +44,7 @@ def write_figures(
     """
     folder.mkdir(parents=True, exist_ok=True)
     p_astro, is_signal = candidates["p_astro"].to_numpy(), candidates["is_signal"].to_numpy()
-    seen = known_mergers.filter(pl.col("p_astro").is_not_null())
+    seen = known_mergers.filter(pl.col("p_astro").is_not_null()).sort("far_hz").head(_MOST_BARS)
     drawn: dict[str, Path] = {}
     with house_style():
         drawn["candidates"] = _saved(folder / "candidates", draw_candidates, candidates)
@@ -60,21 +62,24 @@ def write_figures(
 
 
 def draw_candidates(ax: Axes, candidates: pl.DataFrame) -> None:
-    """Draw every candidate by FAR and chirp mass, coloured by p_astro; known mergers ringed."""
+    """Draw candidates by FAR and chirp mass, coloured by p_astro; signals ringed if few."""
     ordered = candidates[telling_rows(candidates, most=_MOST_POINTS)].sort("p_astro")
     far, mchirp = ordered["far_hz"].to_numpy(), ordered["mchirp_det"].to_numpy()
     known = ordered["is_signal"].to_numpy()
+    crowded = ordered.height > _MOST_RINGS
     points = ax.scatter(
-        far, mchirp, c=ordered["p_astro"].to_numpy(), s=12, cmap="cividis", vmin=0, vmax=1, zorder=3
-    )
-    ax.scatter(
-        far[known], mchirp[known], s=60, facecolors="none", edgecolors=SOURCE_COLOURS[Source.BBH],
-        linewidths=1.4, label="known merger", zorder=4,
+        far, mchirp, c=ordered["p_astro"].to_numpy(), s=3 if crowded else 12, cmap="cividis",
+        vmin=0, vmax=1, zorder=3, rasterized=crowded,
     )  # fmt: skip
+    if not crowded:
+        ax.scatter(
+            far[known], mchirp[known], s=60, facecolors="none", zorder=4, linewidths=1.4,
+            edgecolors=SOURCE_COLOURS[Source.BBH], label="signal",
+        )  # fmt: skip
+        ax.legend(loc="lower right")
     ax.set(xscale="log", yscale="log", xlabel="FAR (Hz)", title="Candidates")
     ax.set_ylabel("detector-frame chirp mass (M$_\\odot$)")
     ax.invert_xaxis()
-    ax.legend(loc="lower right")
     drawing = ax.get_figure()
     if isinstance(drawing, Figure):
         drawing.colorbar(points, ax=ax, label="$p_\\mathrm{astro}$")
