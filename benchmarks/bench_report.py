@@ -28,8 +28,6 @@ from spiir_pastro.pipeline.alternatives import alternatives
 from spiir_pastro.pipeline.evaluate import write_evaluation
 from spiir_pastro.pipeline.fit import fit
 from spiir_pastro.pipeline.training import TrainingSet
-from spiir_pastro.report.evaluation import write_figures
-from spiir_pastro.report.page import write_report
 
 THRESHOLD_HZ = 3e-4
 T = TypeVar("T")
@@ -56,11 +54,9 @@ def main() -> None:
         page = Path(folder) / "report.html"
         evaluation = timed("predict, with alternatives", lambda: evaluated(table, artifact))
         timed("metrics with intervals", evaluation.metrics)
-        timed("tables, metrics.json", lambda: write_evaluation(evaluation, Path(folder)))
-        timed("report.html", lambda: write_report(page, evaluation, artifact, name="benchmark"))
         timed(
-            "figures, PNG and SVG",
-            lambda: write_figures(evaluation.candidates, evaluation.known_mergers, Path(folder)),
+            "report, tables and figures",
+            lambda: write_evaluation(evaluation, artifact, Path(folder), name="benchmark"),
         )
         print(f"{'together':28} {total:6.1f} s, bar 60 s")
         print(f"{'size of report.html':28} {page.stat().st_size / 1e6:6.1f} MB, bar 10 MB")
