@@ -116,6 +116,8 @@ def test_mergers_of_another_search_are_explained_by_its_own_candidates(
     payload = report_payload(other, artifact.model)
     assert payload["rows"]["set"].count(0) == injections.height
     assert payload["counts"][0] == [5.0, 6.0, 7.0, 8.0]
+    listed = [payload["rows"]["event_id"][k] for k in payload["uncatalogued"]]
+    assert listed == other.uncatalogued()["event_id"].to_list()
     for merger in payload["known"]:
         for name in ("event_id", "far_hz", "p_astro"):
             assert payload["rows"][name][merger["row"]] == merger[name]

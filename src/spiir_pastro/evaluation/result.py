@@ -133,11 +133,13 @@ class Evaluation:
 
     @cached_property
     def agreement(self) -> ClassAgreement:
-        """Of classes, over the known mergers SPIIR has, or over signals if there are none."""
-        if self.known_mergers.is_empty():
-            signals = self._judged.filter("is_signal")
-            return _agreement(signals)
+        """Of classes, over the known mergers SPIIR has."""
         return _agreement(self.known_mergers)
+
+    @cached_property
+    def signal_agreement(self) -> ClassAgreement:
+        """Of classes, over the signals among the candidates."""
+        return _agreement(self._judged.filter("is_signal"))
 
     @cached_property
     def groups(self) -> list[GroupScores]:
@@ -172,7 +174,7 @@ class Evaluation:
     @cached_property
     def compared(self) -> list[tuple[GroupScores, ClassAgreement]]:
         """Scores and class agreement of this model and of each alternative."""
-        truth = self._judged["source_class"].fill_null("").to_numpy().astype(np.str_)
+        truth = self.source[self.is_signal]
         methods = {"this model": self.candidates.select(PROBABILITIES).to_numpy()}
         rows = []
         for name, every in {**methods, **self.alternatives}.items():
@@ -181,14 +183,15 @@ class Evaluation:
             rows.append(
                 (
                     scored("method", name, p_astro, self.is_signal),
-                    class_agreement(p[self.is_signal], truth[self.is_signal]),
+                    class_agreement(p[self.is_signal], truth),
                 )
             )
         return rows
 
     def uncatalogued(self, *, p_astro: float = 0.5) -> pl.DataFrame:
-        """Return candidates called signals that nothing known explains, most probable first."""
-        return self._judged.filter(~pl.col("is_signal"), pl.col("p_astro") >= p_astro).sort(
+        """Return candidates of the search that no catalogue has, most probable first."""
+        search = self.candidates if self.searched is None else self.searched
+        return search.filter(~pl.col("is_signal"), pl.col("p_astro") >= p_astro).sort(
             "p_astro", descending=True
         )
 
@@ -202,6 +205,8 @@ class Evaluation:
             "known_mergers_seen": seen,
             "class_agreement": self.agreement.fraction,
             "class_agreement_events": self.agreement.events,
+            "signal_class_agreement": self.signal_agreement.fraction,
+            "signal_class_agreement_events": self.signal_agreement.events,
         }
         flat |= _ends("", self.overall)
         for call in self.calls:

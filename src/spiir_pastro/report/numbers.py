@@ -38,7 +38,7 @@ def percent(fraction: float) -> str:
     if not math.isfinite(fraction):
         return "–"
     value = 100 * fraction
-    digits = 2 if 99 < value < 100 or 0 < value < 1 else 1 if value < 10 else 0
+    digits = 2 if 99 < value < 99.995 or 0 < value < 1 else 1 if value < 10 else 0
     return f"{value:.{digits}f} %" if value else "0 %"
 
 

@@ -60,23 +60,28 @@ def report_payload(evaluation: Evaluation, model: PastroModel) -> Json:
     Of candidates beyond 4000 or so, those that tell most; see `telling_rows`.
     """
     candidates = evaluation.candidates
-    uncatalogued = _rows_of(evaluation.uncatalogued().head(_MOST_UNCATALOGUED), candidates)
+    search = candidates if evaluation.searched is None else evaluation.searched
+    uncatalogued = _rows_of(evaluation.uncatalogued().head(_MOST_UNCATALOGUED), search)
     seen = evaluation.known_mergers.filter(pl.col("event_id").is_not_null())
-    mergers = _rows_of(seen.with_columns(known_event="name"), candidates)
-    shown = telling_rows(candidates, most=MOST_ROWS, keep=np.concatenate([uncatalogued, mergers]))
-    sets = [candidates[shown]]
-    where = np.searchsorted(shown, mergers)
-    if evaluation.searched is not None:
-        mergers = _rows_of(seen.with_columns(known_event="name"), evaluation.searched)
-        sets.append(evaluation.searched[mergers])
-        where = shown.size + np.arange(mergers.size)
-    rows = _rows(sets, model)
+    mergers = _rows_of(seen.with_columns(known_event="name"), search)
+    named = np.unique(np.concatenate([mergers, uncatalogued]))
+    keep = named if search is candidates else ()
+    shown = telling_rows(candidates, most=MOST_ROWS, keep=keep)
+    if search is candidates:
+        rows = _rows([candidates[shown]], model)
+        where = np.searchsorted(shown, named)
+    else:
+        rows = _rows([candidates[shown], search[named]], model)
+        where = shown.size + np.arange(named.size)
+    of_mergers, of_uncatalogued = (
+        where[np.searchsorted(named, chosen)].tolist() for chosen in (mergers, uncatalogued)
+    )
     return {
         **_constants(model, evaluation.counts),
         "truth": evaluation.truth,
         "rows": rows,
-        "known": _known(evaluation.known_mergers, rows, where.tolist()),
-        "uncatalogued": np.searchsorted(shown, uncatalogued).tolist(),
+        "known": _known(evaluation.known_mergers, rows, of_mergers),
+        "uncatalogued": of_uncatalogued,
         "calibration": _calibration(evaluation),
         "roc": _roc(evaluation),
         "efficiency": {

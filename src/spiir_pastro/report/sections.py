@@ -73,7 +73,8 @@ def _purity(evaluation: Evaluation) -> str:
 
 
 def _confused(evaluation: Evaluation) -> str:
-    agreement, confusion = evaluation.agreement, evaluation.confusion
+    agreement, confusion = evaluation.signal_agreement, evaluation.confusion
+    mergers = evaluation.agreement
     agreeing = int(np.trace(agreement.confusion))
     interval = tuple(fraction_interval(agreeing, agreement.events).tolist())
     big = f"{agreeing:,} of {agreement.events:,}" if agreement.events else "–"
@@ -84,9 +85,11 @@ def _confused(evaluation: Evaluation) -> str:
     return _card(
         "Which classes are confused?",
         big,
-        "<p>binaries whose class is known are given that class, if they are signals: "
+        f"<p>{escape(evaluation.truth)}s are given the right class of binary: "
         f"{percent(agreement.fraction)} (90 % interval {span(interval, percent)}). Low-latency "
-        f"classification in O4 reached {percent(LOW_LATENCY_AGREEMENT)} (arXiv:2605.19153).</p>"
+        f"classification in O4 reached {percent(LOW_LATENCY_AGREEMENT)} (arXiv:2605.19153). "
+        f"Of the known mergers SPIIR has, {int(np.trace(mergers.confusion))} of {mergers.events} "
+        "are.</p>"
         + (f"<p>Commonest mistakes:</p><ul>{lines}</ul>" if lines else "<p>No mistakes.</p>"),
     )
 
