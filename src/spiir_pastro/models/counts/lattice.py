@@ -238,17 +238,23 @@ def _difference(log_sources: Floats, weights: Floats, some: NDArray[np.bool_]) -
 
     Means count in standard deviations, deviations relatively, probabilities a tenth.
     """
+    if not some.any():
+        return math.inf
     mean, deviation, p = _integrals(log_sources, weights)
     some_mean, some_deviation, some_p = _integrals(log_sources[some], weights[some])
-    changes = ((some_mean - mean) / deviation, some_deviation / deviation - 1, (some_p - p) / 10)
+    vary = np.ptp(log_sources, axis=0) > 0  # a pinned count does not
+    changes = (
+        (some_mean - mean)[vary] / deviation[vary],
+        some_deviation[vary] / deviation[vary] - 1,
+        (some_p - p) / 10,
+    )
     return max(float(np.abs(change).max()) for change in changes)
 
 
 def _integrals(log_sources: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:
-    """Means and deviations of the sources that vary, probabilities of faint to loud candidates."""
+    """Means and deviations of the sources, and probabilities of faint to loud candidates."""
     shares = weights / weights.sum()
-    varying = log_sources[:, np.ptp(log_sources, axis=0) > 0]
-    sources = np.exp(varying)
+    sources = np.exp(log_sources)
     mean = shares @ sources
     deviation = np.sqrt(shares @ (sources - mean) ** 2)
     odds = log_sources[:, :-1] - log_sources[:, -1:]

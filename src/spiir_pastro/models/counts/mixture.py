@@ -21,7 +21,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Self, cast
 
 import numpy as np
@@ -41,9 +41,17 @@ _ORDERS = (3, 7)  # cheaper expansions, for the many candidates that need no mor
 _MAX_MONOMIALS = 455  # three classes to twelfth order
 
 
+def _products(variables: int, order: int) -> list[tuple[int, ...]]:
+    """Every product of up to ``order`` variables, by degree."""
+    degrees = range(order + 1)
+    return [
+        p for d in degrees for p in itertools.combinations_with_replacement(range(variables), d)
+    ]
+
+
 @lru_cache(maxsize=32)
 def _monomials(variables: int, order: int) -> tuple[Integers, Integers, Floats, tuple[int, ...]]:
-    """Products of up to ``order`` variables, each made of an earlier one and one more variable.
+    """How products of variables are made, each of an earlier one and one more variable.
 
     Returns
     -------
@@ -54,16 +62,16 @@ def _monomials(variables: int, order: int) -> tuple[Integers, Integers, Floats, 
     sizes
         How many monomials there are up to each degree.
     """
-    index: dict[tuple[int, ...], int] = {(): 0}
-    parents, factors, weights, sizes = [0], [0], [0.0], [1]
-    for degree in range(1, order + 1):
-        for product in itertools.combinations_with_replacement(range(variables), degree):
-            index[product] = len(parents)
-            parents.append(index[product[:-1]])
-            factors.append(product[-1])
-            repeats = math.prod(math.factorial(product.count(v)) for v in set(product))
-            weights.append((-1) ** (degree + 1) * math.factorial(degree - 1) / repeats)
-        sizes.append(len(parents))
+    products = _products(variables, order)
+    index = {product: i for i, product in enumerate(products)}
+    parents = [index[product[:-1]] for product in products]
+    factors = [product[-1] if product else 0 for product in products]
+    weights = [0.0]
+    for product in products[1:]:
+        degree = len(product)
+        repeats = math.prod(math.factorial(product.count(v)) for v in set(product))
+        weights.append((-1) ** (degree + 1) * math.factorial(degree - 1) / repeats)
+    sizes = [math.comb(variables + degree, degree) for degree in range(order + 1)]
     return np.array(parents), np.array(factors), np.array(weights), tuple(sizes)
 
 
@@ -193,9 +201,29 @@ class CompressedMixture:
         """Return ln L relative to the reference at points (g, k + 1); valid in the box."""
         total = np.empty(len(points))
         for rows in in_chunks(len(points), _BLOCK // len(self.coefficients)):
-            powers = _powers(self.coordinates(points[rows]), _highest_order(self.classes))
-            total[rows] = self.coefficients @ powers + self._log_singles(points[rows])
+            total[rows] = self._polynomial(self.coordinates(points[rows]))
+            total[rows] += self._log_singles(points[rows])
         return total
+
+    def _polynomial(self, z: Floats) -> Floats:
+        """Evaluate the power sums' part by Horner's rule in the first coordinate."""
+        nested = self._nested_coefficients @ _powers(z[:, 1:], _highest_order(self.classes))
+        value: Floats = nested[-1]
+        for coefficient in nested[-2::-1]:
+            value *= z[:, 0]
+            value += coefficient
+        return value
+
+    @cached_property
+    def _nested_coefficients(self) -> Floats:
+        """Coefficients by the power of the first coordinate, and the monomial of the others."""
+        order = _highest_order(self.classes)
+        others = {product: i for i, product in enumerate(_products(self.classes - 1, order))}
+        nested = np.zeros((order + 1, len(others)))
+        for product, value in zip(_products(self.classes, order), self.coefficients, strict=True):
+            rest = tuple(variable - 1 for variable in product if variable > 0)
+            nested[len(product) - len(rest), others[rest]] = value
+        return nested
 
     def _log_singles(self, points: Floats) -> Floats:
         """Sum ln(mixture) over the single candidates, one logarithm for every eight of them."""
