@@ -124,9 +124,21 @@ def test_classes_that_cannot_be_told_apart_share_a_dirichlet(prior: Prior) -> No
 
 
 def test_a_class_like_noise_leaves_the_others_alone() -> None:
+    """Its own count is uniform up to the total: an edge; intervals are drawn, to 1 %."""
     logs = np.stack([np.zeros(50_000), np.r_[np.full(3_000, 40.0), np.full(47_000, -40.0)]], axis=1)
     posterior = fit_counts(logs)
     assert posterior.mean == pytest.approx([23_501, 3_001], rel=1e-6)
+    low, high = posterior.interval(0.9)
+    assert [low[0], high[0]] == pytest.approx([0.05 * 47_000, 0.95 * 47_000], rel=0.02)
+    exact = stats.gamma(3_001).interval(0.9)
+    np.testing.assert_allclose([low[1], high[1]], exact, rtol=INTERVAL)
+
+
+def test_intervals_of_classes_that_cannot_be_told_apart() -> None:
+    posterior = fit_counts(np.full((2_000, 2), 40.0), expected_noise=10.0)
+    low, high = posterior.interval(0.9)
+    np.testing.assert_allclose(low, 0.05 * 2_002, rtol=0.03)
+    np.testing.assert_allclose(high, 0.95 * 2_002, rtol=0.01)
 
 
 @PRIORS

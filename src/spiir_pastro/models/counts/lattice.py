@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 LogDensity = Callable[[Floats], Floats]
 
 CUTOFF = -33.0  # nodes below exp(CUTOFF) of the largest weigh nothing
-_STEPS = tuple(0.6 * 0.75**i for i in range(14))
+_STEPS = tuple(0.45 * 0.75**i for i in range(14))
 _SLACK = 3.0  # by which a line between neighbours of the survey may miss
 _WIDEST = 3_000_000  # nodes of a box looked at whole
 _ENVELOPE = 1.25  # no smooth density resolved by the lattice exceeds its chords by as much

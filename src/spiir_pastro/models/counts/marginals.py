@@ -8,11 +8,14 @@ A smooth density known on equidistant nodes is its sinc series, so its distribut
 as exact as the lattice itself. Where the total count is free, the count is the product of a share
 and a total that is Gamma distributed and independent of it; the broader of the two goes into a
 distribution function, the narrower into a sum.
+
+Where candidates hardly tell a class from the others its marginal density may have edges that no
+such lattice resolves; then draws from the joint posterior stand in.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,15 +25,53 @@ from scipy.special import gammainc, sici
 from spiir_pastro.models.counts.lattice import CUTOFF, Lattice
 from spiir_pastro.models.counts.sticks import Frame, Sticks
 
-__all__ = ["Marginal"]
+__all__ = ["LatticeMarginal", "Marginal", "SampledMarginal"]
 
 _BROADER = 5.0  # shares this much broader than the total; else the lattice resolves the total
 
 Floats = NDArray[np.float64]
 
 
+class Marginal(Protocol):
+    """The distribution of a count."""
+
+    def cdf(self, log_count: float) -> float:
+        """Probability that the logarithm of the count stays below."""
+
+    def quantile(self, q: float) -> float:
+        """Count that is exceeded with probability 1 - q."""
+
+    def log_nodes(self) -> tuple[Floats, Floats]:
+        """Logarithms of the count and their weights, for functions no narrower than it."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Marginal:
+class SampledMarginal:
+    """The distribution of a count, through draws.
+
+    Attributes
+    ----------
+    log_counts : (n,)
+        Increasing.
+    """
+
+    log_counts: Floats
+
+    def cdf(self, log_count: float) -> float:
+        """Probability that the logarithm of the count stays below."""
+        return float(np.searchsorted(self.log_counts, log_count) / len(self.log_counts))
+
+    def quantile(self, q: float) -> float:
+        """Count that is exceeded with probability 1 - q."""
+        return float(np.exp(np.quantile(self.log_counts, q)))
+
+    def log_nodes(self) -> tuple[Floats, Floats]:
+        """Logarithms of the count and their weights, for functions no narrower than it."""
+        return self.log_counts, np.full(len(self.log_counts), 1 / len(self.log_counts))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LatticeMarginal:
     """The distribution of a count, through the logarithm of its share or of itself.
 
     Attributes

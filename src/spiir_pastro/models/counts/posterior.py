@@ -18,7 +18,7 @@ from spiir_pastro.models.counts.integration import (
     prior_power,
 )
 from spiir_pastro.models.counts.lattice import Lattice
-from spiir_pastro.models.counts.marginals import Marginal
+from spiir_pastro.models.counts.marginals import LatticeMarginal, Marginal, SampledMarginal
 from spiir_pastro.models.counts.mixture import CompressedMixture
 
 __all__ = ["CountPosterior"]
@@ -26,6 +26,8 @@ __all__ = ["CountPosterior"]
 Floats = NDArray[np.float64]
 
 _DRAWS = 2_000
+_DRAWS_OF_MARGINAL = 100_000
+_RESOLVED = 1e-5
 _QUIET = 1e-4
 _BLOCK = 1 << 22  # numbers held at once while many candidates meet many nodes
 
@@ -126,11 +128,15 @@ class CountPosterior:
     @cached_property
     def marginals(self) -> tuple[Marginal, ...]:
         """Distribution of each class's count."""
-        total = None if self.likelihood.pinned else self._total_shape
-        lattices = [
-            integrate_from(self.likelihood, self.prior, a) for a in range(self.likelihood.classes)
-        ]
-        return tuple(Marginal.of(lattice, total_shape=total) for lattice in lattices)
+        return tuple(self._marginal(a) for a in range(self.likelihood.classes))
+
+    def _marginal(self, a: int) -> Marginal:
+        lattice = integrate_from(self.likelihood, self.prior, a)
+        if lattice.accuracy < _RESOLVED:
+            total = None if self.likelihood.pinned else self._total_shape
+            return LatticeMarginal.of(lattice, total_shape=total)
+        draws = self.draws(_DRAWS_OF_MARGINAL, np.random.default_rng(0))
+        return SampledMarginal(log_counts=np.sort(np.log(draws[:, a])))
 
     def samples(self, n: int, rng: np.random.Generator) -> Floats:
         """Draw signal counts, (n, k), independent of each other and exact."""
