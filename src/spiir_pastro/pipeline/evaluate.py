@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from spiir_pastro.evaluation.result import PROBABILITIES, Evaluation
@@ -105,11 +106,14 @@ def evaluate_processed(
     events = read_known_events(known_events_path, boundaries=settings.boundaries)
     search = label_known(campaign.counted, events).rename({"is_known": "is_signal"})
     judged = as_table(model.predict(to_candidates(search)))
+    searched = pl.concat([search, judged], how="horizontal")
     return Evaluation(
         candidates=pl.concat([injections, as_table(said)], how="horizontal"),
-        known_mergers=_known_mergers(pl.concat([search, judged], how="horizontal"), events),
+        known_mergers=_known_mergers(searched, events),
         alternatives=alternatives(model, to_candidates(injections), said),
         truth="injection",
+        counts=np.append(counts.mean, counts.noise_mean),
+        searched=searched,
     )
 
 

@@ -33,12 +33,12 @@ _KEPT = (
 )  # fmt: skip
 
 _CANDIDATE_COLUMNS = (
-    ("event_id", "event", "text"), ("gps", "GPS (s)", "gps"), ("ifos", "detectors", "text"),
-    ("bank", "bank", "text"), ("far_hz", "FAR (Hz)", "number"), ("snr", "SNR", "number"),
-    ("mchirp_det", "chirp mass (M☉)", "number"), ("p_astro", "p_astro", "probability"),
-    ("bars", "", "bar"), *((str(s), str(s), "probability") for s in Source),
-    ("is_signal", "signal", "yes"), ("source_class", "true class", "text"),
-    ("known_event", "catalogue", "text"), ("note", "note", "text"),
+    ("event_id", "event", "text"), ("bars", "", "bar"), ("p_astro", "p_astro", "probability"),
+    *((str(s), str(s), "probability") for s in Source), ("is_signal", "signal", "yes"),
+    ("source_class", "true class", "text"), ("known_event", "catalogue", "text"),
+    ("far_hz", "FAR (Hz)", "number"), ("snr", "SNR", "number"),
+    ("mchirp_det", "chirp mass (M☉)", "number"), ("ifos", "detectors", "text"),
+    ("bank", "bank", "text"), ("gps", "GPS (s)", "gps"), ("note", "note", "text"),
 )  # fmt: skip
 _KNOWN_COLUMNS = (
     ("name", "merger", "text"), ("bars", "", "bar"), ("p_astro", "p_astro", "probability"),

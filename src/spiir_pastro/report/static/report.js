@@ -71,12 +71,11 @@ const factorTable = (row) => {
   const line = (name, value, logs, sign = "× ") => node("tr", {}, node("th", { scope: "row", class: "l" }, name), node("td", {}, value), ...logs.map((log) => cell(log, sign)));
   const expected = DATA.counts[row.set], counts = classes.map((c, k) => Math.log(expected[k] / expected[3]));
   const total = classes.map((c, k) => terms.reduce((sum, [, , t]) => sum + row[`${t}_${c}`], counts[k]));
-  return node("div", { class: "scroll" }, node("table", {},
-    node("caption", {}, "How many times likelier each value is for a class than for noise. The product is the odds, at the mean counts."),
+  return node("div", {}, node("p", { class: "note" }, "How many times likelier each value is for a class than for noise. The product is the odds, at the mean counts."), node("div", { class: "scroll", tabindex: 0 }, node("table", {},
     node("thead", {}, node("tr", {}, node("th", { class: "l" }, ""), node("th", {}, "value"), ...classes.map((c) => node("th", {}, c)))),
     node("tbody", {}, ...terms.map(([name, value, t]) => line(name, value, classes.map((c) => row[`${t}_${c}`]))),
       line("count, against noise", `${number(expected[3], 4)} noise`, counts),
-      line("odds against noise", "", total, ""))));
+      line("odds against noise", "", total, "")))));
 };
 const eventBody = (row) => {
   const drawn = node("figure", {});

@@ -54,7 +54,7 @@ const sortable = (holder, columns, rows, { page = 25, sort = null, falling = tru
     const text = cells[column.kind](row[column.key] ?? null);
     const left = column.kind === "text" ? "l" : "";
     if (column.opens && row.row !== null && row.row !== undefined && row[column.key] !== null)
-      return node("td", { class: left }, node("button", { type: "button", class: "link", onclick: () => openEvent(row.row) }, text));
+      return node("td", { class: left }, node("button", { type: "button", class: "link", title: text, onclick: () => openEvent(row.row) }, text.split("/").pop()));
     return node("td", { class: `${left} ${column.wide ? "wide" : ""}` }, text);
   };
   const draw = () => {
