@@ -5,10 +5,12 @@ Commands load when called, so ``spiir-pastro --help`` answers at once.
 
 import sys
 from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 import click
 
-from spiir_pastro.errors import PastroError
+from spiir_pastro.errors import ConfigError, PastroError
 
 __all__ = ["COMMANDS", "Pipeline", "app", "main"]
 
@@ -20,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "predict": "Give every trigger its probabilities BNS, NSBH, BBH, Terrestrial.",
     "explain": "Say why a candidate got its probabilities.",
     "evaluate": "Compare a model with injections, or with the known mergers among uploads.",
+    "report": "Say what a change did to the model: an evaluation beside an earlier one.",
     "listen": "Answer SPIIR's IGWN Alerts with their source probabilities on GraceDB.",
     "replay": "Feed recorded alerts through the alert service's own code.",
     "run": "Run every stage on a runs file, or on a simulated campaign if none is given.",
@@ -52,8 +55,37 @@ class Pipeline(click.Group):
 
 @click.group(cls=Pipeline, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="spiir-pastro")
-def app() -> None:
+@click.option(
+    "--params",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML file with a section a command: values for options that are not given.",
+)
+@click.pass_context
+def app(ctx: click.Context, params: Path | None) -> None:
     """Give every SPIIR trigger its probabilities BNS, NSBH, BBH, Terrestrial."""
+    if params is not None and ctx.invoked_subcommand is not None:
+        section = _section(params, ctx.invoked_subcommand, ctx)
+        ctx.default_map = {ctx.invoked_subcommand: section}
+
+
+def _section(path: Path, name: str, ctx: click.Context) -> dict[str, Any]:
+    """Read a command's section of a parameter file; a name that is no option is a mistake."""
+    import yaml  # noqa: PLC0415  (--help answers at once)
+
+    try:
+        content = yaml.safe_load(path.read_bytes())
+    except (OSError, ValueError, yaml.YAMLError) as exc:
+        raise ConfigError(f"{path}: no YAML: {exc}; correct it") from exc
+    section = content.get(name) if isinstance(content, dict) else None
+    if not isinstance(section, dict):
+        raise ConfigError(f"{path}: no section {name!r}; give it, with the command's options")
+    command = app.get_command(ctx, name)
+    options = sorted(p.name for p in command.params if p.name) if command else []
+    if unknown := sorted(set(map(str, section)) - set(options)):
+        raise ConfigError(
+            f"{path}: {name}.{unknown[0]} is no option of {name}; keep to {', '.join(options)}"
+        )
+    return section
 
 
 def main() -> None:

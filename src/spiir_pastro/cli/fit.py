@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from spiir_pastro.domain import MassBoundaries
 from spiir_pastro.io.artifact import write_model
 from spiir_pastro.io.distances import CAMPAIGN, read_distances
 from spiir_pastro.models.counts import Prior
@@ -18,6 +19,7 @@ from spiir_pastro.pipeline.training import (
 __all__ = ["command"]
 
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+_MASSES = MassBoundaries()
 
 
 @click.command("fit")
@@ -55,7 +57,28 @@ _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 @click.option(
     "--prior", type=click.Choice(["jeffreys", "uniform"]), default="jeffreys", show_default=True
 )
+@click.option(
+    "--m-min", default=_MASSES.m_min, show_default=True, help="Least secondary mass, solar masses."
+)
+@click.option(
+    "--ns-max",
+    default=_MASSES.ns_max,
+    show_default=True,
+    help="Heaviest neutron star, solar masses.",
+)
+@click.option("--gap-max", type=float, help="End of the mass gap, solar masses; none if not given.")
+@click.option(
+    "--m-max", default=_MASSES.m_max, show_default=True, help="Largest primary mass, solar masses."
+)
+@click.option(
+    "--mchirp-relative-error",
+    type=click.FloatRange(min=0),
+    default=FitSettings.mchirp_relative_error,
+    show_default=True,
+    help="Of the template's chirp mass.",
+)
 def command(
+    *,
     triggers: Path | None,
     processed: Path | None,
     distances: Path | None,
@@ -64,6 +87,11 @@ def command(
     far_threshold_hz: float,
     sharing: str,
     prior: Prior,
+    m_min: float,
+    ns_max: float,
+    gap_max: float | None,
+    m_max: float,
+    mchirp_relative_error: float,
 ) -> None:
     """Fit a model on a processed campaign, or on uploads and known mergers.
 
@@ -71,7 +99,11 @@ def command(
     candidates within a second of a known merger are signals and the rest is noise.
     """
     settings = FitSettings(
-        far_threshold_hz=far_threshold_hz, sharing=ClassSharing(sharing), prior=prior
+        far_threshold_hz=far_threshold_hz,
+        sharing=ClassSharing(sharing),
+        prior=prior,
+        boundaries=MassBoundaries(m_min=m_min, ns_max=ns_max, gap_max=gap_max, m_max=m_max),
+        mchirp_relative_error=mchirp_relative_error,
     )
     match (processed, triggers):
         case (Path(), None):

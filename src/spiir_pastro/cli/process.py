@@ -8,11 +8,15 @@ from spiir_pastro.cli.tables import print_table
 from spiir_pastro.io.frames import FrameFormat
 from spiir_pastro.io.runs import read_runs
 from spiir_pastro.pipeline.extract import staged_files
-from spiir_pastro.pipeline.process import process
+from spiir_pastro.pipeline.process import ProcessSettings, process
+from spiir_pastro.selection import TwinTolerance
+from spiir_pastro.selection.clustering import SECOND_NS
+from spiir_pastro.selection.matching import INJECTION_MCHIRP_TOLERANCE, INJECTION_WINDOW_NS
 
 __all__ = ["command"]
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_TWIN = TwinTolerance()
 
 
 @click.command(name="process")
@@ -44,18 +48,68 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     show_default=True,
     help="How tables are stored.",
 )
+@click.option(
+    "--injection-window",
+    type=click.FloatRange(min=0),
+    default=INJECTION_WINDOW_NS / SECOND_NS,
+    show_default=True,
+    help="Largest distance in time of a trigger from its injection, seconds.",
+)
+@click.option(
+    "--injection-mchirp-tolerance",
+    type=click.FloatRange(min=0),
+    default=INJECTION_MCHIRP_TOLERANCE,
+    show_default=True,
+    help="Largest distance in chirp mass, as a fraction of the injection's.",
+)
+@click.option(
+    "--twin-window",
+    type=click.FloatRange(min=0),
+    default=_TWIN.window_ns / SECOND_NS,
+    show_default=True,
+    help="Largest distance in time of noise from itself in the twin run, seconds.",
+)
+@click.option(
+    "--twin-mchirp-tolerance",
+    type=click.FloatRange(min=0),
+    default=_TWIN.mchirp,
+    show_default=True,
+    help="Largest distance in chirp mass, as a fraction of the twin's.",
+)
+@click.option(
+    "--twin-snr-excess",
+    type=click.FloatRange(min=0),
+    default=_TWIN.snr,
+    show_default=True,
+    help="Louder than its twin by more than this fraction, a trigger is no noise.",
+)
 def command(
+    *,
     runs_file: Path,
     staging: Path,
     processed: Path,
     known_events: Path | None,
     file_format: str,
+    injection_window: float,
+    injection_mchirp_tolerance: float,
+    twin_window: float,
+    twin_mchirp_tolerance: float,
+    twin_snr_excess: float,
 ) -> None:
     """Cluster, label and decontaminate staged runs into foreground and background."""
     runs = read_runs(runs_file)
     staged = staged_files(runs, staging)
     processed.mkdir(parents=True, exist_ok=True)
-    result = process(runs, staged, known_events=known_events, scratch=processed)
+    settings = ProcessSettings(
+        injection_window_ns=round(injection_window * SECOND_NS),
+        injection_mchirp_tolerance=injection_mchirp_tolerance,
+        twin=TwinTolerance(
+            window_ns=round(twin_window * SECOND_NS),
+            mchirp=twin_mchirp_tolerance,
+            snr=twin_snr_excess,
+        ),
+    )
+    result = process(runs, staged, known_events=known_events, settings=settings, scratch=processed)
     for name in result.left_out:
         click.echo(f"left out, because extract failed or found no triggers: {name}", err=True)
     result.write(processed, file_format=FrameFormat(file_format))

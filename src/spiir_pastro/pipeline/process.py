@@ -18,7 +18,7 @@ a margin as wide as the rule's window; the result does not depend on where it is
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,9 @@ from spiir_pastro.selection import (
 )
 from spiir_pastro.selection.clustering import SECOND_NS
 from spiir_pastro.selection.intervals import Ints
+from spiir_pastro.selection.matching import INJECTION_MCHIRP_TOLERANCE, INJECTION_WINDOW_NS
 
-__all__ = ["ROWS_PER_SLICE", "UNITS", "Processed", "process"]
+__all__ = ["ROWS_PER_SLICE", "UNITS", "ProcessSettings", "Processed", "process"]
 
 ROWS_PER_SLICE = 4_000_000
 
@@ -59,6 +60,25 @@ UNITS: Mapping[str, str] = {
 """Units of the columns of all processed tables."""
 
 _SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessSettings:
+    """What a person chooses about the foreground.
+
+    Attributes
+    ----------
+    injection_window_ns
+        Largest distance in time of a trigger from its injection, in nanoseconds.
+    injection_mchirp_tolerance
+        Largest distance in chirp mass, as a fraction of the injection's.
+    twin
+        How alike two triggers of twin runs are that the same noise made.
+    """
+
+    injection_window_ns: int = INJECTION_WINDOW_NS
+    injection_mchirp_tolerance: float = INJECTION_MCHIRP_TOLERANCE
+    twin: TwinTolerance = field(default_factory=TwinTolerance)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +182,7 @@ def process(
     staged: Mapping[str, Sequence[StagedFile]],
     *,
     known_events: Path | None = None,
+    settings: ProcessSettings | None = None,
     rows_per_slice: int = ROWS_PER_SLICE,
     scratch: Path | None = None,
 ) -> Processed:
@@ -175,6 +196,8 @@ def process(
         The staged files of each run, by its name.
     known_events
         Table of known mergers; None for the GWTC table that ships.
+    settings
+        Choices; None for the defaults.
     rows_per_slice
         About how many rows are in memory at once.
     scratch
@@ -187,6 +210,7 @@ def process(
     TableError
         If a file cannot be read.
     """
+    settings = settings or ProcessSettings()
     livetime = livetime_table(runs)
     mergers = read_known_events(known_events).filter("is_known")["gps_ns"].to_numpy()
     injections = {
@@ -200,7 +224,9 @@ def process(
         fates += counted
         matches = {}
         for run in _having(runs, Purpose.FOREGROUND):
-            matches[run.name], counted = _foreground(run, store, slices, injections[run.name])
+            matches[run.name], counted = _foreground(
+                run, store, slices, injections[run.name], settings
+            )
             fates += counted
         for span in slices:
             fates += count_fate(store.read(_named(runs, Purpose.TWIN), *span), Fate.TWIN_ONLY)
@@ -265,22 +291,30 @@ def _background(
 
 
 def _foreground(
-    run: Run, store: TriggerStore, slices: Sequence[tuple[int, int]], injections: pl.DataFrame
+    run: Run,
+    store: TriggerStore,
+    slices: Sequence[tuple[int, int]],
+    injections: pl.DataFrame,
+    settings: ProcessSettings,
 ) -> tuple[Matches, Fates]:
     """Choose a run's foreground: what coincides with injections and is not the twin's noise."""
     fates, chosen = Fates(), []
-    margin = TwinTolerance().window_ns
+    margin = settings.twin.window_ns
+    window_ns, tolerance = settings.injection_window_ns, settings.injection_mchirp_tolerance
     for start, end in slices:
         triggers = store.read([run.name], start, end)
-        coincident = triggers.filter(coincident_injection(triggers, injections) >= 0)
+        injection = coincident_injection(
+            triggers, injections, window_ns=window_ns, mchirp_tolerance=tolerance
+        )
+        coincident = triggers.filter(injection >= 0)
         twins = [run.twin] if run.twin else []
         twin = store.read(twins, start - margin, end + margin + 1)
-        signals = remove_twin_noise(coincident, twin)
+        signals = remove_twin_noise(coincident, twin, tolerance=settings.twin)
         fates += count_taken(triggers, coincident, Fate.NOT_COINCIDENT)
         fates += count_taken(coincident, signals, Fate.IN_TWIN)
         chosen.append(signals)
     signals = pl.concat(chosen)
-    matches = match_injections(signals, injections)
+    matches = match_injections(signals, injections, window_ns=window_ns, mchirp_tolerance=tolerance)
     fates += count_taken(signals, matches.found, Fate.SECOND_BEST)
     fates += count_fate(matches.found, Fate.FOREGROUND)
     return matches, fates

@@ -1,0 +1,160 @@
+"""Two evaluations side by side, as Markdown with figures for a merge request."""
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import polars as pl
+from matplotlib.axes import Axes
+
+from spiir_pastro.domain import Source
+from spiir_pastro.evaluation.change import Change
+from spiir_pastro.evaluation.comparison import GATED, Comparison
+from spiir_pastro.evaluation.scores import reliability, roc
+from spiir_pastro.report.style import INK, SOURCE_COLOURS, figure, house_style, save
+
+__all__ = ["draw_calibration_change", "draw_roc_change", "write_markdown"]
+
+_BEFORE, _AFTER = SOURCE_COLOURS[Source.TERRESTRIAL], SOURCE_COLOURS[Source.BNS]
+
+
+def write_markdown(comparison: Comparison, path: Path, *, against: str) -> None:
+    """Write the comparison, and its figures beside it.
+
+    Parameters
+    ----------
+    comparison
+        What to tell.
+    path
+        The Markdown file; ``roc.png`` and ``calibration.png`` go into its folder.
+    against
+        What the reader knows the earlier evaluation by.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with house_style():
+        for name, draw in (("roc", draw_roc_change), ("calibration", draw_calibration_change)):
+            drawn = figure(width=0.9)
+            draw(drawn.subplots(), comparison.shared)
+            save(drawn, path.with_name(name))
+    path.write_text(_markdown(comparison, against), encoding="utf-8")
+
+
+def draw_roc_change(ax: Axes, shared: pl.DataFrame) -> None:
+    """Draw both ROC curves of the same candidates, false alarms logarithmic but showing zero."""
+    smallest = 1.0
+    for name, colour, column in (("before", _BEFORE, "p_before"), ("after", _AFTER, "p_after")):
+        curve = roc(shared[column].to_numpy(), shared["is_signal"].to_numpy())
+        smallest = min(smallest, curve.false_alarm[curve.false_alarm > 0].min(initial=1.0))
+        ax.step(curve.false_alarm, curve.efficiency, where="post", color=colour, label=name)
+    ax.set_xscale("symlog", linthresh=smallest, linscale=0.3)
+    decades = range(math.ceil(math.log10(smallest)), 1)
+    ax.set_xticks([0, *(10.0**n for n in decades)])
+    ax.set(xlim=(0, 1), ylim=(0, 1.02), title="Receiver operating characteristic")
+    ax.set(xlabel="fraction of noise called a signal", ylabel="fraction of signals found")
+    ax.legend(loc="lower right")
+
+
+def draw_calibration_change(ax: Axes, shared: pl.DataFrame) -> None:
+    """Draw of both models how many of those called p are signals, with 90 % intervals."""
+    ax.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
+    for name, colour, column, mark in (
+        ("before", _BEFORE, "p_before", "s"), ("after", _AFTER, "p_after", "o"),
+    ):  # fmt: skip
+        bins = reliability(shared[column].to_numpy(), shared["is_signal"].to_numpy())
+        filled = bins.count > 0
+        low, high = abs(bins.interval[filled].T - bins.fraction[filled])
+        ax.errorbar(
+            bins.mean_probability[filled], bins.fraction[filled], yerr=[low, high], fmt=mark,
+            color=colour, capsize=3, label=name,
+        )  # fmt: skip
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), title="Calibration")
+    ax.set(xlabel="$p_\\mathrm{astro}$ said", ylabel="fraction that are signals")
+    ax.legend(loc="upper left")
+
+
+def _markdown(comparison: Comparison, against: str) -> str:
+    parts = [
+        "# What this change does to the model",
+        f"Compared with `{against}`. {_verdict(comparison)}",
+        _table(
+            ("Metric", "before", "after", "change", "interval", ""),
+            [_row(change) for change in comparison.changes],
+        ),
+        _counts(comparison),
+        "## Known mergers that moved",
+        _moved(comparison.moved),
+        "## Calibration and ROC",
+        "![Calibration before and after](calibration.png)",
+        "![ROC before and after](roc.png)",
+        "<details><summary>All metrics, each on its own candidates</summary>",
+        _all_metrics(comparison),
+        "</details>",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _verdict(comparison: Comparison) -> str:
+    if comparison.worse:
+        names = ", ".join(change.name for change in comparison.worse)
+        return f"**Worse beyond noise: {names}.**"
+    return f"None of {', '.join(GATED)} is worse beyond its noise."
+
+
+def _row(change: Change) -> Sequence[str]:
+    told = "better" if change.difference * change.better > 0 else "worse"
+    percent = f"{100 * change.tolerance.confidence:g} %"
+    return (
+        change.name,
+        f"{change.before:.4g}",
+        f"{change.after:.4g}",
+        f"{change.difference:+.2g}",
+        f"{change.low:+.2g} to {change.high:+.2g} ({percent})",
+        f"**{told}**" if change.is_significant else "within noise",
+    )
+
+
+def _counts(comparison: Comparison) -> str:
+    shared = comparison.shared.height
+    gone = comparison.before.candidates.height - shared
+    new = comparison.after.candidates.height - shared
+    signals = comparison.shared["is_signal"].sum()
+    return (
+        f"On the {shared} candidates of both, {signals} of them signals "
+        f"({gone} only before, {new} only after); the interval is of the change, from resampling "
+        "the same candidates for both."
+    )
+
+
+def _moved(moved: pl.DataFrame) -> str:
+    if moved.is_empty():
+        return "None."
+    rows = [
+        (
+            row["name"],
+            row["source_class"] or "",
+            _said(row["class_before"], row["p_before"]),
+            _said(row["class_after"], row["p_after"]),
+        )
+        for row in moved.iter_rows(named=True)
+    ]
+    return _table(("Merger", "catalogue", "before", "after"), rows)
+
+
+def _said(name: str | None, p_astro: float | None) -> str:
+    return "no candidate" if p_astro is None else f"{name}, p_astro {p_astro:.3f}"
+
+
+def _all_metrics(comparison: Comparison) -> str:
+    before, after = comparison.before.metrics, comparison.after.metrics
+    names = [name for name in dict.fromkeys([*after, *before]) if "." not in name]
+    rows = [[name, *(_number(m.get(name)) for m in (before, after))] for name in names]
+    return _table(("Metric", "before", "after"), rows)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.5g}"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    ruler = ["---"] * len(header)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [header, ruler, *rows])
