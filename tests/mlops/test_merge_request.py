@@ -5,12 +5,13 @@ gitlab-ci-local in a throw-away clone.
 """
 
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -152,15 +153,27 @@ def _start_project(forge: Forge, endpoint: str) -> None:
     forge.must(work, "git", "push", "-q", "origin", "main")
 
 
-def _propose(forge: Forge, branch: str, changes: dict[str, dict[str, object]]) -> Path:
-    """Push a branch that changes parameters and nothing else, and clone it as a runner would."""
+def _propose(
+    forge: Forge,
+    branch: str,
+    changes: dict[str, dict[str, object]],
+    *,
+    alter_runs: Callable[[str], str] | None = None,
+) -> Path:
+    """Push a branch with other parameters, perhaps another runs file; clone it as a runner would."""
     work = forge.clone(f"{branch}-author")
     forge.must(work, "git", "checkout", "-qb", branch)
     params = yaml.safe_load((work / "params.yaml").read_text())
     for section, values in changes.items():
         params[section] |= values
     (work / "params.yaml").write_text(yaml.safe_dump(params))
-    forge.must(work, "git", "commit", "-qam", "Try other parameters")
+    if alter_runs:
+        forge.must(work, "dvc", "pull", "data/small")
+        runs = work / "data" / "small" / "RUNS.yaml"
+        runs.write_text(alter_runs(runs.read_text()))
+        forge.must(work, "dvc", "add", "data/small")
+        forge.must(work, "dvc", "push", "data/small")
+    forge.must(work, "git", "commit", "-qam", "Try it otherwise")
     forge.must(work, "git", "push", "-q", "origin", branch)
     return forge.clone(branch, branch)
 
@@ -179,14 +192,20 @@ def test_a_harmless_change_is_told_on_the_merge_request_and_passes(forge: Forge)
 
 
 def test_a_worse_model_is_told_and_stopped(forge: Forge) -> None:
-    """Whatever an injection run holds is taken for a signal, as it must never be."""
+    """Without twins and with a wide match, an injection run's noise passes for signals."""
     told = len(forge.notes.bodies)
     anything = {"injection_window": 2000.0, "injection_mchirp_tolerance": 1e3}
-    runner = _propose(forge, "contaminated", {"process": {**anything, "twin_snr_excess": 0.0}})
+    runner = _propose(
+        forge,
+        "contaminated",
+        {"process": anything},
+        alter_runs=lambda text: re.sub(r"(?m)^ +twin: .*\n", "", text),
+    )
     done = forge.pipeline(runner, "train", "comment")
     assert done.returncode != 0
+    assert "worse beyond noise: log_loss" in done.stdout + done.stderr
     assert len(forge.notes.bodies) == told + 1
-    assert "**Worse beyond noise:" in forge.notes.bodies[-1]
+    assert "**Worse beyond noise: log_loss" in forge.notes.bodies[-1]
 
 
 def test_twice_from_scratch_gives_the_same_bytes(forge: Forge) -> None:
