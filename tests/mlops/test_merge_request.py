@@ -160,7 +160,7 @@ def _propose(
     *,
     alter_runs: Callable[[str], str] | None = None,
 ) -> Path:
-    """Push a branch with other parameters, perhaps another runs file; clone it as a runner would."""
+    """Push a branch with other parameters, perhaps other runs; clone it as a runner would."""
     work = forge.clone(f"{branch}-author")
     forge.must(work, "git", "checkout", "-qb", branch)
     params = yaml.safe_load((work / "params.yaml").read_text())
