@@ -74,8 +74,8 @@ def test_noise_is_not_taken_for_a_change() -> None:
         p, y = _candidates(500, seed)
         rng = np.random.default_rng(seed)
         odds = np.log(p / (1 - p))
-        both = [1 / (1 + np.exp(-odds - rng.normal(0, 0.3, p.size))) for _ in range(2)]
-        changes = compare_candidates(*both, y, rng=rng, tolerance=FEW)
+        one, other = 1 / (1 + np.exp(-odds - rng.normal(0, 0.3, (2, p.size))))
+        changes = compare_candidates(one, other, y, rng=rng, tolerance=FEW)
         alarms += sum(c.is_worse for c in changes if c.name != "auc")
     assert alarms <= 2
 

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,7 +156,7 @@ def _start_project(forge: Forge, endpoint: str) -> None:
 def _propose(
     forge: Forge,
     branch: str,
-    changes: dict[str, dict[str, object]],
+    changes: Mapping[str, Mapping[str, object]],
     *,
     alter_runs: Callable[[str], str] | None = None,
 ) -> Path:
