@@ -18,7 +18,7 @@ from typing import TypeVar
 import numpy as np
 import polars as pl
 
-from spiir_pastro.domain import ASTROPHYSICAL
+from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.distances import CAMPAIGN, read_distances
@@ -64,7 +64,10 @@ def main() -> None:
 
 def evaluated(table: pl.DataFrame, artifact: ModelArtifact) -> Evaluation:
     said = artifact.model.predict(to_candidates(table))
-    events = pl.DataFrame(schema={"name": pl.String, "event_id": pl.String, "p_astro": pl.Float64})
+    text, numbers = ("name", "event_id", "source_class"), ("p_astro", *map(str, Source))
+    events = pl.DataFrame(
+        schema=dict.fromkeys(text, pl.String) | dict.fromkeys(numbers, pl.Float64)
+    )
     return Evaluation(
         candidates=pl.concat([table, as_table(said)], how="horizontal"),
         known_mergers=events,
