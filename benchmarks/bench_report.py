@@ -64,7 +64,7 @@ def main() -> None:
 
 def evaluated(table: pl.DataFrame, artifact: ModelArtifact) -> Evaluation:
     said = artifact.model.predict(to_candidates(table))
-    text, numbers = ("name", "event_id", "source_class"), ("p_astro", *map(str, Source))
+    text, numbers = ("name", "event_id", "source_class"), ("far_hz", "p_astro", *map(str, Source))
     events = pl.DataFrame(
         schema=dict.fromkeys(text, pl.String) | dict.fromkeys(numbers, pl.Float64)
     )
