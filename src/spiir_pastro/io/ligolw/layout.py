@@ -179,16 +179,13 @@ def typed(text: pl.Series, kind: str) -> pl.Series:
     if dtype == pl.String:
         return text
     text = text.str.strip_chars()
-    if kind == "ilwd:char":
-        text = _without_id_prefix(text)
-    return text.cast(dtype, strict=False)
+    return _ids(text) if kind == "ilwd:char" else text.cast(dtype, strict=False)
 
 
-def _without_id_prefix(text: pl.Series) -> pl.Series:
+def _ids(text: pl.Series) -> pl.Series:
     """Take ``table:column:`` off ids; a table's ids all share it, as a rule."""
-    prefixes = text.head(1).str.extract(_ID_PREFIX, 1).drop_nulls()
-    for prefix in prefixes:
-        stripped = text.str.strip_prefix(prefix)
-        if not stripped.str.contains(":", literal=True).any():
-            return stripped
-    return text.str.replace(_ID_PREFIX, "")
+    for prefix in text.head(1).str.extract(_ID_PREFIX, 1).drop_nulls():
+        ids = text.str.strip_prefix(prefix).cast(pl.Int64, strict=False)
+        if ids.null_count() == text.null_count():
+            return ids
+    return text.str.replace(_ID_PREFIX, "").cast(pl.Int64, strict=False)

@@ -21,25 +21,26 @@ import numpy as np
 import polars as pl
 
 from spiir_pastro.io.ligolw.layout import DTYPES, REJECTS, Batch, Layout, typed
-from spiir_pastro.io.ligolw.markup import count
+from spiir_pastro.io.ligolw.markup import Piece, count
 
 __all__ = ["decoded", "is_plain", "read_lines"]
 
 _LAST = "\n"  # no column can be called so
 _ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"))
-_NOT_PLAIN = r"[\"'\s]"
+_NOT_PLAIN = "\"' \t\n"
 
 
-def read_lines(text: bytes, layout: Layout) -> Batch | None:
+def read_lines(piece: Piece, layout: Layout) -> Batch | None:
     """Read whole lines of a table; None if the reading cannot be proved right.
 
     Parameters
     ----------
-    text
+    piece
         Plain text (see ``is_plain``); each line is one row and ends in a delimiter.
     layout
         The table's columns.
     """
+    text = piece.text
     if not text:
         return layout.empty()
     if b"\\" in text:
@@ -53,7 +54,7 @@ def read_lines(text: bytes, layout: Layout) -> Batch | None:
         frame = pl.read_csv(text, has_header=False, schema=schema | {_LAST: pl.String})
     except pl.exceptions.PolarsError:
         return None
-    if not _is_proved(text, frame, strings):
+    if frame.height != piece.breaks or not _is_proved(text, frame, strings):
         return None
     return _deliver(frame, layout, entities=b"&" in text)
 
@@ -67,8 +68,9 @@ def _without_indent(text: bytes) -> bytes:
     return text.removeprefix(indent).replace(b"\n" + indent, b"\n") if indent else text
 
 
-def is_plain(text: bytes) -> bool:
+def is_plain(piece: Piece) -> bool:
     """Whether text means the same with and without an XML parser, but for three entities."""
+    text = piece.text
     return (
         text.isascii()
         and (b"]" not in text or b"]]>" not in text)
@@ -77,7 +79,7 @@ def is_plain(text: bytes) -> bool:
             or text.count(b"&") == sum(text.count(entity.encode()) for entity, _ in _ENTITIES)
         )
         and int(np.count_nonzero(np.frombuffer(text, np.uint8) < 32))
-        == count(text, b"\n") + count(text, b"\t")
+        == piece.breaks + count(text, b"\t")
     )
 
 
@@ -90,15 +92,14 @@ def decoded(text: bytes) -> str:
 
 
 def _is_proved(text: bytes, frame: pl.DataFrame, strings: list[str]) -> bool:
-    """Check rules 2 to 4."""
-    if frame.height != count(text, b"\n") or frame[_LAST].null_count() != frame.height:
+    """Check rules 2 to 4, where each line became a row."""
+    if frame[_LAST].null_count() != frame.height:
         return False
-    checks = frame.select(
-        unplain=pl.any_horizontal(False, pl.col(strings).str.contains(_NOT_PLAIN).any()),
-        inside=pl.sum_horizontal(0, pl.col(strings).str.count_matches(",", literal=True).sum()),
+    inside = "".join(frame[name].str.join().item() for name in strings)
+    delimiters = count(text, b",") - inside.count(",")
+    return delimiters == (frame.width - 1) * frame.height and not any(
+        mark in inside for mark in _NOT_PLAIN
     )
-    delimiters = count(text, b",") - checks["inside"][0]
-    return not checks["unplain"][0] and delimiters == (frame.width - 1) * frame.height
 
 
 def _deliver(frame: pl.DataFrame, layout: Layout, *, entities: bool) -> Batch | None:

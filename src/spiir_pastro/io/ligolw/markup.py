@@ -9,10 +9,11 @@ reads the file instead.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Markup", "NotOrdinaryError", "Tag", "count"]
+__all__ = ["Markup", "NotOrdinaryError", "Piece", "Tag", "count"]
 
 _NAME = rb"[A-Za-z_][\w.\-]*"
 _VALUE = rb"\"[^\"<&\t\r\n]*\"|'[^'<&\t\r\n]*'"
@@ -45,6 +46,24 @@ class Tag:
     opens: bool
     closes: bool
     line: int
+
+
+class Piece(NamedTuple):
+    """Whole lines of text.
+
+    Attributes
+    ----------
+    text
+        The lines.
+    line
+        The first one's number in the document.
+    breaks
+        How many line breaks they hold.
+    """
+
+    text: bytes
+    line: int
+    breaks: int
 
 
 def count(text: bytes | memoryview, byte: bytes) -> int:
@@ -96,29 +115,32 @@ class Markup:
         if tag.closes and (not self._open or self._open.pop() != tag.name):
             raise NotOrdinaryError(f"line {tag.line}: </{tag.name}> closes nothing")
 
-    def text(self) -> Iterator[tuple[bytes, int, bool]]:
-        """Yield the text up to the next tag in whole lines.
+    def text(self) -> Iterator[tuple[Piece, bool]]:
+        """Yield the text up to the next tag in whole lines, without a line break after this tag.
 
-        Each piece comes with the number of its first line, and whether it is the last piece. The
-        last piece holds at least the last line that is not blank.
+        Each piece comes with whether it is the last. The last one holds at least the last line that
+        is not blank.
         """
+        if (self._at < len(self._data) or self._more()) and self._data.startswith(b"\n", self._at):
+            self._take(self._at + 1)
         while (end := self._data.find(b"<", self._at)) < 0:
             last_line = self._data.rfind(b"\n", self._at, self._data.rfind(b"\n", self._at)) + 1
             if last_line > self._at:
-                yield *self._take(last_line), False
+                yield self._take(last_line), False
             if not self._more():
                 raise NotOrdinaryError("the document ends inside a table")
         if end + 1 == len(self._data) and self._more():
             end = self._data.find(b"<")
         if not self._data.startswith(b"</", end):
             raise NotOrdinaryError(f"line {self._line}: markup inside a table's rows")
-        yield *self._take(end), True
+        yield self._take(end), True
 
-    def _take(self, end: int) -> tuple[bytes, int]:
-        piece, line = self._data[self._at : end], self._line
-        self._line += count(piece, b"\n")
+    def _take(self, end: int) -> Piece:
+        text = self._data[self._at : end]
+        piece = Piece(text, self._line, count(text, b"\n"))
+        self._line += piece.breaks
         self._at = end
-        return piece, line
+        return piece
 
     def _more(self) -> bool:
         """Append a block; False at the end of the document."""
@@ -136,8 +158,8 @@ class Markup:
         while True:
             found = self._data.find(b"<", self._at)
             end = len(self._data) if found < 0 else found
-            piece, _ = self._take(end)
-            if not self._open and piece.strip():
+            piece = self._take(end)
+            if not self._open and piece.text.strip():
                 raise NotOrdinaryError("text outside the root")
             if found >= 0:
                 return True

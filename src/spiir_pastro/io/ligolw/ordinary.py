@@ -6,7 +6,7 @@ from spiir_pastro.io.ligolw.cells import CellReader
 from spiir_pastro.io.ligolw.declarations import Declarations, Wanted
 from spiir_pastro.io.ligolw.layout import Batch, Layout
 from spiir_pastro.io.ligolw.lines import decoded, is_plain, read_lines
-from spiir_pastro.io.ligolw.markup import Markup, NotOrdinaryError, Tag
+from spiir_pastro.io.ligolw.markup import Markup, NotOrdinaryError, Piece, Tag
 
 __all__ = ["ordinary_batches"]
 
@@ -37,26 +37,25 @@ def _rows(markup: Markup, layout: Layout, stream: Tag) -> Iterator[Batch]:
         raise NotOrdinaryError("a DTD may say what the stream's tag does not")
     reader, row = None, 0
     delimiter = stream.attributes["Delimiter"]
-    for text, line, last in markup.text():
-        if not is_plain(text):
-            raise NotOrdinaryError(f"line {line}: text that only an XML parser can read")
+    for piece, last in markup.text():
+        if not is_plain(piece):
+            raise NotOrdinaryError(f"line {piece.line}: text that only an XML parser can read")
         if reader is None and delimiter == ",":
-            batch = read_lines(_whole_lines(text, last=last), layout)
+            batch = read_lines(_ended(piece) if last else piece, layout)
             if batch is not None:
                 row += batch.frame.height
                 yield batch
                 continue
         if reader is None:
-            reader = CellReader(layout, delimiter=delimiter, line=line, row=row)
-        yield from reader.feed(decoded(text), last=last)
+            reader = CellReader(layout, delimiter=delimiter, line=piece.line, row=row)
+        yield from reader.feed(decoded(piece.text), last=last)
 
 
-def _whole_lines(text: bytes, *, last: bool) -> bytes:
-    """Drop the line break after the tag; end the last row as every other row ends."""
-    text = text.removeprefix(b"\n")
-    if not last:
-        return text
-    text = text.rstrip(_BLANK)
+def _ended(piece: Piece) -> Piece:
+    """End the last row as every other row ends."""
+    text = piece.text.rstrip(_BLANK)
     if not text:
-        return text
-    return text + (b"\n" if text.endswith(b",") else b",\n")
+        return piece._replace(text=b"", breaks=0)
+    breaks = piece.breaks - piece.text.count(b"\n", len(text)) + 1
+    ending = b"\n" if text.endswith(b",") else b",\n"
+    return piece._replace(text=text + ending, breaks=breaks)
