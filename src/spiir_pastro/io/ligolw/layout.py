@@ -178,8 +178,7 @@ def typed(text: pl.Series, kind: str) -> pl.Series:
     dtype = DTYPES[kind]
     if dtype == pl.String:
         return text
-    text = text.str.strip_chars()
-    return _ids(text) if kind == "ilwd:char" else text.cast(dtype, strict=False)
+    return _ids(text) if kind == "ilwd:char" else text.str.strip_chars().cast(dtype, strict=False)
 
 
 def _ids(text: pl.Series) -> pl.Series:
@@ -188,4 +187,4 @@ def _ids(text: pl.Series) -> pl.Series:
         ids = text.str.strip_prefix(prefix).cast(pl.Int64, strict=False)
         if ids.null_count() == text.null_count():
             return ids
-    return text.str.replace(_ID_PREFIX, "").cast(pl.Int64, strict=False)
+    return text.str.strip_chars().str.replace(_ID_PREFIX, "").cast(pl.Int64, strict=False)
