@@ -12,6 +12,7 @@ only, which is exact (they are a thinned Poisson process).
 import argparse
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ from spiir_pastro.simulation import CampaignConfig, draw_candidates
 THRESHOLD_HZ = 3e-4
 TRAINING = CampaignConfig(days=150, far_max_hz=THRESHOLD_HZ, seed=1, file_seconds=2_592_000)
 HELD_OUT = CampaignConfig(days=330, far_max_hz=THRESHOLD_HZ, seed=2, unassigned_s=0)
-SHORT_DAYS = 30
+SHORT_DAYS = 20
 
 
 def main() -> None:
@@ -88,7 +89,8 @@ def report_calibration(model: PastroModel, candidates: pl.DataFrame) -> None:
 
 
 def report_coverage(model: PastroModel, campaigns: int) -> None:
-    with ProcessPoolExecutor(2) as pool:
+    # Fresh processes: Polars' threads do not survive a fork.
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         results = list(pool.map(partial(_count, model), range(campaigns), chunksize=5))
     true = np.array([truth for truth, _, _ in results])
     low, high = np.array([interval for _, interval, _ in results]).transpose(1, 0, 2)
