@@ -23,8 +23,7 @@ from spiir_pastro.evaluation.known import class_agreement
 from spiir_pastro.evaluation.scores import reliability, score
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.io.triggers import from_postcoh, to_candidates
-from spiir_pastro.models.count_summary import CountSummary
-from spiir_pastro.models.counts import CountPosterior, fit_counts
+from spiir_pastro.models.counts import fit_counts
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.pipeline.run import Workspace, run
 from spiir_pastro.selection.clustering import cluster
@@ -115,22 +114,8 @@ def _count(model: PastroModel, number: int) -> tuple[np.ndarray, np.ndarray, np.
         to_candidates(candidates), far_threshold_hz=THRESHOLD_HZ
     )
     posterior = fit_counts(factors, prior="jeffreys")
-    return np.array(true), CountSummary.of(posterior).interval, _realised(posterior, factors)
-
-
-def _realised(posterior: CountPosterior, factors: np.ndarray) -> np.ndarray:
-    """Interval of how many candidates are of each class, drawing a class for each."""
-    rng = np.random.default_rng(0)
-    draws = posterior.draws(400, rng)
-    scaled = np.exp(np.clip(factors, -700, 700))
-    densities = np.concatenate([scaled, np.ones((len(scaled), 1))], axis=1)
-    counts = np.empty((len(draws), factors.shape[1]))
-    for row, rates in enumerate(draws):
-        shares = densities * rates
-        edges = np.cumsum(shares / shares.sum(axis=1, keepdims=True), axis=1)[:, :-1]
-        drawn = (rng.random((len(edges), 1)) > edges).sum(axis=1)
-        counts[row] = np.bincount(drawn, minlength=factors.shape[1] + 1)[:-1]
-    return np.quantile(counts, [0.05, 0.95], axis=0)
+    among = posterior.signals_among(factors, 2000, np.random.default_rng(0))
+    return np.array(true), posterior.interval(0.9), np.quantile(among, [0.05, 0.95], axis=0)
 
 
 if __name__ == "__main__":
