@@ -15,7 +15,7 @@ from spiir_pastro.io.predictions import as_table
 from spiir_pastro.io.sources import read_triggers
 from spiir_pastro.io.triggers import to_candidates
 from spiir_pastro.models.count_summary import CountSummary
-from spiir_pastro.models.counts import fit_counts
+from spiir_pastro.models.counts import Prior, fit_counts
 from spiir_pastro.pipeline.alternatives import alternatives
 from spiir_pastro.pipeline.training import FitSettings, from_processed
 from spiir_pastro.report.evaluation import write_figures
@@ -101,7 +101,8 @@ def evaluate_processed(
     factors = model.densities.log_bayes_factors(
         to_candidates(injections), far_threshold_hz=model.far_threshold_hz
     )
-    counts = CountSummary.of(fit_counts(factors, prior=settings.prior))
+    prior: Prior = artifact.compressed_counts.get("prior", settings.prior)
+    counts = CountSummary.of(fit_counts(factors, prior=prior))
     said = replace(model, counts=counts).predict(to_candidates(injections))
     events = read_known_events(known_events_path, boundaries=settings.boundaries)
     search = label_known(campaign.counted, events).rename({"is_known": "is_signal"})
