@@ -14,6 +14,7 @@ from spiir_pastro.io.predictions import as_csv, as_json, predict_read
 from spiir_pastro.io.sources import read_triggers
 from spiir_pastro.models.densities import PowerLaw
 from spiir_pastro.models.pastro import ClassSharing
+from spiir_pastro.pipeline.differences import differences
 from spiir_pastro.pipeline.evaluate import evaluate_triggers
 from spiir_pastro.pipeline.fit import fit
 from spiir_pastro.pipeline.training import FitSettings, from_uploads
@@ -101,6 +102,17 @@ def test_rows_keep_their_order_and_say_why_they_have_no_numbers(
     assert float(first.split(",")[1]) == said["p_astro"][0]
     assert '"note": "no FAR assigned"' in as_json(said)
     assert as_json(said[:1]).startswith('{\n "BNS": ')
+
+
+def test_two_models_are_told_apart_by_what_differs(
+    artifact: ModelArtifact, uploads: tuple[Path, Path], distances: Path
+) -> None:
+    assert differences(artifact, artifact).is_empty()
+    uniform = fit_triggers(*uploads, distances, settings=FitSettings(prior="uniform"))
+    found = {row[0]: row[1:] for row in differences(artifact, uniform).iter_rows()}
+    assert found["provenance.settings.prior"] == ("jeffreys", "uniform")
+    assert "model.counts.mean" in found
+    assert not any(name.startswith("model.densities") for name in found)
 
 
 def test_the_contour_shares_p_astro_where_there_is_a_distance(artifact: ModelArtifact) -> None:

@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "report": "Say what a change did to the model: an evaluation beside an earlier one.",
     "listen": "Answer SPIIR's IGWN Alerts with their source probabilities on GraceDB.",
     "replay": "Feed recorded alerts through the alert service's own code.",
+    "compare": "List the parameters and provenance in which two models differ.",
     "run": "Run every stage on a runs file, or on a simulated campaign if none is given.",
 }
 """Command name to the line ``--help`` shows, in pipeline order.

@@ -29,7 +29,7 @@ from spiir_pastro.models.pastro import ClassSharing, PastroModel
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["SCHEMA", "ModelArtifact", "load_model", "write_model"]
+__all__ = ["SCHEMA", "ModelArtifact", "as_document", "load_model", "write_model"]
 
 SCHEMA = "spiir-pastro/model/1"
 
@@ -103,15 +103,19 @@ class ModelArtifact:
         return self.model.assess(trigger)
 
 
-def write_model(artifact: ModelArtifact, path: Path) -> None:
-    """Write a model file, atomically; the same artifact gives the same bytes."""
-    document = {
+def as_document(artifact: ModelArtifact) -> dict[str, Any]:
+    """Return a model as the plain JSON values that `write_model` writes."""
+    return {
         "schema": SCHEMA,
         "provenance": artifact.provenance,
         "model": _encode(artifact.model),
         "counts": artifact.compressed_counts,
     }
-    text = json.dumps(document, indent=1, allow_nan=False)
+
+
+def write_model(artifact: ModelArtifact, path: Path) -> None:
+    """Write a model file, atomically; the same artifact gives the same bytes."""
+    text = json.dumps(as_document(artifact), indent=1, allow_nan=False)
     write_atomically(path, text.encode() + b"\n")
 
 
