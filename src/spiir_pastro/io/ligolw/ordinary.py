@@ -1,6 +1,9 @@
 """The fast lane: tags by byte search, rows by the CSV reader."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 from spiir_pastro.io.ligolw.cells import CellReader
 from spiir_pastro.io.ligolw.declarations import Declarations, Wanted
@@ -10,6 +13,8 @@ from spiir_pastro.io.ligolw.markup import Markup, NotOrdinaryError, Piece, Tag
 
 __all__ = ["ordinary_batches"]
 
+Lines = tuple[Piece, bool]  # whole lines of a table, and whether they are its last
+_THREADS = 2  # beside the one that inflates; the CSV reader's own fill what is left of two cores
 _BLANK = b" \t\n"
 
 
@@ -35,20 +40,42 @@ def _rows(markup: Markup, layout: Layout, stream: Tag) -> Iterator[Batch]:
     """Yield a table's rows: by the CSV reader, and from where that fails by the tokenizer."""
     if not {"Delimiter", "Type"} <= set(stream.attributes):
         raise NotOrdinaryError("a DTD may say what the stream's tag does not")
-    reader, row = None, 0
     delimiter = stream.attributes["Delimiter"]
-    for piece, last in markup.text():
-        if not is_plain(piece):
-            raise NotOrdinaryError(f"line {piece.line}: text that only an XML parser can read")
-        if reader is None and delimiter == ",":
-            batch = read_lines(_ended(piece) if last else piece, layout)
-            if batch is not None:
-                row += batch.frame.height
-                yield batch
-                continue
+    read = partial(_read, layout if delimiter == "," else None)
+    reader, row = None, 0
+    for (piece, last), batch in _ahead(read, markup.text()):
+        if reader is None and batch is not None:
+            row += batch.frame.height
+            yield batch
+            continue
         if reader is None:
             reader = CellReader(layout, delimiter=delimiter, line=piece.line, row=row)
         yield from reader.feed(decoded(piece.text), last=last)
+
+
+def _read(layout: Layout | None, lines: Lines) -> Batch | None:
+    """Read some lines as CSV, if a layout is given; None if they are not."""
+    piece, last = lines
+    if not is_plain(piece):
+        raise NotOrdinaryError(f"line {piece.line}: text that only an XML parser can read")
+    if layout is None:
+        return None
+    return read_lines(_ended(piece) if last else piece, layout)
+
+
+def _ahead(
+    read: Callable[[Lines], Batch | None], pieces: Iterator[Lines]
+) -> Iterator[tuple[Lines, Batch | None]]:
+    """Yield pieces in order with what was read of them, while threads read the next ones."""
+    with ThreadPoolExecutor(_THREADS) as threads:
+        coming: deque[tuple[Lines, Future[Batch | None]]] = deque()
+        for lines in pieces:
+            coming.append((lines, threads.submit(read, lines)))
+            if len(coming) > _THREADS:
+                first, batch = coming.popleft()
+                yield first, batch.result()
+        for lines, batch in coming:
+            yield lines, batch.result()
 
 
 def _ended(piece: Piece) -> Piece:
