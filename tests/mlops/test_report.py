@@ -75,13 +75,6 @@ def test_parameters_come_from_a_file_and_options_go_before(tmp_path: Path) -> No
     assert "no section 'report'" in str(CliRunner().invoke(app, command).exception)
 
 
-def test_every_parameter_of_the_project_is_an_option() -> None:
-    params = Path(__file__).parents[2] / "params.yaml"
-    for name in ("simulate", "process", "fit", "report"):
-        result = CliRunner().invoke(app, ["--params", str(params), name, "--help"])
-        assert result.exit_code == 0, result.output
-
-
 def test_what_is_compared_must_be_named(tmp_path: Path) -> None:
     good = _write(tmp_path / "good", sharpened=1.0)
     result = CliRunner().invoke(app, ["report", "--report", str(good)])

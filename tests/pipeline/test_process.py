@@ -9,11 +9,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from spiir_pastro.errors import ConfigError, TableError
+from spiir_pastro.errors import ConfigError, FitError, TableError
 from spiir_pastro.io.frames import FrameFormat, read_frame, read_units
 from spiir_pastro.io.runs import RunsFile, read_runs
-from spiir_pastro.pipeline.process import process
+from spiir_pastro.pipeline.process import ProcessSettings, process
 from spiir_pastro.pipeline.store import StagedFile
+from spiir_pastro.pipeline.training import FitSettings, from_processed
 
 _RUNS = """
 runs:
@@ -237,3 +238,28 @@ def test_a_damaged_staged_file_is_named(campaign: _Campaign) -> None:
     campaign.staged["plain"][0].path.write_bytes(b"torn")
     with pytest.raises(TableError, match=r"plain\.parquet: .*extract it again"):
         process(*campaign[:2], known_events=campaign.known_events)
+
+
+def test_the_windows_are_those_chosen(campaign: _Campaign) -> None:
+    """Noise 0.9 s after a louder trigger, and a trigger 0.3 s after a known merger."""
+    settings = ProcessSettings(cluster_window_ns=500_000_000, known_window_ns=200_000_000)
+    done = process(*campaign[:2], known_events=campaign.known_events, settings=settings)
+    kept = {name.rpartition(":")[2] for name in done.background.filter(run="plain")["event_id"]}
+    assert {"1", "2"} <= kept
+    assert done.known_mergers.is_empty()
+    usual = process(*campaign[:2], known_events=campaign.known_events)
+    few = {name.rpartition(":")[2] for name in usual.background.filter(run="plain")["event_id"]}
+    assert {"1", "2"}.isdisjoint(few)
+    assert usual.known_mergers.height == 1
+
+
+def test_a_campaign_that_does_not_say_how_it_was_processed_is_refused(
+    campaign: _Campaign, tmp_path: Path
+) -> None:
+    out = tmp_path / "processed"
+    process(*campaign[:2], known_events=campaign.known_events).write(out)
+    summary = json.loads((out / "summary.json").read_text())
+    del summary["settings"]
+    (out / "summary.json").write_text(json.dumps(summary))
+    with pytest.raises(FitError, match=r"does not say 'settings'; process again"):
+        from_processed(out, settings=FitSettings())

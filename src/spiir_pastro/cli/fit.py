@@ -1,6 +1,7 @@
 """``spiir-pastro fit``."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -8,6 +9,8 @@ from spiir_pastro.domain import MassBoundaries
 from spiir_pastro.io.artifact import write_model
 from spiir_pastro.io.distances import CAMPAIGN, read_distances
 from spiir_pastro.models.counts import Prior
+from spiir_pastro.models.distance_fit import ESTIMATORS, Estimator
+from spiir_pastro.models.fitting import DensitySettings
 from spiir_pastro.models.pastro import ClassSharing
 from spiir_pastro.pipeline.fit import fit
 from spiir_pastro.pipeline.training import (
@@ -20,8 +23,29 @@ __all__ = ["command"]
 
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 _MASSES = MassBoundaries()
+_DENSITIES = {
+    "mchirp_min": "Least chirp mass of a template bank, solar masses.",
+    "mchirp_max": "Largest chirp mass of a template bank, solar masses.",
+    "density_floor": "Weight of a uniform density in each that is estimated.",
+    "enough_for_a_class": "Signals from which a class gets its own laws of FAR and SNR.",
+    "enough_for_curves": "Noise candidates from which SNR is described mass by mass.",
+    "heavy_mchirp": "Mergers heavier than this, solar masses, are at times recovered far off.",
+    "misrecovered_fraction": "How many of them.",
+    "misrecovered_ratio_min": "Least of recovered over true chirp mass of those.",
+    "misrecovered_ratio_max": "Largest of recovered over true chirp mass of those.",
+}
 
 
+def _densities(command: click.Command) -> click.Command:
+    """Make each of the densities' choices an option."""
+    for name, text in _DENSITIES.items():
+        option = f"--{name.replace('_', '-')}"
+        default = getattr(DensitySettings, name)
+        command.params.append(click.Option([option], default=default, show_default=True, help=text))
+    return command
+
+
+@_densities
 @click.command("fit")
 @click.option("--triggers", type=_FILE, help="Uploaded triggers, CSV or Parquet.")
 @click.option(
@@ -77,6 +101,13 @@ _MASSES = MassBoundaries()
     show_default=True,
     help="Of the template's chirp mass.",
 )
+@click.option(
+    "--distance-estimator",
+    type=click.Choice([*ESTIMATORS, "best"]),
+    default=FitSettings.distance_estimator,
+    show_default=True,
+    help="How distances are fitted; best is the one that predicts distances held out best.",
+)
 def command(
     *,
     triggers: Path | None,
@@ -92,6 +123,8 @@ def command(
     gap_max: float | None,
     m_max: float,
     mchirp_relative_error: float,
+    distance_estimator: Estimator,
+    **densities: Any,  # noqa: ANN401  (numbers, each of the kind of its default)
 ) -> None:
     """Fit a model on a processed campaign, or on uploads and known mergers.
 
@@ -104,6 +137,8 @@ def command(
         prior=prior,
         boundaries=MassBoundaries(m_min=m_min, ns_max=ns_max, gap_max=gap_max, m_max=m_max),
         mchirp_relative_error=mchirp_relative_error,
+        distance_estimator=distance_estimator,
+        densities=DensitySettings(**densities),
     )
     match (processed, triggers):
         case (Path(), None):

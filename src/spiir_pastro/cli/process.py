@@ -11,12 +11,11 @@ from spiir_pastro.pipeline.extract import staged_files
 from spiir_pastro.pipeline.process import ProcessSettings, process
 from spiir_pastro.selection import TwinTolerance
 from spiir_pastro.selection.clustering import SECOND_NS
-from spiir_pastro.selection.matching import INJECTION_MCHIRP_TOLERANCE, INJECTION_WINDOW_NS
 
 __all__ = ["command"]
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_TWIN = TwinTolerance()
+_DEFAULT = ProcessSettings()
 
 
 @click.command(name="process")
@@ -49,37 +48,51 @@ _TWIN = TwinTolerance()
     help="How tables are stored.",
 )
 @click.option(
+    "--cluster-window",
+    type=click.FloatRange(min=0),
+    default=_DEFAULT.cluster_window_ns / SECOND_NS,
+    show_default=True,
+    help="Of triggers nearer in time only the most significant is a candidate, seconds.",
+)
+@click.option(
+    "--known-window",
+    type=click.FloatRange(min=0),
+    default=_DEFAULT.known_window_ns / SECOND_NS,
+    show_default=True,
+    help="Largest distance in time of a trigger from its known merger, seconds.",
+)
+@click.option(
     "--injection-window",
     type=click.FloatRange(min=0),
-    default=INJECTION_WINDOW_NS / SECOND_NS,
+    default=_DEFAULT.injection_window_ns / SECOND_NS,
     show_default=True,
     help="Largest distance in time of a trigger from its injection, seconds.",
 )
 @click.option(
     "--injection-mchirp-tolerance",
     type=click.FloatRange(min=0),
-    default=INJECTION_MCHIRP_TOLERANCE,
+    default=_DEFAULT.injection_mchirp_tolerance,
     show_default=True,
     help="Largest distance in chirp mass, as a fraction of the injection's.",
 )
 @click.option(
     "--twin-window",
     type=click.FloatRange(min=0),
-    default=_TWIN.window_ns / SECOND_NS,
+    default=_DEFAULT.twin.window_ns / SECOND_NS,
     show_default=True,
     help="Largest distance in time of noise from itself in the twin run, seconds.",
 )
 @click.option(
     "--twin-mchirp-tolerance",
     type=click.FloatRange(min=0),
-    default=_TWIN.mchirp,
+    default=_DEFAULT.twin.mchirp,
     show_default=True,
     help="Largest distance in chirp mass, as a fraction of the twin's.",
 )
 @click.option(
     "--twin-snr-excess",
     type=click.FloatRange(min=0),
-    default=_TWIN.snr,
+    default=_DEFAULT.twin.snr,
     show_default=True,
     help="Louder than its twin by more than this fraction, a trigger is no noise.",
 )
@@ -90,6 +103,8 @@ def command(
     processed: Path,
     known_events: Path | None,
     file_format: str,
+    cluster_window: float,
+    known_window: float,
     injection_window: float,
     injection_mchirp_tolerance: float,
     twin_window: float,
@@ -101,6 +116,8 @@ def command(
     staged = staged_files(runs, staging)
     processed.mkdir(parents=True, exist_ok=True)
     settings = ProcessSettings(
+        cluster_window_ns=round(cluster_window * SECOND_NS),
+        known_window_ns=round(known_window * SECOND_NS),
         injection_window_ns=round(injection_window * SECOND_NS),
         injection_mchirp_tolerance=injection_mchirp_tolerance,
         twin=TwinTolerance(

@@ -30,29 +30,79 @@ from spiir_pastro.models.densities import (
     fit_power_law,
 )
 
-__all__ = ["MCHIRP_SPAN", "Reference", "fit_densities", "recovered_chirp_masses"]
+__all__ = ["DensitySettings", "Reference", "fit_densities", "recovered_chirp_masses"]
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.bool_]
 
-MCHIRP_SPAN = (math.log(0.5), math.log(200.0))
-"""Chirp masses a template bank may hold, solar masses (natural logarithms)."""
-
 FEWEST_FOR_REGRESSION = 8
-ENOUGH_FOR_CURVES = 2000
-"""Noise candidates from which SNR is described mass by mass."""
-
-ENOUGH_FOR_A_CLASS = 200
-"""Signals from which a class gets its own laws of FAR and SNR."""
+"""Rows: four coefficients, a scale, and a few to spare. With fewer SNR is left out."""
 
 TYPICAL_FAR_EXPONENT = 0.1
 """Of recovered signals in ln FAR where none is known to fit it."""
 
-HEAVY_MCHIRP_MSUN = 30.0
-MISRECOVERED_FRACTION = 0.3
-"""Of mergers heavier than that, those whose recovered chirp mass is far off: 5 of 17 in O3a."""
-MISRECOVERED_RATIOS = np.linspace(0.2, 0.4, 9)
-"""Recovered over true chirp mass of those."""
+IMAGES = 9
+"""Ratios that stand for the range of far-off ones: steps finer than the densities' kernels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DensitySettings:
+    """What a person chooses about the densities.
+
+    Attributes
+    ----------
+    mchirp_min, mchirp_max
+        Chirp masses a template bank may hold, solar masses.
+    density_floor
+        Weight of a uniform density in each estimated one: what no sample excludes stays possible.
+    enough_for_a_class
+        Signals from which a class gets its own laws of FAR and SNR.
+    enough_for_curves
+        Noise candidates from which SNR is described mass by mass.
+    heavy_mchirp
+        Mergers heavier than this, solar masses, are at times recovered far off.
+    misrecovered_fraction
+        How many of them: 5 of 17 in O3a.
+    misrecovered_ratio_min, misrecovered_ratio_max
+        Recovered over true chirp mass of those.
+
+    Raises
+    ------
+    FitError
+        If a range is empty or a fraction none.
+    """
+
+    mchirp_min: float = 0.5
+    mchirp_max: float = 200.0
+    density_floor: float = 0.01
+    enough_for_a_class: int = 200
+    enough_for_curves: int = 2000
+    heavy_mchirp: float = 30.0
+    misrecovered_fraction: float = 0.3
+    misrecovered_ratio_min: float = 0.2
+    misrecovered_ratio_max: float = 0.4
+
+    def __post_init__(self) -> None:
+        low, high = self.misrecovered_ratio_min, self.misrecovered_ratio_max
+        share = self.misrecovered_fraction
+        rules = {
+            "0 < mchirp_min < mchirp_max": 0 < self.mchirp_min < self.mchirp_max < math.inf,
+            "0 < density_floor < 1": 0 < self.density_floor < 1,
+            "enough_for_a_class and enough_for_curves of 2 or more": (
+                min(self.enough_for_a_class, self.enough_for_curves) >= 2
+            ),
+            "heavy_mchirp >= 0": self.heavy_mchirp >= 0,
+            # Whole copies of every mass stand for the fraction: hundreds at the least of it.
+            "misrecovered_fraction of 0, or 0.01 to 0.9": share == 0 or 0.01 <= share <= 0.9,
+            "0 < misrecovered_ratio_min <= misrecovered_ratio_max": 0 < low <= high < math.inf,
+        }
+        if broken := [rule for rule, holds in rules.items() if not holds]:
+            raise FitError(f"densities need {'; '.join(broken)}, not {self}")
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """First and last ln(chirp mass in solar masses) of the densities."""
+        return math.log(self.mchirp_min), math.log(self.mchirp_max)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +128,7 @@ def fit_densities(
     classes: NDArray[np.str_],
     reference: Reference,
     far_threshold_hz: float,
+    settings: DensitySettings | None = None,
 ) -> ComponentDensities:
     """Fit the densities of noise and signals.
 
@@ -93,12 +144,15 @@ def fit_densities(
         What chirp masses each class has, for classes seen seldom.
     far_threshold_hz
         The threshold.
+    settings
+        Choices; None for the defaults.
 
     Raises
     ------
     FitError
         If no noise candidate is left, a FAR is unknown or above the threshold.
     """
+    settings = settings or DensitySettings()
     x = np.log(candidates.far_hz / far_threshold_hz)
     m, s = np.log(candidates.mchirp_det), np.log(candidates.snr)
     if not (x <= 0).all() or is_signal.all():
@@ -110,24 +164,24 @@ def fit_densities(
     of_class = {source: is_signal & (classes == source) for source in ASTROPHYSICAL}
     # A class seen too seldom to speak for itself is described by all signals together.
     own = {
-        source: rows if np.count_nonzero(rows) >= ENOUGH_FOR_A_CLASS else is_signal
+        source: rows if np.count_nonzero(rows) >= settings.enough_for_a_class else is_signal
         for source, rows in of_class.items()
     }
     features = snr_features(x, m)
-    noise_snr = _fit_noise_snr(s, features, ~is_signal)
+    noise_snr = _fit_noise_snr(s, features, ~is_signal, settings)
     signal_snr = {
         source: _fit_snr(s, features, rows, use=(1, 1, 1, 0)) for source, rows in own.items()
     }
     use_snr = noise_snr is not None and None not in signal_snr.values()
     noise = CandidateDensity(
         far=PowerLaw(exponent=1.0),
-        mchirp=_density(m[~is_signal]),
+        mchirp=_density(m[~is_signal], settings),
         snr=noise_snr if use_snr else None,
     )
     signals = {
         source: CandidateDensity(
-            far=_fit_far(x[own[source]]),
-            mchirp=_class_density(m[of_class[source]], reference, source),
+            far=_fit_far(x[own[source]], settings),
+            mchirp=_class_density(m[of_class[source]], source, reference, settings),
             snr=signal_snr[source] if use_snr else None,
         )
         for source in ASTROPHYSICAL
@@ -135,35 +189,45 @@ def fit_densities(
     return ComponentDensities(noise=noise, signals=signals)
 
 
-def recovered_chirp_masses(true_mchirp: Floats) -> Floats:
+def recovered_chirp_masses(
+    true_mchirp: Floats, *, settings: DensitySettings | None = None
+) -> Floats:
     """Spread true chirp masses, (n,), into recovered ones, with SPIIR's share of far-off values.
 
     Deterministic: each value stands for itself many times, a heavy one also for its far-off images,
     as often as happens.
     """
-    images = MISRECOVERED_RATIOS.size
-    copies = round(images / MISRECOVERED_FRACTION)
-    heavy = true_mchirp > HEAVY_MCHIRP_MSUN
-    far_off = true_mchirp[heavy, None] * MISRECOVERED_RATIOS
-    right = np.repeat(true_mchirp, np.where(heavy, copies - images, copies))
+    settings = settings or DensitySettings()
+    if not settings.misrecovered_fraction:
+        return true_mchirp.copy()
+    ratios = np.linspace(settings.misrecovered_ratio_min, settings.misrecovered_ratio_max, IMAGES)
+    copies = round(IMAGES / settings.misrecovered_fraction)
+    heavy = true_mchirp > settings.heavy_mchirp
+    far_off = true_mchirp[heavy, None] * ratios
+    right = np.repeat(true_mchirp, np.where(heavy, copies - IMAGES, copies))
     return np.concatenate([right, far_off.ravel()])
 
 
-def _density(log_mchirp: Floats) -> GridDensity:
-    return GridDensity.from_samples(log_mchirp[~np.isnan(log_mchirp)], span=MCHIRP_SPAN)
+def _density(log_mchirp: Floats, settings: DensitySettings) -> GridDensity:
+    known = log_mchirp[~np.isnan(log_mchirp)]
+    return GridDensity.from_samples(known, span=settings.span, floor=settings.density_floor)
 
 
-def _class_density(seen: Floats, reference: Reference, source: Source) -> GridDensity:
-    expected = _density(np.log(reference.mchirp_det[source]))
+def _class_density(
+    seen: Floats, source: Source, reference: Reference, settings: DensitySettings
+) -> GridDensity:
+    expected = _density(np.log(reference.mchirp_det[source]), settings)
     seen = seen[~np.isnan(seen)]
     if not seen.size or math.isinf(reference.weight):
         return expected
-    return GridDensity.mixture([(reference.weight, expected), (seen.size, _density(seen))])
+    return GridDensity.mixture(
+        [(reference.weight, expected), (seen.size, _density(seen, settings))]
+    )
 
 
-def _fit_far(x: Floats) -> LogDensity:
+def _fit_far(x: Floats, settings: DensitySettings) -> LogDensity:
     """Fit the law of signals' FARs: a curve where there are many, a power law where few."""
-    if x.size >= ENOUGH_FOR_A_CLASS:
+    if x.size >= settings.enough_for_a_class:
         return fit_far_density(x)
     if x.size:
         return fit_power_law(x)
@@ -171,14 +235,18 @@ def _fit_far(x: Floats) -> LogDensity:
 
 
 def _fit_noise_snr(
-    log_snr: Floats, features: Floats, rows: Labels
+    log_snr: Floats, features: Floats, rows: Labels, settings: DensitySettings
 ) -> StudentRegression | ConditionalGrid | None:
     """Fit noise's SNR given its chirp mass: a curve at each mass where there are many."""
     rows = rows & np.isfinite(features.sum(axis=1) + log_snr)
-    if np.count_nonzero(rows) < ENOUGH_FOR_CURVES:
+    if np.count_nonzero(rows) < settings.enough_for_curves:
         return _fit_snr(log_snr, features, rows, use=(1, 0, 1, 1))
     return ConditionalGrid.from_samples(
-        features[rows, LOG_MCHIRP], log_snr[rows], column=LOG_MCHIRP, span=MCHIRP_SPAN
+        features[rows, LOG_MCHIRP],
+        log_snr[rows],
+        column=LOG_MCHIRP,
+        span=settings.span,
+        floor=settings.density_floor,
     )
 
 

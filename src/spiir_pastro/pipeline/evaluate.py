@@ -105,7 +105,8 @@ def evaluate_processed(
     counts = CountSummary.of(fit_counts(factors, prior=prior))
     said = replace(model, counts=counts).predict(to_candidates(injections))
     events = read_known_events(known_events_path, boundaries=settings.boundaries)
-    search = label_known(campaign.counted, events).rename({"is_known": "is_signal"})
+    search = label_known(campaign.counted, events, window_ns=campaign.known_window_ns)
+    search = search.rename({"is_known": "is_signal"})
     judged = as_table(model.predict(to_candidates(search)))
     searched = pl.concat([search, judged], how="horizontal")
     return Evaluation(

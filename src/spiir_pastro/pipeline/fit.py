@@ -49,8 +49,9 @@ def fit(
         to_candidates(labelled),
         is_signal=labelled["is_signal"].to_numpy(),
         classes=labelled["source_class"].fill_null("").to_numpy().astype(np.str_),
-        reference=training.reference or reference_of(distances),
+        reference=training.reference or reference_of(distances, settings=settings.densities),
         far_threshold_hz=threshold,
+        settings=settings.densities,
     )
     factors = densities.log_bayes_factors(
         to_candidates(training.counted), far_threshold_hz=threshold
@@ -61,7 +62,7 @@ def fit(
         densities=densities,
         counts=CountSummary.of(posterior),
         contour=MassContourClassifier(
-            distance=fit_distance(*distances.columns, estimator="best"),
+            distance=fit_distance(*distances.columns, estimator=settings.distance_estimator),
             boundaries=settings.boundaries,
             mchirp_relative_error=settings.mchirp_relative_error,
         ),

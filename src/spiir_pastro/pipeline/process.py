@@ -18,7 +18,7 @@ a margin as wide as the rule's window; the result does not depend on where it is
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +64,14 @@ _SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessSettings:
-    """What a person chooses about the foreground.
+    """What a person chooses about background and foreground.
 
     Attributes
     ----------
+    cluster_window_ns
+        Of triggers nearer than this in time only the most significant is a candidate, nanoseconds.
+    known_window_ns
+        Triggers as near as this to a known merger are none of the background, nanoseconds.
     injection_window_ns
         Largest distance in time of a trigger from its injection, in nanoseconds.
     injection_mchirp_tolerance
@@ -76,6 +80,8 @@ class ProcessSettings:
         How alike two triggers of twin runs are that the same noise made.
     """
 
+    cluster_window_ns: int = SECOND_NS
+    known_window_ns: int = SECOND_NS
     injection_window_ns: int = INJECTION_WINDOW_NS
     injection_mchirp_tolerance: float = INJECTION_MCHIRP_TOLERANCE
     twin: TwinTolerance = field(default_factory=TwinTolerance)
@@ -103,6 +109,8 @@ class Processed:
         Rows by run and fate.
     left_out
         Names of trigger files of which nothing is staged.
+    settings
+        How they were chosen.
     """
 
     runs: RunsFile
@@ -113,6 +121,7 @@ class Processed:
     livetime: pl.DataFrame
     fates: Fates
     left_out: Sequence[str]
+    settings: ProcessSettings
 
     @property
     def background_livetime_ns(self) -> int:
@@ -149,6 +158,7 @@ class Processed:
         """Return how many rows each rule took, the injections and the livetime, for JSON."""
         return {
             "schema_version": _SCHEMA_VERSION,
+            "settings": asdict(self.settings),
             "left_out": list(self.left_out),
             "fates": self.fate_table().to_dicts(),
             "injections": [
@@ -220,7 +230,7 @@ def process(
         store = TriggerStore(Path(work))
         fates = sum((store.add(r, f) for r in runs.runs for f in staged[r.name]), Fates())
         slices = _slices(runs, store.rows, rows_per_slice)
-        background, known_mergers, counted = _background(runs, store, slices, mergers)
+        background, known_mergers, counted = _background(runs, store, slices, mergers, settings)
         fates += counted
         matches = {}
         for run in _having(runs, Purpose.FOREGROUND):
@@ -240,6 +250,7 @@ def process(
         livetime=livetime,
         fates=fates,
         left_out=_left_out(runs, staged),
+        settings=settings,
     )
 
 
@@ -273,15 +284,21 @@ def _slices(runs: RunsFile, rows: int, rows_per_slice: int) -> list[tuple[int, i
 
 
 def _background(
-    runs: RunsFile, store: TriggerStore, slices: Sequence[tuple[int, int]], mergers: Ints
+    runs: RunsFile,
+    store: TriggerStore,
+    slices: Sequence[tuple[int, int]],
+    mergers: Ints,
+    settings: ProcessSettings,
 ) -> tuple[pl.DataFrame, pl.DataFrame, Fates]:
     """Choose the background, candidates without signals, and set known mergers apart."""
     names, fates, chosen, apart = _named(runs, Purpose.BACKGROUND), Fates(), [], []
+    margin = settings.cluster_window_ns
     for start, end in slices:
-        everything = store.read(names, start - SECOND_NS, end + SECOND_NS + 1)
-        noise, known = split_near(everything, mergers)
+        everything = store.read(names, start - margin, end + margin + 1)
+        noise, known = split_near(everything, mergers, window_ns=settings.known_window_ns)
+        candidates = cluster(noise, window_ns=settings.cluster_window_ns)
         inside = pl.col("gps_ns").is_between(start, end, closed="left")
-        candidates, noise, known = (t.filter(inside) for t in (cluster(noise), noise, known))
+        candidates, noise, known = (t.filter(inside) for t in (candidates, noise, known))
         fates += count_fate(known, Fate.NEAR_KNOWN_MERGER)
         fates += count_taken(noise, candidates, Fate.HIDDEN)
         fates += count_fate(candidates, Fate.BACKGROUND)

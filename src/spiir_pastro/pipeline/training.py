@@ -23,12 +23,15 @@ from spiir_pastro.io.gwtc import class_of_masses, read_known_events
 from spiir_pastro.io.sources import read_triggers
 from spiir_pastro.models.cosmology import redshift
 from spiir_pastro.models.counts import Prior
-from spiir_pastro.models.fitting import Reference, recovered_chirp_masses
+from spiir_pastro.models.distance_fit import Estimator
+from spiir_pastro.models.fitting import DensitySettings, Reference, recovered_chirp_masses
 from spiir_pastro.models.pastro import ClassSharing
-from spiir_pastro.selection.clustering import cluster
+from spiir_pastro.selection.clustering import SECOND_NS, cluster
 from spiir_pastro.selection.uploads import select_uploads
 
 __all__ = ["FitSettings", "TrainingSet", "from_processed", "from_uploads", "reference_of"]
+
+_WINDOWS = ("cluster_window_ns", "known_window_ns")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,10 @@ class FitSettings:
         Where neutron stars end and black holes begin.
     mchirp_relative_error
         Of the template's chirp mass.
+    distance_estimator
+        How distances are fitted.
+    densities
+        The densities' own choices.
     """
 
     far_threshold_hz: float = 3e-4
@@ -54,6 +61,8 @@ class FitSettings:
     sharing: ClassSharing = ClassSharing.MULTI_COMPONENT
     boundaries: MassBoundaries = field(default_factory=MassBoundaries)
     mchirp_relative_error: float = 0.01
+    distance_estimator: Estimator = "best"
+    densities: DensitySettings = field(default_factory=DensitySettings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +76,8 @@ class TrainingSet:
         not known), all with a FAR below the threshold.
     counted
         Canonical triggers: the independent candidates of the search.
+    known_window_ns
+        A counted candidate as near as this to a known merger is that merger, nanoseconds.
     reference
         Chirp masses by class; None for those of the localised events.
     provenance
@@ -75,6 +86,7 @@ class TrainingSet:
 
     labelled: pl.DataFrame
     counted: pl.DataFrame
+    known_window_ns: int = SECOND_NS
     reference: Reference | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -115,7 +127,8 @@ def from_processed(folder: Path, *, settings: FitSettings) -> TrainingSet:
     Raises
     ------
     FitError
-        If the folder holds no background or no foreground below the threshold.
+        If the folder holds no background or no foreground below the threshold, or does not say how
+        it was processed.
     """
     below = pl.col("far_hz") <= settings.far_threshold_hz
     tables = {
@@ -133,10 +146,17 @@ def from_processed(folder: Path, *, settings: FitSettings) -> TrainingSet:
     )
     known = [table.filter(below) for table in tables["known_mergers"]]
     summary = json.loads((folder / "summary.json").read_text())
+    try:
+        windows = {name: int(summary["settings"][name]) for name in _WINDOWS}
+    except KeyError as exc:
+        raise FitError(f"{folder}/summary.json does not say {exc}; process again") from exc
     return TrainingSet(
         labelled=pl.concat([noise, signals], how="diagonal"),
-        counted=cluster(pl.concat([background, *known], how="diagonal")),
-        reference=_recovered(signals),
+        counted=cluster(
+            pl.concat([background, *known], how="diagonal"), window_ns=windows["cluster_window_ns"]
+        ),
+        known_window_ns=windows["known_window_ns"],
+        reference=_recovered(signals, settings.densities),
         provenance={
             "inputs": _fingerprints(sorted(folder.rglob("*.*"))),
             "livetime_s": summary["background_livetime_s"],
@@ -145,22 +165,24 @@ def from_processed(folder: Path, *, settings: FitSettings) -> TrainingSet:
     )
 
 
-def reference_of(events: LocalisedEvents) -> Reference:
+def reference_of(events: LocalisedEvents, *, settings: DensitySettings | None = None) -> Reference:
     """Return recovered chirp masses by class, solar masses, of localised events with classes.
 
     The shipped campaign stands in for events without classes or chirp masses.
     """
     has_both = (events.source_class != "") & ~np.isnan(events.mchirp_det)
     if not {*ASTROPHYSICAL} <= {*events.source_class[has_both].tolist()}:
-        return reference_of(read_distances(CAMPAIGN))
+        return reference_of(read_distances(CAMPAIGN), settings=settings)
     masses = {
         source: events.mchirp_det[has_both & (events.source_class == source)]
         for source in ASTROPHYSICAL
     }
-    return Reference(mchirp_det={s: recovered_chirp_masses(m) for s, m in masses.items()})
+    return Reference(
+        mchirp_det={s: recovered_chirp_masses(m, settings=settings) for s, m in masses.items()}
+    )
 
 
-def _recovered(signals: pl.DataFrame) -> Reference:
+def _recovered(signals: pl.DataFrame, settings: DensitySettings) -> Reference:
     """Take injections found as true values: far-off recoveries were not matched to injections."""
     masses = {
         source: signals.filter(source_class=str(source))["mchirp_det"].to_numpy()
@@ -173,7 +195,8 @@ def _recovered(signals: pl.DataFrame) -> Reference:
             "add runs with such injections"
         )
     return Reference(
-        mchirp_det={s: recovered_chirp_masses(m) for s, m in masses.items()}, weight=math.inf
+        mchirp_det={s: recovered_chirp_masses(m, settings=settings) for s, m in masses.items()},
+        weight=math.inf,
     )
 
 
