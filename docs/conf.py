@@ -1,6 +1,10 @@
 """Sphinx settings; ``make docs`` builds with warnings as errors."""
 
+import sys
 from importlib import metadata
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "spiir-pastro"
 author = "The spiir-pastro developers"
@@ -12,6 +16,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
     "numpydoc",
+    "generated",
 ]
 exclude_patterns = ["_build"]
 html_theme = "furo"

@@ -39,7 +39,7 @@ def test_a_worse_model_is_told_and_stopped(tmp_path: Path) -> None:
     page = tmp_path / "out" / "report.md"
     arguments = ["report", "--report", str(bad), "--against-dir", str(good), "--gate"]
     result = CliRunner().invoke(app, [*arguments, "--markdown", str(page)])
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert "worse beyond noise: log_loss" in result.stderr
     text = page.read_text()
     assert "**Worse beyond noise: log_loss, expected_calibration_error.**" in text

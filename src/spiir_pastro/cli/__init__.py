@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
+from spiir_pastro.cli.exit_codes import ExitCode
 from spiir_pastro.errors import ConfigError, PastroError
 
 __all__ = ["COMMANDS", "Pipeline", "app", "main"]
@@ -53,6 +55,20 @@ class Pipeline(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command's name without importing them all, or a value of an option."""
+        named = [
+            CompletionItem(name, help=line)
+            for name, line in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return named + click.Command.shell_complete(self, ctx, incomplete)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write what the exit codes mean."""
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(int(code)), code.meaning) for code in ExitCode])
+
 
 @click.group(cls=Pipeline, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="spiir-pastro")
@@ -90,9 +106,22 @@ def _section(path: Path, name: str, ctx: click.Context) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run the command line; one of our errors is one line on stderr and exit code 1."""
+    """Run the command line; an error is one line on stderr, and ends with its `ExitCode`."""
     try:
-        app(prog_name="spiir-pastro")
-    except PastroError as error:
-        click.echo(f"spiir-pastro: error: {error}", err=True)
-        sys.exit(1)
+        code = app(prog_name="spiir-pastro", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except click.Abort:
+        code = ExitCode.INTERRUPTED
+    except (PastroError, OSError) as error:
+        click.echo(f"spiir-pastro: error: {_message(error)}", err=True)
+        code = ExitCode.REFUSED
+    sys.exit(code or ExitCode.DONE)
+
+
+def _message(error: PastroError | OSError) -> str:
+    """Say what is wrong in one line; of a disk that is full or a folder that is closed, which."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from spiir_pastro.cli.tables import print_table
+from spiir_pastro.cli.output import json_option, print_json, print_table
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.pipeline.differences import differences
 
@@ -16,13 +16,16 @@ _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 @click.command("compare")
 @click.argument("first", type=_FILE)
 @click.argument("second", type=_FILE)
-def command(first: Path, second: Path) -> None:
+@json_option("the rows")
+def command(*, first: Path, second: Path, as_json: bool) -> None:
     """List the parameters and provenance in which two models differ.
 
     How differently they judge candidates is what evaluate --against says.
     """
     found = differences(load_model(first), load_model(second))
-    if found.is_empty():
+    if as_json:
+        print_json(found.to_dicts())
+    elif found.is_empty():
         click.echo("The models are the same.")
     else:
         print_table(found)

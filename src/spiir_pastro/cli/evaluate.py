@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from spiir_pastro.cli.tables import print_table
+from spiir_pastro.cli.output import json_option, print_json, print_table
 from spiir_pastro.errors import ArtifactError
 from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import ModelArtifact, load_model
@@ -37,15 +37,23 @@ _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
     type=_FILE,
     help="Known mergers (name, gps, ...); default: GWTC-1 to GWTC-4.0.",
 )
-@click.option("--report", type=click.Path(path_type=Path, file_okay=False), required=True)
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder to write.",
+)
 @click.option("--against", type=_FILE, help="Compare with this model, or its metrics.json.")
+@json_option("the report's path and the metrics")
 def command(
+    *,
     model: Path,
     triggers: Path | None,
     processed: Path | None,
     known_events: Path | None,
     report: Path,
     against: Path | None,
+    as_json: bool,
 ) -> None:
     """Compare a model with injections, or with the known mergers among uploads.
 
@@ -64,6 +72,14 @@ def command(
     previous = None if against is None else _previous(against, judge)
     evaluation = judge(artifact)
     page = write_evaluation(evaluation, artifact, report, name=model.name, previous=previous)
+    if as_json:
+        print_json({"report": str(page), "metrics": evaluation.metrics()})
+    else:
+        _print(evaluation)
+        click.echo(f"\n{page}")
+
+
+def _print(evaluation: Evaluation) -> None:
     known = evaluation.known_mergers
     seen = known.filter(known["event_id"].is_not_null()).sort("far_hz").head(_SHOWN)
     print_table(
@@ -84,7 +100,6 @@ def command(
     for name, value in evaluation.metrics().items():
         if "." not in name and value is not None:
             click.echo(f"{name:28} {value:.4g}")
-    click.echo(f"\n{page}")
 
 
 def _previous(against: Path, judge: Callable[[ModelArtifact], Evaluation]) -> Previous:

@@ -5,8 +5,9 @@ from pathlib import Path
 import click
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from spiir_pastro.cli.tables import print_table
+from spiir_pastro.cli.output import json_option, print_json, print_table
 from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.errors import TriggerError
 from spiir_pastro.io.artifact import load_model
@@ -34,7 +35,10 @@ _TERMS = {"far": "FAR", "mchirp": "chirp mass", "snr": "SNR, given both"}
 @click.option(
     "--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page as well."
 )
-def command(event: str, model: Path, triggers: Path | None, html: Path | None) -> None:
+@json_option("the numbers")
+def command(
+    *, event: str, model: Path, triggers: Path | None, html: Path | None, as_json: bool
+) -> None:
     """Say why a candidate got its probabilities.
 
     EVENT is a file that holds one candidate (a coinc.xml, an alert .json, a CSV of one row), or the
@@ -43,11 +47,14 @@ def command(event: str, model: Path, triggers: Path | None, html: Path | None) -
     artifact = load_model(model)
     trigger = _find(event, triggers)
     explained = explain(artifact.model, to_candidates(trigger))
-    _print(trigger.row(0, named=True), explained, sharing=artifact.model.sharing)
+    if as_json:
+        print_json(_document(trigger.row(0, named=True), explained))
+    else:
+        _print(trigger.row(0, named=True), explained, sharing=artifact.model.sharing)
     if html is not None:
         said = pl.concat([trigger, as_table(explained.predictions)], how="horizontal")
         write_event_page(html, said, artifact)
-        click.echo(f"\n{html}")
+        click.echo(f"\n{html}", err=as_json)
 
 
 def _find(event: str, triggers: Path | None) -> pl.DataFrame:
@@ -80,6 +87,27 @@ def _print(trigger: dict[str, object], explained: Explanation, *, sharing: Class
         click.echo(f"Source-frame chirp mass {mean:.3g} ± {std:.2g} solar masses.")
     else:
         click.echo("No mass contour: the candidate comes without SNR or effective distances.")
+
+
+def _document(trigger: dict[str, object], explained: Explanation) -> dict[str, object]:
+    """Put the same into a JSON document."""
+    p = explained.predictions
+
+    def by_source(values: NDArray[np.float64]) -> dict[str, float]:
+        return dict(zip(map(str, Source), values.tolist(), strict=False))
+
+    mean, std = explained.source_mchirp[0].tolist()
+    return {
+        "candidate": trigger,
+        "p_astro": float(p.p_astro[0]),
+        "p_astro_interval": p.p_astro_interval[0].tolist(),
+        "probabilities": by_source(p.probabilities[0]),
+        "note": str(p.notes[0]),
+        "densities": {name: by_source(np.exp(log[0])) for name, log in explained.log_terms.items()},
+        "expected_counts": by_source(explained.counts),
+        "contour_shares": by_source(explained.contour_shares[0]),
+        "source_mchirp": {"mean": mean, "std": std},
+    }
 
 
 def _table(trigger: dict[str, object], explained: Explanation) -> pl.DataFrame:

@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import click
 from rich.console import Console
@@ -16,6 +16,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from spiir_pastro.cli.exit_codes import ExitCode
+from spiir_pastro.cli.output import json_option, print_json
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.io.runs import read_runs
 from spiir_pastro.pipeline.extract import Outcome, Receipt, Status, extract
@@ -43,15 +45,21 @@ __all__ = ["command"]
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; by default one a core.")
 @click.option("--scheduler", help="Address of a Dask scheduler to use instead, tcp://host:port.")
 @click.option("--strict", is_flag=True, help="Stop at the first file that cannot be read.")
+@json_option("what was done")
 def command(
+    *,
     paths: tuple[Path, ...],
     staging: Path,
     columns: str | None,
     workers: int | None,
     scheduler: str | None,
-    strict: bool,  # noqa: FBT001  (click's way)
+    strict: bool,
+    as_json: bool,
 ) -> None:
-    """Turn LIGO_LW files, directories of them, or a runs file's runs into Parquet."""
+    """Turn LIGO_LW files, directories of them, or a runs file's runs into Parquet.
+
+    Ends with code 3 if a file could not be read; the others are done nevertheless.
+    """
     files = _files(paths)
     with _Bar(files) as bar:
         receipts = extract(
@@ -63,7 +71,10 @@ def command(
             strict=strict,
             on_outcome=bar.advance,
         )
-    _report(receipts, bar.fresh)
+    summary = _summary(receipts, bar.fresh)
+    _report(receipts, summary, as_json=as_json)
+    if summary["failed"]:
+        raise click.exceptions.Exit(ExitCode.INCOMPLETE)
 
 
 def _files(paths: tuple[Path, ...]) -> tuple[RawFile, ...]:
@@ -74,19 +85,33 @@ def _files(paths: tuple[Path, ...]) -> tuple[RawFile, ...]:
     return raw_files(paths)
 
 
-def _report(receipts: list[Receipt], fresh: int) -> None:
+def _summary(receipts: list[Receipt], fresh: int) -> dict[str, Any]:
+    rows: Counter[str] = Counter()
+    for receipt in receipts:
+        rows.update(receipt.rows)
+    errors = {r.name: r.error for r in receipts if r.status is Status.FAILED}
+    return {
+        "files": len(receipts),
+        "new": fresh,
+        "failed": len(errors),
+        "rejects": sum(receipt.rejects for receipt in receipts),
+        "rows": rows,
+        "errors": errors,
+    }
+
+
+def _report(receipts: list[Receipt], summary: dict[str, Any], *, as_json: bool) -> None:
     """Say on stderr what failed, and on stdout what is there."""
     for receipt in receipts:
         if receipt.status is Status.FAILED:
             click.echo(f"failed: {receipt.error}", err=True)
         if receipt.rejects:
             click.echo(f"{receipt.name}: {receipt.rejects} rows rejected", err=True)
-    rows: Counter[str] = Counter()
-    for receipt in receipts:
-        rows.update(receipt.rows)
-    failed = sum(receipt.status is Status.FAILED for receipt in receipts)
-    counts = ", ".join(f"{number} {table}" for table, number in rows.items()) or "none"
-    click.echo(f"{len(receipts)} files ({fresh} new, {failed} failed); rows: {counts}")
+    if as_json:
+        print_json(summary)
+        return
+    counts = ", ".join(f"{n} {table}" for table, n in summary["rows"].items()) or "none"
+    click.echo("{files} files ({new} new, {failed} failed)".format(**summary) + f"; rows: {counts}")
 
 
 class _Bar:

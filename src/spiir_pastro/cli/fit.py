@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
-from spiir_pastro.domain import MassBoundaries
-from spiir_pastro.io.artifact import write_model
+from spiir_pastro.cli.output import json_option, print_json
+from spiir_pastro.domain import ASTROPHYSICAL, MassBoundaries
+from spiir_pastro.io.artifact import ModelArtifact, write_model
 from spiir_pastro.io.distances import CAMPAIGN, read_distances
 from spiir_pastro.models.counts import Prior
 from spiir_pastro.models.distance_fit import ESTIMATORS, Estimator
@@ -15,6 +16,7 @@ from spiir_pastro.models.pastro import ClassSharing
 from spiir_pastro.pipeline.fit import fit
 from spiir_pastro.pipeline.training import (
     FitSettings,
+    TrainingSet,
     from_processed,
     from_uploads,
 )
@@ -63,13 +65,18 @@ def _densities(command: click.Command) -> click.Command:
     type=_FILE,
     help="Known mergers (name, gps, ...); default: GWTC-1 to GWTC-4.0.",
 )
-@click.option("--model", type=click.Path(path_type=Path, dir_okay=False), required=True)
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="Model file to write.",
+)
 @click.option(
     "--far-threshold-hz",
     type=click.FloatRange(min=0, min_open=True),
     default=FitSettings.far_threshold_hz,
     show_default=True,
-    help="Count candidates with a FAR up to this.",
+    help="Count candidates with a FAR up to this, Hz.",
 )
 @click.option(
     "--sharing",
@@ -79,7 +86,11 @@ def _densities(command: click.Command) -> click.Command:
     help="Share p_astro among classes by their densities or by the mass contour.",
 )
 @click.option(
-    "--prior", type=click.Choice(["jeffreys", "uniform"]), default="jeffreys", show_default=True
+    "--prior",
+    type=click.Choice(["jeffreys", "uniform"]),
+    default="jeffreys",
+    show_default=True,
+    help="Of the expected counts.",
 )
 @click.option(
     "--m-min", default=_MASSES.m_min, show_default=True, help="Least secondary mass, solar masses."
@@ -99,7 +110,7 @@ def _densities(command: click.Command) -> click.Command:
     type=click.FloatRange(min=0),
     default=FitSettings.mchirp_relative_error,
     show_default=True,
-    help="Of the template's chirp mass.",
+    help="Standard error of the template's chirp mass, as a fraction of it.",
 )
 @click.option(
     "--distance-estimator",
@@ -108,6 +119,7 @@ def _densities(command: click.Command) -> click.Command:
     show_default=True,
     help="How distances are fitted; best is the one that predicts distances held out best.",
 )
+@json_option("how many candidates there are, and how many are expected,")
 def command(
     *,
     triggers: Path | None,
@@ -124,6 +136,7 @@ def command(
     m_max: float,
     mchirp_relative_error: float,
     distance_estimator: Estimator,
+    as_json: bool,
     **densities: Any,  # noqa: ANN401  (numbers, each of the kind of its default)
 ) -> None:
     """Fit a model on a processed campaign, or on uploads and known mergers.
@@ -149,14 +162,27 @@ def command(
             raise click.UsageError("give either --processed DIR or --triggers FILE")
     artifact = fit(training, read_distances(distances or CAMPAIGN), settings=settings)
     write_model(artifact, model)
-    counts = artifact.model.counts
+    summary = _summary(training, artifact)
+    if as_json:
+        print_json({"model": str(model), **summary})
+        return
     expected = ", ".join(
-        f"{mean:.1f} +- {std:.1f} {source}"
-        for source, mean, std in zip(
-            artifact.model.densities.signals, counts.mean, counts.std, strict=True
-        )
+        f"{count['mean']:.1f} +- {count['std']:.1f} {source}"
+        for source, count in summary["expected"].items()
     )
     click.echo(
-        f"{model}: {training.labelled.height} candidates, "
-        f"{training.labelled['is_signal'].sum()} of them signals; expected {expected}"
+        f"{model}: {summary['candidates']} candidates, {summary['signals']} of them signals; "
+        f"expected {expected}"
     )
+
+
+def _summary(training: TrainingSet, artifact: ModelArtifact) -> dict[str, Any]:
+    counts = artifact.model.counts
+    return {
+        "candidates": training.labelled.height,
+        "signals": int(training.labelled["is_signal"].sum()),
+        "expected": {
+            str(source): {"mean": float(mean), "std": float(std)}
+            for source, mean, std in zip(ASTROPHYSICAL, counts.mean, counts.std, strict=True)
+        },
+    }

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import polars as pl
 
-from spiir_pastro.cli.tables import print_table
+from spiir_pastro.cli.output import print_table
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.io.atomic import write_atomically
 from spiir_pastro.io.predictions import as_csv, as_json, predict_read
@@ -27,6 +27,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
     show_default=True,
     help="json is GraceDB's p_astro.json when there is one candidate.",
 )
+@click.option("--json", "style", flag_value="json", help="The same as --format json.")
 @click.option(
     "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write here, not to stdout."
 )

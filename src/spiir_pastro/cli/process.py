@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from spiir_pastro.cli.tables import print_table
+from spiir_pastro.cli.output import json_option, print_json, print_table
 from spiir_pastro.io.frames import FrameFormat
 from spiir_pastro.io.runs import read_runs
 from spiir_pastro.pipeline.extract import staged_files
@@ -96,6 +96,7 @@ _DEFAULT = ProcessSettings()
     show_default=True,
     help="Louder than its twin by more than this fraction, a trigger is no noise.",
 )
+@json_option("the content of summary.json")
 def command(
     *,
     runs_file: Path,
@@ -110,6 +111,7 @@ def command(
     twin_window: float,
     twin_mchirp_tolerance: float,
     twin_snr_excess: float,
+    as_json: bool,
 ) -> None:
     """Cluster, label and decontaminate staged runs into foreground and background."""
     runs = read_runs(runs_file)
@@ -130,4 +132,7 @@ def command(
     for name in result.left_out:
         click.echo(f"left out, because extract failed or found no triggers: {name}", err=True)
     result.write(processed, file_format=FrameFormat(file_format))
-    print_table(result.fate_table(), title="What became of every staged row")
+    if as_json:
+        print_json(result.summary())
+    else:
+        print_table(result.fate_table(), title="What became of every staged row")

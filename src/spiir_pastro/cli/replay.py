@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from spiir_pastro.cli.exit_codes import ExitCode
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.serve import run
 
@@ -24,7 +25,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 def command(files: tuple[Path, ...], model: Path, out: Path | None, config: Path | None) -> None:
     """Feed recorded alerts through the alert service's own code.
 
-    FILE is an alert as JSON, or a dead letter. Ends with code 1 if an event was not delivered or an
+    FILE is an alert as JSON, or a dead letter. Ends with code 3 if an event was not delivered or an
     alert not understood.
     """
     if (out is None) == (config is None):
@@ -33,4 +34,4 @@ def command(files: tuple[Path, ...], model: Path, out: Path | None, config: Path
     counts = run.replay(files, model, load=load_model, out=out, config=config)
     click.echo(", ".join(f"{state} {count}" for state, count in counts.items()))
     if any(count for state, count in counts.items() if state != "done"):
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(ExitCode.INCOMPLETE)

@@ -1,12 +1,12 @@
 """``spiir-pastro report``."""
 
-import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import click
 import numpy as np
 
+from spiir_pastro.cli.exit_codes import ExitCode
 from spiir_pastro.evaluation.change import Tolerance
 from spiir_pastro.evaluation.comparison import compare
 from spiir_pastro.pipeline.comparison import evaluation_of_revision, read_evaluation
@@ -33,16 +33,16 @@ _DEFAULT = Tolerance()
     show_default=True,
     help="Write Markdown here, and its figures beside it.",
 )
-@click.option("--gate", is_flag=True, help="Exit with 1 if the model got worse beyond noise.")
+@click.option("--gate", is_flag=True, help="Exit with 3 if the model got worse beyond noise.")
 @click.option("--confidence", default=_DEFAULT.confidence, show_default=True,
-              help="Of the interval of a change.")  # fmt: skip
+              help="Probability that the interval of a change holds it.")  # fmt: skip
 @click.option("--negligible", default=_DEFAULT.negligible, show_default=True,
               help="Least change that matters, in standard errors of the metric.")  # fmt: skip
 @click.option("--resamples", default=_DEFAULT.resamples, show_default=True,
-              help="Of the bootstrap.")  # fmt: skip
+              help="Draws of the bootstrap.")  # fmt: skip
 @click.option("--moved-by", default=0.05, show_default=True,
               help="Tell of a known merger whose p_astro moved by more.")  # fmt: skip
-@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
 def command(
     *,
     report: Path,
@@ -86,4 +86,4 @@ def command(
             err=True,
         )
     if gate and comparison.worse:
-        sys.exit(1)
+        raise click.exceptions.Exit(ExitCode.INCOMPLETE)

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import polars as pl
 
-from spiir_pastro.cli.tables import print_table
+from spiir_pastro.cli.output import print_table
 from spiir_pastro.pipeline.run import Workspace, run
 from spiir_pastro.simulation import CampaignConfig
 
@@ -35,8 +35,10 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=_FILE,
     help="CSV of localised events; the BAYESTAR campaign that ships, or a simulated one's own.",
 )
-@click.option("--days", default=1.0, show_default=True, help="Length of a simulated campaign.")
-@click.option("--seed", default=0, show_default=True, help="Of a simulated campaign.")
+@click.option(
+    "--days", default=1.0, show_default=True, help="Length of a simulated campaign, days."
+)
+@click.option("--seed", default=0, show_default=True, help="Seed of a simulated campaign.")
 @click.option(
     "--workers",
     type=click.IntRange(min=1),

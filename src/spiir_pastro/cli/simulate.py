@@ -28,17 +28,21 @@ def _banks(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[
 
 @click.command("simulate")
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--days", default=_DEFAULT.days, show_default=True, help="Length of the campaign.")
+@click.option(
+    "--days", default=_DEFAULT.days, show_default=True, help="Length of the campaign, days."
+)
 @click.option("--seed", default=_DEFAULT.seed, show_default=True, help="Same seed, same bytes.")
 @click.option(
     "--banks", default="BNS,NSBH,BBH", show_default=True, callback=_banks, help="Template banks."
 )
-@click.option("--groups", default=_DEFAULT.groups, show_default=True, help="Groups a bank.")
+@click.option(
+    "--groups", default=_DEFAULT.groups, show_default=True, help="Groups of templates in each bank."
+)
 @click.option(
     "--noise-rate",
     default=_DEFAULT.noise_rate_hz,
     show_default=True,
-    help="Noise triggers a second and bank group.",
+    help="Noise triggers of a bank group, Hz.",
 )
 @click.option(
     "--far-max",
@@ -58,13 +62,24 @@ def _banks(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[
     show_default=True,
     help="Expected real mergers a day of each class, in all runs.",
 )
-@click.option("--gps-start", default=_DEFAULT.gps_start, show_default=True)
 @click.option(
-    "--file-seconds", default=_DEFAULT.file_seconds, show_default=True, help="Length of a file."
+    "--gps-start",
+    default=_DEFAULT.gps_start,
+    show_default=True,
+    help="When the campaign begins, GPS seconds.",
+)
+@click.option(
+    "--file-seconds",
+    default=_DEFAULT.file_seconds,
+    show_default=True,
+    help="Length of a file, seconds.",
 )
 @click.option("--legacy", is_flag=True, help="Use the column names of SPIIR's older files.")
 @click.option(
-    "--processes", default=os.cpu_count() or 1, show_default="all cores", help="Result is the same."
+    "--processes",
+    default=os.cpu_count() or 1,
+    show_default="all cores",
+    help="To use; the result is the same.",
 )
 def command(
     *,

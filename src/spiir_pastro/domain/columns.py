@@ -3,6 +3,9 @@
 SPIIR's ``postcoh`` table names single-detector columns ``<quantity>_<detector>`` today. Older files
 write ``chisq_H``, ``end_time_H`` or ``far_h_1d`` for ``chisq_H1``, ``end_time_sngl_H1`` and
 ``far_1d_sngl_H1``, and columns come with or without a ``postcoh:`` prefix.
+
+Tables past the edge have canonical columns, whose names say quantity, unit and frame; what each
+holds stands in ``MEANINGS``, where the reference is made from it.
 """
 
 import re
@@ -10,7 +13,7 @@ from types import MappingProxyType
 
 from spiir_pastro.domain.detectors import DETECTORS
 
-__all__ = ["POSTCOH_TYPES", "canonical_column"]
+__all__ = ["MEANINGS", "POSTCOH_TYPES", "POSTCOH_UNITS", "canonical_column"]
 
 _PER_DETECTOR = {
     "chisq": "real_4",
@@ -40,6 +43,55 @@ POSTCOH_TYPES = MappingProxyType(
     | {name: kind for kind, names in _COHERENT.items() for name in names.split()}
 )
 """LIGO_LW type of every column a ``postcoh`` table may have, by canonical name."""
+
+POSTCOH_UNITS = MappingProxyType(
+    {f"deff_{ifo}": "Mpc" for ifo in DETECTORS}
+    | {f"end_time_sngl_{ifo}": "s (GPS)" for ifo in DETECTORS}
+    | {f"end_time_ns_sngl_{ifo}": "ns" for ifo in DETECTORS}
+    | {name: "Hz" for name in POSTCOH_TYPES if name.startswith("far")}
+    | {"end_time": "s (GPS)", "end_time_ns": "ns", "template_duration": "s"}
+    | dict.fromkeys(("mass1", "mass2", "mchirp", "mtotal"), "Msun")
+)
+"""Units of those ``postcoh`` columns that have one and whose one is known."""
+
+MEANINGS = MappingProxyType(
+    {
+        "event_id": "GraceDB's id, or the file's own; of a processed table `<file>:<id in it>`",
+        "gps_ns": "merger time; of an injection, its arrival at the geocentre",
+        "ifos": "detectors that took part, like `H1L1`",
+        "far_hz": "combined false-alarm rate; null if none was assigned",
+        "snr": "coherent signal-to-noise ratio",
+        "mchirp_det": "chirp mass, detector frame",
+        "mass1_det": "primary mass, detector frame",
+        "mass2_det": "secondary mass, detector frame",
+        "spin1z": "spin of the primary along the orbital angular momentum",
+        "spin2z": "spin of the secondary along the orbital angular momentum",
+        "combined_chisq": "chi-squared of all detectors together, SPIIR's `cmbchisq`",
+        "bank_id": "number of the bank group",
+        "template_id": "number of the template in its group",
+        "run": "the run's name in RUNS.yaml; null for the whole background",
+        "bank": "template bank; null for all banks together",
+        "file": "raw file, by its name in staging",
+        "row": "its row, from 0",
+        "rule": "the rule it broke",
+        "livetime_ns": "how long exactly these detectors were analysed",
+        "injection_id": "the injection's number in its file",
+        "distance_mpc": "luminosity distance",
+        "inclination": "of the orbit to the line of sight",
+        "right_ascension": "of the source",
+        "declination": "of the source",
+        "p_astro": "probability of a signal of any class",
+        "BNS": "probability of a binary neutron star",
+        "NSBH": "probability of a neutron star and a black hole",
+        "BBH": "probability of a binary black hole",
+        "Terrestrial": "probability of noise; the four sum to one",
+        "p_astro_low": "lower end of the 90 % credible interval of p_astro",
+        "p_astro_high": "its upper end",
+        "note": "why there are no numbers, or what was missing; empty or null otherwise",
+    }
+    | {f"eff_distance_mpc_{ifo}": f"effective distance at {ifo}; null if none" for ifo in DETECTORS}
+)
+"""What canonical columns hold; ``injection_<name>`` is the injection's own ``<name>``."""
 
 _LETTER = {ifo[0]: ifo for ifo in DETECTORS}
 _LEGACY_TIME = re.compile(r"(end_time|end_time_ns)_([HLVK])1?")

@@ -1,17 +1,7 @@
 """Trigger tables of every dialect, read into one: the canonical trigger table.
 
-==========================  ========  =================================================
-column                      type      meaning
-==========================  ========  =================================================
-``event_id``                String    GraceDB's id, or the file's own
-``gps_ns``                  Int64     merger time, GPS nanoseconds
-``ifos``                    String    detectors that took part, like ``H1L1``
-``far_hz``                  Float64   combined false-alarm rate, Hz; null if unassigned
-``snr``                     Float64   coherent signal-to-noise ratio
-``mchirp_det``              Float64   detector-frame chirp mass, solar masses
-``eff_distance_mpc_<IFO>``  Float64   effective distance, Mpc; null if none
-==========================  ========  =================================================
-
+``event_id``, ``gps_ns``, ``ifos``, ``far_hz``, ``snr``, ``mchirp_det`` and for each detector
+``eff_distance_mpc_<IFO>``; what each holds stands in `spiir_pastro.domain.columns.MEANINGS`.
 Further columns of the source (``mass1_det``, ``combined_chisq``, ...) ride along where they are
 known. SPIIR writes 0 for "no FAR yet", "no such detector" and "no distance": all become null.
 A row that cannot be a trigger goes to the rejects with the rule it broke.

@@ -47,16 +47,18 @@ class KafkaSettings(_Section, frozen=True, kw_only=True):
     host, port
         The broker.
     group
-        Whose alerts: the prefix of the topics, such as ``gracedb-playground``.
+        Whose alerts: the prefix of the topics, ``gracedb``, ``gracedb-playground`` or
+        ``gracedb-test``.
     topics
-        Names without the prefix.
+        Names without the prefix, ``["cbc_spiir", "cbc_spiir_allsky"]``.
     consumer_group
-        The fixed name under which the broker remembers what was read; at SCiMMA it starts with
-        the user's name and a dash.
+        The name under which the broker remembers what was read, fixed for ever; at SCiMMA it
+        starts with the credential's user name and a dash.
     first_start
-        Where to begin when the broker remembers nothing: ``latest`` or ``earliest``.
+        Where to begin when the broker remembers nothing of the group; ``earliest`` works off
+        everything it still has.
     anonymous
-        Use no credentials; otherwise they are found by the client's own rules.
+        Use no credentials, for stand-ins; otherwise they are found by the client's own rules.
     authfile
         hop's ``auth.toml``, if not at its usual place.
     """
@@ -77,18 +79,18 @@ class GraceDBSettings(_Section, frozen=True, kw_only=True):
     Attributes
     ----------
     service
-        ``playground``, ``test``, or ``production``.
+        Which GraceDB; ``production`` also needs ``group = "gracedb"`` of the alerts.
     url
-        A stand-in's, on this machine.
+        A stand-in's, on this machine; a real GraceDB's is refused.
     anonymous
-        Send no credentials; otherwise they are found by the client's own rules.
+        Send no credentials, for stand-ins; otherwise they are found by the client's own rules.
     timeout_s
-        How long to wait for a connection, and again for an answer.
+        Seconds to wait for a connection, and again for an answer.
     settle_s
-        How long GraceDB may still be busy with a request that was given up; before that it is not
-        looked whether the file arrived.
+        Seconds for which GraceDB may still be busy with a request that was given up; before that
+        it is not looked whether the file arrived.
     retry_base_s, retry_limit_s
-        First and longest wait between attempts.
+        First and longest wait between attempts, seconds.
     workers
         Uploads under way at once.
     """
@@ -109,7 +111,13 @@ class GraceDBSettings(_Section, frozen=True, kw_only=True):
 
 
 class HTTPSettings(_Section, frozen=True, kw_only=True):
-    """Where ``/metrics``, ``/healthz`` and the status page are served; port 0 takes a free one."""
+    """Where ``/metrics``, ``/healthz`` and the status page are served; they have no password.
+
+    Attributes
+    ----------
+    host, port
+        To listen on; port 0 takes a free one.
+    """
 
     host: Word = "127.0.0.1"
     port: Port = 9460
@@ -121,10 +129,10 @@ class DriftSettings(_Section, frozen=True, kw_only=True):
     Attributes
     ----------
     per_day
-        Expected events a day, in place of what the model says: ``alerts``, ``signals``
-        (p_astro > 0.5), and any class by name.
+        Expected events a day, where the model's counts over its training span do not fit the live
+        search: ``alerts``, ``signals`` (p_astro > 0.5), and any class by name.
     window_days
-        How far back to count.
+        How far back to count, days.
     false_alarm_probability
         Of a warning, each time a count is judged while the rate is as expected.
     """
@@ -135,7 +143,18 @@ class DriftSettings(_Section, frozen=True, kw_only=True):
 
 
 class Settings(_Section, frozen=True, kw_only=True):
-    """All of ``listen.toml``."""
+    """All of ``listen.toml``.
+
+    Attributes
+    ----------
+    schema
+        Version of this format.
+    spool
+        Folder of what must not be lost; on a local disk (SQLite's log does not work over NFS), one
+        for each service.
+    keep_days
+        How long answered events are remembered, days; longer than the broker keeps alerts.
+    """
 
     schema: Literal[1]
     spool: str
