@@ -20,7 +20,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import constants, interpolate, special
 
-__all__ = ["HUBBLE_CONSTANT", "MATTER_DENSITY", "luminosity_distance", "redshift"]
+__all__ = [
+    "HUBBLE_CONSTANT",
+    "MATTER_DENSITY",
+    "comoving_volume_slope",
+    "distance_slope",
+    "luminosity_distance",
+    "redshift",
+]
 
 Floats = NDArray[np.float64]
 
@@ -76,6 +83,38 @@ def redshift(distance_mpc: ArrayLike) -> Floats:
     tabulated = np.minimum(log_distance, last)
     z: Floats = np.expm1(log_distance + tabulated * slope(tabulated))
     return z
+
+
+def distance_slope(z: ArrayLike) -> Floats:
+    """Derivative of the luminosity distance by redshift, in Mpc.
+
+    Examples
+    --------
+    >>> distance_slope([0.0, 1.0]).round(3)
+    array([4415.206, 8371.903])
+    """
+    z = np.asarray(z, dtype=np.float64)
+    return np.asarray(luminosity_distance(z) / (1 + z) + (1 + z) * _hubble_radius(z))
+
+
+def comoving_volume_slope(z: ArrayLike) -> Floats:
+    """Comoving volume of the whole sky by redshift, dV/dz, in Gpc^3.
+
+    Examples
+    --------
+    >>> comoving_volume_slope([0.0, 1.0]).round(3)
+    array([  0.   , 360.144])
+    """
+    z = np.asarray(z, dtype=np.float64)
+    area = 4 * np.pi * (luminosity_distance(z) / (1 + z)) ** 2
+    return np.asarray(area * _hubble_radius(z) * 1e-9)
+
+
+def _hubble_radius(z: Floats) -> Floats:
+    """c/H(z) in Mpc."""
+    return np.asarray(
+        _HUBBLE_DISTANCE / np.sqrt(MATTER_DENSITY * (1 + z) ** 3 + 1 - MATTER_DENSITY)
+    )
 
 
 @functools.cache
