@@ -86,7 +86,7 @@ def redshift(distance_mpc: ArrayLike) -> Floats:
 
 
 def distance_slope(z: ArrayLike) -> Floats:
-    """Derivative of the luminosity distance by redshift, in Mpc.
+    """Return the derivative of the luminosity distance by redshift, in Mpc.
 
     Examples
     --------

@@ -129,7 +129,8 @@ class RedshiftLaw:
     def __post_init__(self) -> None:
         if not math.isfinite(self.evolution) or not (self.high is None or self.high > 0):
             raise FitError(
-                f"redshifts to {self.high} with evolution {self.evolution}: the end must be positive"
+                f"redshifts to {self.high} with evolution {self.evolution}: "
+                "the end must be positive"
             )
 
     def volume_slope_gpc3(self, z: Floats) -> Floats:
@@ -288,12 +289,12 @@ class BinaryPopulation:
     def _far_away(self) -> tuple[Floats, Floats]:
         """Redshifts, and the integral of the distance law up to each."""
         if self.distance is not None:
-            edges = redshift([self.distance.low, self.distance.high])
+            first, last = redshift([self.distance.low, self.distance.high]).tolist()
         elif self.redshift is not None and self.redshift.high is not None:
-            edges = np.array([0.0, self.redshift.high])
+            first, last = 0.0, self.redshift.high
         else:
             raise FitError("a population without a farthest redshift has no density; give high")
-        z = np.linspace(*edges, _NODES)
+        z = np.linspace(first, last, _NODES)
         return z, _running_integral(z, self._redshift_shape(z))
 
     def _redshift_shape(self, z: Floats) -> Floats:

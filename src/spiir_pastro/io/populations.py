@@ -1,0 +1,97 @@
+"""Populations of binaries, as settings files describe them.
+
+A population is a mapping with the attributes of `spiir_pastro.models.population.BinaryPopulation`::
+
+    primary: {exponent: -2.35, low: 5, high: 60}
+    secondary: {low: 5}
+    redshift: {evolution: 0, high: 1.5}
+
+A population file has one for each of BNS, NSBH and BBH.
+"""
+
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from spiir_pastro.domain import ASTROPHYSICAL, Source
+from spiir_pastro.errors import ConfigError, FitError
+from spiir_pastro.models.population import BinaryPopulation
+
+__all__ = ["SHIPPED_POPULATIONS", "convert_population", "read_populations"]
+
+_FOLDER = files("spiir_pastro.io") / "data" / "populations"
+
+SHIPPED_POPULATIONS = ("gwtc-3",)
+"""Names that `read_populations` knows."""
+
+
+def read_populations(name: str) -> Mapping[Source, BinaryPopulation]:
+    """Read the population of each class, in the order of ``ASTROPHYSICAL``.
+
+    Parameters
+    ----------
+    name
+        One of ``SHIPPED_POPULATIONS``, or a YAML file.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such population, or it describes none.
+    """
+    shipped = name in SHIPPED_POPULATIONS
+    source = _FOLDER / f"{name}.yaml" if shipped else Path(name)
+    try:
+        content = yaml.safe_load(source.read_bytes())
+    except OSError as exc:
+        raise ConfigError(
+            f"population {name!r} is no file that can be read ({exc.strerror}) and none of "
+            f"{', '.join(SHIPPED_POPULATIONS)}; name one of these, or a YAML file"
+        ) from exc
+    except (yaml.YAMLError, ValueError) as exc:
+        raise ConfigError(f"population {name}: no YAML: {exc}; correct it") from exc
+    if not isinstance(content, dict) or set(content) != {str(s) for s in ASTROPHYSICAL}:
+        raise ConfigError(f"population {name}: give BNS, NSBH and BBH, and nothing else")
+    populations = {}
+    for source_class in ASTROPHYSICAL:
+        try:
+            population = convert_population(content[str(source_class)])
+        except ConfigError as exc:
+            raise ConfigError(f"population {name}, {source_class}: {exc}") from exc
+        if population.redshift is None or population.frame != "source":
+            raise ConfigError(
+                f"population {name}, {source_class}: mergers in the sky fill a volume and have "
+                "source-frame masses; give redshift, and neither distance nor frame"
+            )
+        populations[source_class] = population
+    return populations
+
+
+def convert_population(content: object) -> BinaryPopulation:
+    """Read one population from the plain values of a YAML or JSON file.
+
+    Raises
+    ------
+    ConfigError
+        If it describes none; what is wrong, and where in it.
+    """
+    try:
+        population = msgspec.convert(content, BinaryPopulation)
+    except (msgspec.ValidationError, FitError) as exc:
+        raise ConfigError(f"no population: {exc}") from exc
+    if unknown := next(_unknown(content, msgspec.to_builtins(population)), None):
+        raise ConfigError(f"no population: {unknown} is an unknown key; correct or drop it")
+    return population
+
+
+def _unknown(given: Any, known: Any, place: str = "") -> Iterator[str]:  # noqa: ANN401  (YAML)
+    """Name the keys given that nothing was made of."""
+    if isinstance(given, dict):
+        for key, value in given.items():
+            if key not in known:
+                yield f"{place}{key}"
+            else:
+                yield from _unknown(value, known[key], f"{place}{key}.")
