@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spiir_pastro.domain.detectors import join_ifos
 from spiir_pastro.errors import TableError
 
-__all__ = ["livetime_by_combination", "merge_segments"]
+__all__ = ["coincident_segments", "livetime_by_combination", "merge_segments"]
 
 Segments = NDArray[np.int64]
 
@@ -70,18 +70,45 @@ def livetime_by_combination(segments: Mapping[str, Segments]) -> dict[str, int]:
     >>> livetime_by_combination({"H1": np.array([[0, 6]]), "L1": np.array([[2, 9]])})
     {'H1': 2, 'H1L1': 4, 'L1': 3}
     """
-    merged = {ifo: merge_segments(s) for ifo, s in segments.items()}
-    edges = np.unique(
-        np.concatenate([np.empty(0, np.int64), *(s.ravel() for s in merged.values())])
-    )
-    moments, lengths = edges[:-1], np.diff(edges)
-    on = np.zeros(moments.size, dtype=np.int64)
-    for bit, intervals in enumerate(merged.values()):
-        started = np.searchsorted(intervals[:, 0], moments, side="right")
-        ended = np.searchsorted(intervals[:, 1], moments, side="right")
-        on |= (started - ended) << bit
+    edges, on = _combinations(segments)
+    lengths = np.diff(edges)
     livetime = {}
     for pattern in np.unique(on[on > 0]).tolist():
-        ifos = [ifo for bit, ifo in enumerate(merged) if pattern >> bit & 1]
+        ifos = [ifo for bit, ifo in enumerate(segments) if pattern >> bit & 1]
         livetime[join_ifos(ifos)] = int(lengths[on == pattern].sum())
     return dict(sorted(livetime.items()))
+
+
+def coincident_segments(segments: Mapping[str, Segments]) -> Segments:
+    """Return when two detectors or more were on, (m, 2), sorted and disjoint.
+
+    Parameters
+    ----------
+    segments
+        Detector to its segments, (n, 2) GPS nanoseconds.
+
+    Raises
+    ------
+    TableError
+        If a segment ends before it starts.
+
+    Examples
+    --------
+    >>> coincident_segments({"H1": np.array([[0, 6]]), "L1": np.array([[2, 9]])}).tolist()
+    [[2, 6]]
+    """
+    edges, on = _combinations(segments)
+    several = np.bitwise_count(on) >= 2
+    return merge_segments(np.stack([edges[:-1][several], edges[1:][several]], axis=1))
+
+
+def _combinations(segments: Mapping[str, Segments]) -> tuple[Segments, NDArray[np.int64]]:
+    """Cut time where a detector goes on or off, (m + 1,); tell which are on between, as bits."""
+    merged = [merge_segments(s) for s in segments.values()]
+    edges = np.unique(np.concatenate([np.empty(0, np.int64), *(s.ravel() for s in merged)]))
+    on = np.zeros(max(edges.size - 1, 0), dtype=np.int64)
+    for bit, intervals in enumerate(merged):
+        started = np.searchsorted(intervals[:, 0], edges[:-1], side="right")
+        ended = np.searchsorted(intervals[:, 1], edges[:-1], side="right")
+        on |= (started - ended) << bit
+    return edges, on

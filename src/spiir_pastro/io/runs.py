@@ -21,13 +21,15 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import msgspec
 import yaml
 from msgspec import Meta
 
 from spiir_pastro.errors import ConfigError
+from spiir_pastro.io.populations import convert_population
+from spiir_pastro.models.population import BinaryPopulation
 
 __all__ = ["Bank", "Purpose", "Run", "RunsFile", "read_runs", "runs_schema", "runs_template"]
 
@@ -101,6 +103,22 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         Path | None,
         Meta(description="the sim_inspiral file of a foreground run, relative to this file"),
     ] = None
+    injected: Annotated[
+        BinaryPopulation | None,
+        Meta(
+            description="the population the injections were drawn from: primary, secondary, and "
+            "redshift or distance"
+        ),
+    ] = None
+    kept_fraction: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=1,
+            description="the fraction of the binaries drawn that was injected, 1 if none was "
+            "left out as hopeless",
+        ),
+    ] = 1.0
     twin: Annotated[
         str | None,
         Meta(description="the name of the run over the same data without injections"),
@@ -225,6 +243,8 @@ def _read_struct(
                 inside, value = _innermost(exc, entry[name])
                 remedy = f"give {_description(field.type)}"
                 found.append(f"{prefix}{name}{inside}: {reprlib.repr(value)} will not do; {remedy}")
+            except ConfigError as exc:
+                found.append(f"{prefix}{name}: {exc}")
         elif field.required:
             found.append(f"{prefix}{name}: missing; give {_description(field.type)}")
     mistakes += found
@@ -237,6 +257,8 @@ def _convert(value: object, kind: Any, folder: Path) -> Any:  # noqa: ANN401  (m
             return folder / Path(text)
         raise ValueError(text)
 
+    if BinaryPopulation in get_args(get_args(kind)[0]) and value is not None:
+        return convert_population(value)
     return msgspec.convert(value, kind, dec_hook=to_path)
 
 
@@ -268,6 +290,8 @@ def _mistakes_between(runs: Mapping[str, Run], names: list[object]) -> Iterator[
                 f"{where}.injections: a {run.purpose} run has none; "
                 "leave it out or make the purpose foreground"
             )
+        if run.injected is not None and not injected:
+            yield f"{where}.injected: a run without injections drew none; leave it out"
         if not injected and run.purpose is Purpose.FOREGROUND:
             yield f"{where}.injections: missing; give the sim_inspiral file of this foreground run"
         if run.twin is not None:
