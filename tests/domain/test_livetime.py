@@ -6,7 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from igwn_segments import segment, segmentlist
 
-from spiir_pastro.domain import DETECTORS, livetime_by_combination, merge_segments
+from spiir_pastro.domain import (
+    DETECTORS,
+    coincident_segments,
+    livetime_by_combination,
+    merge_segments,
+)
 from spiir_pastro.errors import TableError
 
 _segments = st.lists(
@@ -43,6 +48,17 @@ def test_each_combination_is_what_igwn_segments_finds(
     assert found == expected
     everything = segmentlist(s for times in lists.values() for s in times).coalesce()
     assert sum(found.values()) == abs(everything)
+
+
+@given(_network)
+def test_coincident_time_is_that_of_combinations_of_two_or_more(
+    network: dict[str, list[tuple[int, int]]],
+) -> None:
+    segments = {ifo: _array(s) for ifo, s in network.items()}
+    together = coincident_segments(segments)
+    combined = livetime_by_combination(segments)
+    assert np.diff(together).sum() == sum(t for ifos, t in combined.items() if len(ifos) > 2)
+    assert (together[1:, 0] > together[:-1, 1]).all()
 
 
 def test_nanoseconds_of_a_long_run_are_not_lost() -> None:

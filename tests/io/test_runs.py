@@ -15,6 +15,12 @@ from spiir_pastro.io.runs import Bank, Purpose, read_runs
 
 _SCHEMA = Path(runs.__file__).parent / "schemas" / "runs.schema.json"
 
+_DRAWN = {
+    "primary": {"low": 5, "high": 50},
+    "secondary": {"low": 5},
+    "redshift": {"high": 1},
+}
+
 
 def _campaign(folder: Path) -> dict[str, Any]:
     """Two runs over the same data, with and without injections, with their files on disk."""
@@ -71,6 +77,15 @@ def test_paths_start_from_the_file_wherever_the_command_runs(
         (1, {"injections": None}, r"runs\[1\]\.injections: missing"),
         (1, {"injections": "gone.xml"}, r"runs\[1\]\.injections: no file .*gone\.xml"),
         (0, {"injections": "bbh.xml"}, r"runs\[0\]\.injections: a background run has none"),
+        (1, {"kept_fraction": 0}, r"runs\[1\]\.kept_fraction: 0 will not do"),
+        (1, {"injected": {"primary": 3}}, r"runs\[1\]\.injected: no population: .*\$\.primary"),
+        (1, {"injected": _DRAWN | {"spin": 1}}, r"runs\[1\]\.injected: .* spin is an unknown"),
+        (
+            1,
+            {"injected": _DRAWN | {"redshift": {}}},
+            r"runs\[1\]\.injected\.redshift\.high: missing; give the largest",
+        ),
+        (0, {"injected": _DRAWN}, r"runs\[0\]\.injected: a background run has no injections"),
         (0, {"twin": "injected"}, r"runs\[0\]\.twin: a background run needs no twin"),
         (1, {"twin": "gone"}, r"runs\[1\]\.twin: there is no run 'gone'"),
         (1, {"twin": "injected"}, r"runs\[1\]\.twin: 'injected' has injections too"),

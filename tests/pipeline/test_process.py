@@ -11,6 +11,7 @@ from polars.testing import assert_frame_equal
 
 from spiir_pastro.errors import ConfigError, FitError, TableError
 from spiir_pastro.io.frames import FrameFormat, read_frame, read_units
+from spiir_pastro.io.populations import convert_population
 from spiir_pastro.io.runs import RunsFile, read_runs
 from spiir_pastro.pipeline.process import ProcessSettings, process
 from spiir_pastro.pipeline.store import StagedFile
@@ -218,7 +219,16 @@ def test_what_is_written_is_what_was_found(
     units = read_units(foreground)
     assert (units["far_hz"], units["injection_distance_mpc"]) == ("Hz", "Mpc")
     summary = json.loads((out / "summary.json").read_text())
-    assert summary["injections"] == [{"run": "injected", "found": 2, "missed": 1}]
+    assert summary["injections"] == [
+        {
+            "run": "injected",
+            "bank": "BBH",
+            "found": 2,
+            "missed": 1,
+            "injected": None,
+            "kept_fraction": 1.0,
+        }
+    ]
 
 
 def test_a_background_without_segments_is_refused(campaign: _Campaign, tmp_path: Path) -> None:
@@ -263,3 +273,28 @@ def test_a_campaign_that_does_not_say_how_it_was_processed_is_refused(
     (out / "summary.json").write_text(json.dumps(summary))
     with pytest.raises(FitError, match=r"does not say 'settings'; process again"):
         from_processed(out, settings=FitSettings())
+
+
+def test_injections_say_whether_data_were_analysed_and_what_stood_near(
+    campaign: _Campaign,
+) -> None:
+    settings = ProcessSettings(injection_mchirp_tolerance=0.01)
+    done = process(
+        campaign.runs, campaign.staged, known_events=campaign.known_events, settings=settings
+    )
+    found, missed = done.matches["injected"].found, done.matches["injected"].missed
+    assert found.select("injection_id", "injection_analysed").rows() == [(1, True)]
+    columns = ("injection_id", "analysed", "recovered_far_hz", "recovered_mchirp_det")
+    assert missed.select(columns).rows() == [(0, False, 1e-9, 40.0), (2, True, None, None)]
+
+
+def test_the_population_injected_is_written_down(campaign: _Campaign) -> None:
+    run = campaign.runs.runs[2]
+    path = run.directories[0].parent / "RUNS.yaml"
+    law = "primary: {low: 5, high: 50}, secondary: {low: 5}, redshift: {high: 1}"
+    text = _RUNS.rstrip().removesuffix("}") + f",\n     injected: {{{law}}}, kept_fraction: 0.5}}\n"
+    path.write_text(text)
+    done = process(read_runs(path), campaign.staged, known_events=campaign.known_events)
+    (written,) = done.summary()["injections"]
+    assert (written["kept_fraction"], written["bank"]) == (0.5, "BBH")
+    assert convert_population(written["injected"]) == read_runs(path).runs[2].injected

@@ -13,7 +13,7 @@ from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.io.ligolw import read_arrays
 from spiir_pastro.models.cosmology import luminosity_distance
 from spiir_pastro.simulation.bank import nearest_template, template_groups
-from spiir_pastro.simulation.config import NETWORK, CampaignConfig, stream
+from spiir_pastro.simulation.config import NETWORK, SIMULATED, CampaignConfig, stream
 from spiir_pastro.simulation.network import (
     antenna_patterns,
     arrival_delays,
@@ -107,7 +107,7 @@ def test_detectors_are_on_for_their_duty_cycle() -> None:
 def test_sources_fill_comoving_volume(source: Source) -> None:
     """The share within half the comoving reach, against its integral; 1 false alarm in 10^4."""
     n = 20_000
-    binaries = draw_binaries(source, np.full(n, 1.3e9), stream(3, source))
+    binaries = draw_binaries(source, np.full(n, 1.3e9), stream(3, source), SIMULATED[source])
     z = np.sort(binaries.redshift)
     shells = np.linspace(0, z[-1], 2000)
     comoving = luminosity_distance(shells) / (1 + shells)
@@ -122,7 +122,9 @@ def test_sources_fill_comoving_volume(source: Source) -> None:
 def test_detected_snr_falls_as_its_fourth_power() -> None:
     """In the local universe P(> rho) = (rho0/rho)^3 (Schutz 2011); 1 false alarm in 10^4."""
     gps = stream(4, "times").uniform(1.3e9, 1.3e9 + 86_400, 4000)
-    binaries, drawn = draw_detectable(Source.BNS, gps, CONFIG, stream(4, "bns"))
+    binaries, drawn = draw_detectable(
+        Source.BNS, gps, CONFIG, stream(4, "bns"), SIMULATED[Source.BNS]
+    )
     snr = np.linalg.norm(binaries.optimal_snr(CONFIG), axis=1)
     loud = snr[snr > 12]  # well inside the volume drawn from
     assert loud.size > 200
@@ -133,7 +135,7 @@ def test_detected_snr_falls_as_its_fourth_power() -> None:
 
 def test_moving_a_binary_in_time_keeps_what_is_heard() -> None:
     gps = stream(5, "times").uniform(1.3e9, 1.3e9 + 10 * 86_400, 500)
-    binaries, _ = draw_detectable(Source.BBH, gps, CONFIG, stream(5, "bbh"))
+    binaries, _ = draw_detectable(Source.BBH, gps, CONFIG, stream(5, "bbh"), SIMULATED[Source.BBH])
     np.testing.assert_array_equal(binaries.gps, gps)
     assert (np.linalg.norm(binaries.optimal_snr(CONFIG), axis=1) > 4.99).all()
 

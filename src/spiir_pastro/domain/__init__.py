@@ -2,7 +2,11 @@
 
 from spiir_pastro.domain.candidates import Candidates
 from spiir_pastro.domain.detectors import DETECTORS, join_ifos, split_ifos
-from spiir_pastro.domain.livetime import livetime_by_combination, merge_segments
+from spiir_pastro.domain.livetime import (
+    coincident_segments,
+    livetime_by_combination,
+    merge_segments,
+)
 from spiir_pastro.domain.masses import MassBoundaries
 from spiir_pastro.domain.sources import ASTROPHYSICAL, Source, SourceProbabilities
 from spiir_pastro.domain.triggers import Trigger
@@ -15,6 +19,7 @@ __all__ = [
     "Source",
     "SourceProbabilities",
     "Trigger",
+    "coincident_segments",
     "join_ifos",
     "livetime_by_combination",
     "merge_segments",

@@ -284,16 +284,7 @@ def _mistakes_between(runs: Mapping[str, Run], names: list[object]) -> Iterator[
             yield f"{where}.name: {run.name!r} stands there twice; give each run its own name"
         if run.gps_end <= run.gps_start:
             yield f"{where}.gps_end: {run.gps_end} is not after gps_start; swap them"
-        injected = run.injections is not None
-        if injected and run.purpose is not Purpose.FOREGROUND:
-            yield (
-                f"{where}.injections: a {run.purpose} run has none; "
-                "leave it out or make the purpose foreground"
-            )
-        if run.injected is not None and not injected:
-            yield f"{where}.injected: a run without injections drew none; leave it out"
-        if not injected and run.purpose is Purpose.FOREGROUND:
-            yield f"{where}.injections: missing; give the sim_inspiral file of this foreground run"
+        yield from _mistakes_of_injections(where, run)
         if run.twin is not None:
             yield from _mistakes_of_twin(f"{where}.twin", run, by_name, names)
     background = {w: r for w, r in runs.items() if r.purpose is Purpose.BACKGROUND}
@@ -304,6 +295,21 @@ def _mistakes_between(runs: Mapping[str, Run], names: list[object]) -> Iterator[
                 f"{where}.gps_start: the background of bank {run.bank} overlaps that of run "
                 f"{first.name!r}, so noise would count twice; part the spans, or make one a twin"
             )
+
+
+def _mistakes_of_injections(where: str, run: Run) -> Iterator[str]:
+    foreground = run.purpose is Purpose.FOREGROUND
+    if run.injections is not None and not foreground:
+        yield (
+            f"{where}.injections: a {run.purpose} run has none; "
+            "leave it out or make the purpose foreground"
+        )
+    if run.injections is None and foreground:
+        yield f"{where}.injections: missing; give the sim_inspiral file of this foreground run"
+    if run.injected is not None and not foreground:
+        yield f"{where}.injected: a {run.purpose} run has no injections; leave it out"
+    if run.injected and run.injected.redshift and run.injected.redshift.high is None:
+        yield f"{where}.injected.redshift.high: missing; give the largest redshift drawn"
 
 
 def _mistakes_of_twin(

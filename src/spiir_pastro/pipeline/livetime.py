@@ -7,12 +7,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from spiir_pastro.domain import livetime_by_combination
+from spiir_pastro.domain import coincident_segments, livetime_by_combination
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.io.runs import Purpose, Run, RunsFile
 from spiir_pastro.io.segments import read_segments
 
-__all__ = ["livetime_table"]
+__all__ = ["livetime_table", "with_analysed"]
 
 Segments = Mapping[str, NDArray[np.int64]]
 _SCHEMA = {"run": pl.String, "bank": pl.String, "ifos": pl.String, "livetime_ns": pl.Int64}
@@ -56,6 +56,18 @@ def livetime_table(runs: RunsFile) -> pl.DataFrame:
         rows += _rows(None, bank, of_bank)
     rows += _rows(None, None, [segments[run.name] for run in background])
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
+
+
+def with_analysed(injections: pl.DataFrame, run: Run) -> pl.DataFrame:
+    """Add column ``analysed``: whether two detectors or more were on when each merged.
+
+    False everywhere for a run without segment files, whose livetime is not known.
+    """
+    segments = coincident_segments(_segments_in_span(run))
+    times = injections["gps_ns"].to_numpy()
+    begun = np.searchsorted(segments[:, 0], times, side="right")
+    ended = np.searchsorted(segments[:, 1], times, side="right")
+    return injections.with_columns(pl.Series("analysed", begun > ended, dtype=pl.Boolean))
 
 
 def _segments_in_span(run: Run) -> Segments:

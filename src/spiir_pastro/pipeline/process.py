@@ -6,7 +6,8 @@
       background/<BANK>.parquet   candidates of all background runs together
       known_mergers/<BANK>.parquet  triggers of the background runs near known mergers
       foreground/<BANK>.parquet   the best trigger of each injection found, and its true values
-      missed/<BANK>.parquet       the injections not found
+      missed/<BANK>.parquet       the injections not found, and the best trigger near in time whose
+                                  chirp mass is off
       rejects.parquet             rows that are no triggers, and the rule each broke
       livetime.parquet            by run and combination of detectors
       summary.json                how many rows each rule took
@@ -16,12 +17,14 @@ a margin as wide as the rule's window; the result does not depend on where it is
 """
 
 import json
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import polars as pl
 
 from spiir_pastro.io.atomic import write_atomically
@@ -31,7 +34,7 @@ from spiir_pastro.io.injections import INJECTION_UNITS, read_injections
 from spiir_pastro.io.runs import Purpose, Run, RunsFile
 from spiir_pastro.io.triggers import TRIGGER_UNITS
 from spiir_pastro.pipeline.fates import Fate, Fates, count_fate, count_taken
-from spiir_pastro.pipeline.livetime import livetime_table
+from spiir_pastro.pipeline.livetime import livetime_table, with_analysed
 from spiir_pastro.pipeline.raw import raw_triggers
 from spiir_pastro.pipeline.store import StagedFile, TriggerStore
 from spiir_pastro.selection import (
@@ -55,6 +58,8 @@ UNITS: Mapping[str, str] = {
     **TRIGGER_UNITS,
     **INJECTION_UNITS,
     **{f"injection_{name.removeprefix('injection_')}": u for name, u in INJECTION_UNITS.items()},
+    "recovered_far_hz": "Hz",
+    "recovered_mchirp_det": "Msun",
     "livetime_ns": "ns",
 }
 """Units of the columns of all processed tables."""
@@ -162,8 +167,9 @@ class Processed:
             "left_out": list(self.left_out),
             "fates": self.fate_table().to_dicts(),
             "injections": [
-                {"run": run, "found": matches.found.height, "missed": matches.missed.height}
-                for run, matches in self.matches.items()
+                _injections_summary(run, self.matches[run.name])
+                for run in self.runs.runs
+                if run.name in self.matches
             ],
             "background_livetime_s": self.background_livetime_ns / 1e9,
             "livetime": [
@@ -268,11 +274,24 @@ def _named(runs: RunsFile, purpose: Purpose, bank: str | None = None) -> list[st
 
 
 def _injections_of(run: Run, path: Path) -> pl.DataFrame:
-    """Read the injections inside a foreground run's span."""
+    """Read the injections inside a foreground run's span, and whether data were analysed then."""
     injections = read_injections(path)
-    return injections.filter(
+    inside = injections.filter(
         pl.col("gps_ns").is_between(run.gps_start * 10**9, run.gps_end * 10**9, closed="left")
     )
+    return with_analysed(inside, run)
+
+
+def _injections_summary(run: Run, matches: Matches) -> dict[str, Any]:
+    """Return what became of a run's injections, and what they were drawn from, for JSON."""
+    return {
+        "run": run.name,
+        "bank": str(run.bank),
+        "found": matches.found.height,
+        "missed": matches.missed.height,
+        "injected": msgspec.to_builtins(run.injected),
+        "kept_fraction": run.kept_fraction,
+    }
 
 
 def _slices(runs: RunsFile, rows: int, rows_per_slice: int) -> list[tuple[int, int]]:
@@ -315,7 +334,7 @@ def _foreground(
     settings: ProcessSettings,
 ) -> tuple[Matches, Fates]:
     """Choose a run's foreground: what coincides with injections and is not the twin's noise."""
-    fates, chosen = Fates(), []
+    fates, chosen, off_mass = Fates(), [], []
     margin = settings.twin.window_ns
     window_ns, tolerance = settings.injection_window_ns, settings.injection_mchirp_tolerance
     for start, end in slices:
@@ -324,9 +343,14 @@ def _foreground(
             triggers, injections, window_ns=window_ns, mchirp_tolerance=tolerance
         )
         coincident = triggers.filter(injection >= 0)
+        near = coincident_injection(
+            triggers, injections, window_ns=window_ns, mchirp_tolerance=math.inf
+        )
         twins = [run.twin] if run.twin else []
         twin = store.read(twins, start - margin, end + margin + 1)
         signals = remove_twin_noise(coincident, twin, tolerance=settings.twin)
+        others = triggers.filter((near >= 0) & (injection < 0))
+        off_mass.append(remove_twin_noise(others, twin, tolerance=settings.twin))
         fates += count_taken(triggers, coincident, Fate.NOT_COINCIDENT)
         fates += count_taken(coincident, signals, Fate.IN_TWIN)
         chosen.append(signals)
@@ -334,4 +358,14 @@ def _foreground(
     matches = match_injections(signals, injections, window_ns=window_ns, mchirp_tolerance=tolerance)
     fates += count_taken(signals, matches.found, Fate.SECOND_BEST)
     fates += count_fate(matches.found, Fate.FOREGROUND)
-    return matches, fates
+    missed = _with_off_mass(matches.missed, pl.concat(off_mass), window_ns)
+    return replace(matches, missed=missed), fates
+
+
+def _with_off_mass(missed: pl.DataFrame, triggers: pl.DataFrame, window_ns: int) -> pl.DataFrame:
+    """Put FAR and chirp mass of the best trigger near in time beside each injection missed."""
+    near = match_injections(triggers, missed, window_ns=window_ns, mchirp_tolerance=math.inf).found
+    recovered = near.select(
+        "injection_id", recovered_far_hz="far_hz", recovered_mchirp_det="mchirp_det"
+    )
+    return missed.join(recovered, on="injection_id", how="left", maintain_order="left")

@@ -23,6 +23,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import yaml
 
@@ -45,7 +46,6 @@ from spiir_pastro.simulation import (
     Campaign,
     CampaignConfig,
     build_campaign,
-    comoving_volume_gpc3,
     draw_distances,
     injection_frame,
     merger_frame,
@@ -113,7 +113,7 @@ def simulate(
     ]
     for done, rows in enumerate(_run(tasks, processes), start=1):
         yield Progress(files_done=2 * done, files=2 * len(tasks), rows=rows)
-    write_atomically(root / "RUNS.yaml", _runs_file(config).encode())
+    write_atomically(root / "RUNS.yaml", _runs_file(campaign).encode())
 
 
 def _run(tasks: list[_Task], processes: int) -> Iterator[int]:
@@ -259,7 +259,6 @@ def _write_surroundings(root: Path, campaign: Campaign) -> None:
             bank: {
                 "drawn": campaign.drawn[bank],
                 "injected": len(signals.binaries),
-                "volume_gpc3": comoving_volume_gpc3(bank),
             }
             for bank, signals in campaign.injections.items()
         },
@@ -267,13 +266,15 @@ def _write_surroundings(root: Path, campaign: Campaign) -> None:
     write_atomically(root / "campaign.json", f"{json.dumps(summary, indent=2)}\n".encode())
 
 
-def _runs_file(config: CampaignConfig) -> str:
-    runs = [run for bank in config.ordered_banks for run in _runs_of_bank(bank, config)]
+def _runs_file(campaign: Campaign) -> str:
+    runs = [run for bank in campaign.injections for run in _runs_of_bank(bank, campaign)]
     return yaml.safe_dump({"schema_version": 1, "runs": runs}, sort_keys=False)
 
 
-def _runs_of_bank(bank: Source, config: CampaignConfig) -> list[dict[str, object]]:
-    name = bank.lower()
+def _runs_of_bank(bank: Source, campaign: Campaign) -> list[dict[str, object]]:
+    name, config = bank.lower(), campaign.config
+    drawn = campaign.drawn[bank]
+    injected = len(campaign.injections[bank].binaries)
     span = {"gps_start": config.gps_start, "gps_end": config.gps_end}
     return [
         {
@@ -290,6 +291,8 @@ def _runs_of_bank(bank: Source, config: CampaignConfig) -> list[dict[str, object
             "directories": [f"{name}_inj"],
             **span,
             "injections": f"injections/{name}.xml.gz",
+            "injected": msgspec.to_builtins(config.injection_population[bank]),
+            "kept_fraction": injected / drawn if drawn else 1.0,
             "twin": f"{name}_bg",
         },
     ]

@@ -138,7 +138,8 @@ def build_campaign(config: CampaignConfig) -> Campaign:
         rng = stream(config.seed, "mergers", source)
         count = rng.poisson(config.mergers_per_day.get(source, 0.0) * config.seconds / 86_400)
         gps = np.sort(rng.uniform(config.gps_start, config.gps_end, count))
-        binaries, _ = draw_detectable(source, gps, config, rng)
+        population = config.merger_population[source]
+        binaries, _ = draw_detectable(source, gps, config, rng, population)
         signals = draw_signals(binaries, MERGER, segments, config)
         mergers[source] = replace(signals, numbers=first + signals.numbers)
         first += count
@@ -146,7 +147,8 @@ def build_campaign(config: CampaignConfig) -> Campaign:
     for source in config.ordered_banks:
         rng = stream(config.seed, "injections", source)
         gps = _injection_times(config, rng)
-        binaries, drawn[source] = draw_detectable(source, gps, config, rng)
+        population = config.injection_population[source]
+        binaries, drawn[source] = draw_detectable(source, gps, config, rng, population)
         injections[source] = draw_signals(binaries, INJECTION, segments, config)
     return Campaign(
         config=config,

@@ -12,11 +12,34 @@ import numpy as np
 
 from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.errors import ConfigError
+from spiir_pastro.models.population import BinaryPopulation, MassLaw, RedshiftLaw
 
-__all__ = ["NETWORK", "CampaignConfig", "stream"]
+__all__ = ["NETWORK", "SIMULATED", "CampaignConfig", "stream"]
 
 NETWORK = ("H1", "L1", "V1")
 """The detectors simulated, in the order of every detector axis here."""
+
+_STAR = MassLaw(low=1.1, high=2.2)
+
+SIMULATED: Mapping[Source, BinaryPopulation] = {
+    Source.BNS: BinaryPopulation(primary=_STAR, secondary=_STAR, redshift=RedshiftLaw(high=0.15)),
+    Source.NSBH: BinaryPopulation(
+        primary=MassLaw(low=5.0, high=25.0, exponent=-2.35),
+        secondary=_STAR,
+        redshift=RedshiftLaw(high=0.35),
+    ),
+    Source.BBH: BinaryPopulation(
+        primary=MassLaw(
+            low=5.0, high=60.0, exponent=-2.35, peak_fraction=0.2, peak_mean=34.0, peak_std=4.0
+        ),
+        secondary=MassLaw(low=5.0),
+        redshift=RedshiftLaw(high=1.5),
+    ),
+}
+"""Binaries drawn if nothing else is asked for: neutron stars uniform in 1.1 to 2.2 M_sun; black
+holes a Salpeter-like power law from 5 M_sun, a fifth of BBH primaries in a peak at 34 +- 4 M_sun
+(the "power law + peak" of GWTC-3, arXiv:2111.03634, in outline), and a BBH secondary uniform
+between 5 M_sun and the primary. Their rate is constant in comoving volume and source-frame time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +70,8 @@ class CampaignConfig:
         Mean time between injections of an injection run.
     mergers_per_day
         Expected number of real mergers a day by class, in every run; about a sixth is found.
+    merger_population, injection_population
+        What real mergers and injections of each class are drawn from.
     duty_cycle
         Fraction of time each detector is on.
     bns_range_mpc
@@ -75,6 +100,12 @@ class CampaignConfig:
     injection_interval_s: float = 120.0
     mergers_per_day: Mapping[Source, float] = field(
         default_factory=lambda: dict.fromkeys(ASTROPHYSICAL, 3.0)
+    )
+    merger_population: Mapping[Source, BinaryPopulation] = field(
+        default_factory=lambda: dict(SIMULATED)
+    )
+    injection_population: Mapping[Source, BinaryPopulation] = field(
+        default_factory=lambda: dict(SIMULATED)
     )
     duty_cycle: Mapping[str, float] = field(
         default_factory=lambda: {"H1": 0.71, "L1": 0.76, "V1": 0.76}

@@ -1,15 +1,7 @@
-r"""Binaries: masses, aligned spins, places and orientations.
+"""Binaries: masses and redshifts of a population, aligned spins, places and orientations.
 
-Distances are uniform in comoving volume with the rate per source-frame time,
-
-    p(z) ~ dV_c/dz / (1 + z),
-
-in the package's flat LCDM cosmology; sky, inclination, polarisation and phase are isotropic.
-Source-frame masses: neutron stars uniform in 1.1 to 2.2 M_sun; black holes a Salpeter-like power
-law, m^-2.35, from 5 M_sun (to 60 in BBH, 25 in NSBH), a fifth of BBH primaries in a peak at
-34 +- 4 M_sun (the "power law + peak" of GWTC-3, arXiv:2111.03634, in outline), and a BBH mass ratio
-uniform between 5 M_sun and the primary. Spins along the orbit: uniform to 0.05 for neutron stars,
-to 0.7 for black holes.
+Sky, inclination, polarisation and phase are isotropic; spins lie along the orbit, uniform to 0.05
+for neutron stars, to 0.7 for black holes.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -20,14 +12,15 @@ from numpy.typing import NDArray
 
 from spiir_pastro.domain import Source
 from spiir_pastro.models.cosmology import luminosity_distance
+from spiir_pastro.models.population import BinaryPopulation
 from spiir_pastro.simulation.config import CampaignConfig
 from spiir_pastro.simulation.network import antenna_patterns, sigma_mpc
 
-__all__ = ["Binaries", "chirp_mass", "comoving_volume_gpc3", "draw_binaries", "draw_detectable"]
+__all__ = ["Binaries", "chirp_mass", "draw_binaries", "draw_detectable"]
 
 Floats = NDArray[np.float64]
 
-_REDSHIFT_MAX = {Source.BNS: 0.15, Source.NSBH: 0.35, Source.BBH: 1.5}
+_SPIN_LIMITS = {Source.BNS: (0.05, 0.05), Source.NSBH: (0.7, 0.05), Source.BBH: (0.7, 0.7)}
 _BATCH = 20_000
 _SIDEREAL = 1.00273790935  # turns of the sky a day
 MIN_EXPECTED_SNR = 5.0
@@ -111,33 +104,13 @@ def chirp_mass(mass1: Floats, mass2: Floats) -> Floats:
     return np.asarray((mass1 * mass2) ** 0.6 / (mass1 + mass2) ** 0.2)
 
 
-def _distance_table() -> tuple[Floats, Floats, Floats]:
-    """Tabulate redshift, comoving distance in Mpc, and its volume weighted by 1/(1+z) in Mpc^3."""
-    z = np.linspace(0, 2, 4001)
-    comoving = luminosity_distance(z) / (1 + z)
-    shells = 4 * np.pi / 3 * np.diff(comoving**3) / (1 + (z[1:] + z[:-1]) / 2)
-    return z, comoving, np.concatenate([[0.0], np.cumsum(shells)])
-
-
-_Z, _COMOVING, _VOLUME = _distance_table()
-
-
-def comoving_volume_gpc3(source: Source) -> float:
-    """Return the comoving volume a class is drawn in, weighted by 1/(1+z), in Gpc^3."""
-    return float(np.interp(_REDSHIFT_MAX[source], _Z, _VOLUME)) * 1e-9
-
-
-def draw_binaries(source: Source, gps: Floats, rng: np.random.Generator) -> Binaries:
-    """Draw one binary of a class for each merger time."""
+def draw_binaries(
+    source: Source, gps: Floats, rng: np.random.Generator, population: BinaryPopulation
+) -> Binaries:
+    """Draw one binary of a class's population for each merger time."""
     n = gps.size
-    mass1, mass2 = _draw_masses(source, n, rng)
-    reach = np.interp(_REDSHIFT_MAX[source], _Z, _VOLUME)
-    redshift = np.interp(reach * rng.random(n), _VOLUME, _Z)
-    limit1, limit2 = {
-        Source.BNS: (0.05, 0.05),
-        Source.NSBH: (0.7, 0.05),
-        Source.BBH: (0.7, 0.7),
-    }[source]
+    mass1, mass2, redshift = population.draw(n, rng)
+    limit1, limit2 = _SPIN_LIMITS[source]
     return Binaries(
         source=source,
         mass1=mass1,
@@ -145,7 +118,7 @@ def draw_binaries(source: Source, gps: Floats, rng: np.random.Generator) -> Bina
         spin1z=rng.uniform(-limit1, limit1, n),
         spin2z=rng.uniform(-limit2, limit2, n),
         redshift=redshift,
-        distance_mpc=np.interp(redshift, _Z, _COMOVING) * (1 + redshift),
+        distance_mpc=luminosity_distance(redshift),
         right_ascension=rng.uniform(0, 2 * np.pi, n),
         declination=np.arcsin(rng.uniform(-1, 1, n)),
         inclination=np.arccos(rng.uniform(-1, 1, n)),
@@ -156,7 +129,11 @@ def draw_binaries(source: Source, gps: Floats, rng: np.random.Generator) -> Bina
 
 
 def draw_detectable(
-    source: Source, gps: Floats, config: CampaignConfig, rng: np.random.Generator
+    source: Source,
+    gps: Floats,
+    config: CampaignConfig,
+    rng: np.random.Generator,
+    population: BinaryPopulation,
 ) -> tuple[Binaries, int]:
     """Draw until every merger time has a binary that is not hopeless.
 
@@ -165,19 +142,19 @@ def draw_detectable(
     binaries
         With an optimal network SNR of at least 5, in the order of the times.
     drawn
-        How many were drawn in all: kept/drawn is the kept share of `comoving_volume_gpc3`.
+        How many were drawn in all.
     """
     kept: list[Binaries] = []
     drawn = found = 0
     while found < gps.size:
-        batch = draw_binaries(source, rng.choice(gps, _BATCH), rng)
+        batch = draw_binaries(source, rng.choice(gps, _BATCH), rng, population)
         snr = np.linalg.norm(batch.optimal_snr(config), axis=1)
         hopeful = np.flatnonzero(snr >= MIN_EXPECTED_SNR)[: gps.size - found]
         found += hopeful.size
         drawn += int(hopeful[-1]) + 1 if found == gps.size and hopeful.size else _BATCH
         kept.append(batch[hopeful])
     if not kept:
-        return draw_binaries(source, gps, rng), 0
+        return draw_binaries(source, gps, rng, population), 0
     return _moved(_joined(kept), gps), drawn
 
 
@@ -192,21 +169,3 @@ def _moved(binaries: Binaries, gps: Floats) -> Binaries:
     turn = (gps - binaries.gps) * (2 * np.pi * _SIDEREAL / 86_400)
     turned = (binaries.right_ascension + turn) % (2 * np.pi)
     return replace(binaries, gps=gps, right_ascension=turned)
-
-
-def _draw_masses(source: Source, n: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    star1, star2 = rng.uniform(1.1, 2.2, (2, n))
-    hole = _power_law(rng.random(n), 5.0, 60.0 if source is Source.BBH else 25.0)
-    if source is Source.BNS:
-        return np.maximum(star1, star2), np.minimum(star1, star2)
-    if source is Source.NSBH:
-        return hole, star2
-    peak = np.clip(rng.normal(34, 4, n), 5, 60)
-    primary = np.where(rng.random(n) < 0.2, peak, hole)
-    return primary, rng.uniform(5, primary)
-
-
-def _power_law(uniform: Floats, low: float, high: float) -> Floats:
-    """Masses with density m^-2.35 between two limits, from uniform numbers."""
-    a, b = low**-1.35, high**-1.35
-    return np.asarray((a + (b - a) * uniform) ** (-1 / 1.35))
