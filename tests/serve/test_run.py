@@ -7,6 +7,7 @@ import socket
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -76,29 +77,33 @@ def test_a_model_is_swapped_in_a_running_process(stage: Stage) -> None:
     assert stage.service.is_alive()
 
 
-@pytest.mark.parametrize("state", ["idle", "busy"])
-def test_sigterm_ends_it_within_five_seconds(stage: Stage, state: str) -> None:
-    stage.wait_until_up()
-    silent = None
-    if state == "busy":
-        # GraceDB takes connections and says nothing, and the broker is gone.
-        stage.gracedb.kill()
-        stage.gracedb.join()
-        silent = socket.create_server(("127.0.0.1", stage.gracedb_port))
+@contextmanager
+def _cut_off(stage: Stage) -> Iterator[None]:
+    """GraceDB takes connections and says nothing, and the broker is gone with alerts unanswered."""
+    stage.gracedb.kill()
+    stage.gracedb.join()
+    with socket.create_server(("127.0.0.1", stage.gracedb_port)):
         stage.publish([sample_alert(n) for n in range(100, 110)])
         time.sleep(1.0)
         stage.broker.kill()
         time.sleep(1.0)
-    begun = time.monotonic()
-    stage.service.terminate()
-    stage.service.join(10.0)
-    assert time.monotonic() - begun < 5.0
-    assert stage.service.exitcode == 0
-    assert log_of(stage)[-1]["event"] == "service.stopped"
-    if silent is not None:
-        silent.close()
-        stage.broker.start()
-        stage.start_gracedb()
+        try:
+            yield
+        finally:
+            stage.broker.start()
+    stage.start_gracedb()
+
+
+@pytest.mark.parametrize("state", ["idle", "busy"])
+def test_sigterm_ends_it_within_five_seconds(stage: Stage, state: str) -> None:
+    stage.wait_until_up()
+    with _cut_off(stage) if state == "busy" else nullcontext():
+        begun = time.monotonic()
+        stage.service.terminate()
+        stage.service.join(10.0)
+        assert time.monotonic() - begun < 5.0
+        assert stage.service.exitcode == 0
+        assert log_of(stage)[-1]["event"] == "service.stopped"
     stage.start_service()
     expected = {entry.event_id for entry in read_journal(stage.journal)}
     if state == "busy":

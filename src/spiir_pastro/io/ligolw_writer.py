@@ -103,13 +103,15 @@ def write_ligolw(path: str | Path, tables: Iterable[LigolwTable]) -> None:
     """
     path = Path(path)
     try:
-        with atomic_path(path) as draft, draft.open("wb") as raw:
-            out = _compressed(raw) if path.suffix == ".gz" else raw
+        with (
+            atomic_path(path) as draft,
+            draft.open("wb") as raw,
+            _compressed(raw) if path.suffix == ".gz" else raw as out,
+        ):
             out.write(_HEAD.encode())
             for table in tables:
                 _write_table(out, table)
             out.write(b"</LIGO_LW>\n")
-            out.close()
     except OSError as exc:
         raise TableError(f"{path} cannot be written: {exc.strerror}") from exc
     except pl.exceptions.PolarsError as exc:
