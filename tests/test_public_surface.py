@@ -19,3 +19,8 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert answer.stdout.strip() == "[]"
+
+
+def test_tab_shows_the_public_names_and_no_others() -> None:
+    assert dir(sp) == sorted([*sp.__all__, "__version__"])
+    assert all((getattr(sp, name).__doc__ or "").strip() for name in sp.__all__)

@@ -8,17 +8,21 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from spiir_pastro.domain import MassBoundaries, Source, SourceProbabilities, Trigger
+    from spiir_pastro.domain import Candidates, MassBoundaries, Source, SourceProbabilities, Trigger
     from spiir_pastro.errors import PastroError
     from spiir_pastro.io.artifact import ModelArtifact, load_model
     from spiir_pastro.io.ligolw import read_table, read_tables
+    from spiir_pastro.io.qtable import to_qtable
+    from spiir_pastro.io.sources import read_triggers
     from spiir_pastro.models.counts import CountPosterior, fit_counts
     from spiir_pastro.models.distance import DistanceModel
     from spiir_pastro.models.distance_fit import fit_distance
+    from spiir_pastro.models.explanation import explain
     from spiir_pastro.models.mass_contour import MassContourClassifier
     from spiir_pastro.models.pastro import PastroModel
 
 _HOMES = {
+    "Candidates": "domain",
     "CountPosterior": "models.counts",
     "DistanceModel": "models.distance",
     "MassBoundaries": "domain",
@@ -29,14 +33,18 @@ _HOMES = {
     "Source": "domain",
     "SourceProbabilities": "domain",
     "Trigger": "domain",
+    "explain": "models.explanation",
     "fit_counts": "models.counts",
     "fit_distance": "models.distance_fit",
     "load_model": "io.artifact",
     "read_table": "io.ligolw",
     "read_tables": "io.ligolw",
+    "read_triggers": "io.sources",
+    "to_qtable": "io.qtable",
 }
 
 __all__ = [
+    "Candidates",
     "CountPosterior",
     "DistanceModel",
     "MassBoundaries",
@@ -47,11 +55,14 @@ __all__ = [
     "Source",
     "SourceProbabilities",
     "Trigger",
+    "explain",
     "fit_counts",
     "fit_distance",
     "load_model",
     "read_table",
     "read_tables",
+    "read_triggers",
+    "to_qtable",
 ]
 __version__ = _version("spiir-pastro")
 

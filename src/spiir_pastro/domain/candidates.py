@@ -68,6 +68,10 @@ class Candidates:
     def __len__(self) -> int:
         return self.far_hz.size
 
+    def __repr__(self) -> str:
+        unassigned = int(np.isnan(self.far_hz).sum())
+        return f"<{len(self)} Candidates, {unassigned} of them without FAR>"
+
     def __getitem__(self, rows: slice | NDArray[np.int64] | NDArray[np.bool_]) -> Self:
         return type(self)(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 

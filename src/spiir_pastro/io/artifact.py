@@ -73,6 +73,12 @@ class ModelArtifact:
     provenance: Mapping[str, Any]
     compressed_counts: Mapping[str, Any]
 
+    def __repr__(self) -> str:
+        return f"<ModelArtifact with {self.model!r}, provenance of {', '.join(self.provenance)}>"
+
+    def _repr_html_(self) -> str:
+        return self.model._repr_html_()
+
     def count_posterior(self) -> CountPosterior:
         """Integrate the posterior of the counts anew, to sample or to add candidates; seconds."""
         return CountPosterior.from_mapping(self.compressed_counts)

@@ -13,7 +13,7 @@ from spiir_pastro.io.triggers import TriggerRead, from_coinc, from_csv, from_pos
 __all__ = ["read_triggers"]
 
 
-def read_triggers(path: Path) -> TriggerRead:
+def read_triggers(path: str | Path) -> TriggerRead:
     """Read the triggers of a file, told apart by its name and tables.
 
     Parameters
@@ -29,6 +29,7 @@ def read_triggers(path: Path) -> TriggerRead:
     AlertError
         If an alert cannot be understood.
     """
+    path = Path(path)
     try:
         match "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix:
             case ".xml" | ".xml.gz":

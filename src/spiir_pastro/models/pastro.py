@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from spiir_pastro.domain import Candidates, Source, SourceProbabilities, Trigger
+from spiir_pastro.domain import ASTROPHYSICAL, Candidates, Source, SourceProbabilities, Trigger
 from spiir_pastro.errors import TriggerError
 from spiir_pastro.models.components import ComponentDensities
 from spiir_pastro.models.count_summary import CountSummary
@@ -54,6 +54,13 @@ class Predictions:
     def p_astro(self) -> Floats:
         """Probability of a signal of any class, (n,)."""
         return np.asarray(np.minimum(self.probabilities[:, :-1].sum(axis=1), 1.0))
+
+    def __repr__(self) -> str:
+        said = np.isfinite(self.p_astro)
+        return (
+            f"<Predictions of {said.size} candidates, {self.p_astro[said].sum():.3g} of them "
+            f"expected to be signals, {np.sum(~said)} without numbers>"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,6 +131,35 @@ class PastroModel:
             raise TriggerError(f"trigger {trigger.event_id}: {predictions.notes[0]}")
         bns, nsbh, bbh, terrestrial = (float(p) for p in row)
         return SourceProbabilities(bns=bns, nsbh=nsbh, bbh=bbh, terrestrial=terrestrial)
+
+    def __repr__(self) -> str:
+        expected = ", ".join(f"{mean} {source}" for source, mean, _ in self._expected())
+        return (
+            f"<PastroModel of candidates with FAR < {self.far_threshold_hz:g} Hz: expects "
+            f"{expected}; classes by {self.sharing}>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{source}</th><td>{mean}</td><td>{interval}</td></tr>"
+            for source, mean, interval in self._expected()
+        )
+        return (
+            f"<table><caption>PastroModel: candidates with FAR &lt; {self.far_threshold_hz:g} Hz, "
+            f"classes by {self.sharing}</caption>"
+            f"<tr><th></th><th>expected</th><th>90 % interval</th></tr>{rows}</table>"
+        )
+
+    def _expected(self) -> list[tuple[Source, str, str]]:
+        """Write the expected count of each source, and its interval."""
+        counts = self.counts
+        signals = [
+            (source, f"{mean:.3g} ± {std:.2g}", f"{low:.3g} to {high:.3g}")
+            for source, mean, std, low, high in zip(
+                ASTROPHYSICAL, counts.mean, counts.std, *counts.interval, strict=True
+            )
+        ]
+        return [*signals, (Source.TERRESTRIAL, f"{counts.noise_mean:.4g}", "")]
 
     def with_sharing(self, sharing: ClassSharing) -> Self:
         """Return the same model with p_astro shared the other way."""

@@ -57,6 +57,15 @@ class CountPosterior:
         """Integrate a likelihood under a prior."""
         return cls(likelihood=likelihood, prior=prior, lattice=integrate(likelihood, prior))
 
+    def __repr__(self) -> str:
+        classes = ", ".join(
+            f"{mean:.3g} ± {std:.2g}" for mean, std in zip(self.mean, self.std, strict=True)
+        )
+        return (
+            f"<CountPosterior of {self.n_candidates} candidates: {classes} signals, "
+            f"{self.noise_mean:.4g} of noise>"
+        )
+
     @property
     def n_candidates(self) -> int:
         """How many candidates the posterior knows."""
