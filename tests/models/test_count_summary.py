@@ -41,6 +41,29 @@ def test_the_interval_holds_the_probability_and_grows_with_its_level(
     np.testing.assert_allclose([low, high], 1 - whole[::-1], atol=0.05)
 
 
+def test_errors_of_the_densities_widen_the_interval_as_a_normal_deviate_of_the_log_odds() -> None:
+    certain = fit_counts(np.repeat([50.0, -50.0], 20_000), prior="uniform")  # odds of one
+    summary = CountSummary.of(certain)
+    errors = np.array([[0.5, 3.0, 0.0], [0.5, 1.0, 0.0]])
+    low, high = summary.p_astro_interval(np.zeros((3, 1)), log_odds_errors=errors).T
+    counts_alone = np.sqrt(2 / 20_000)  # of ln odds
+    spread = 1.6449 * np.hypot(errors, counts_alone)
+    # Five hundred draws leave 1 % of a standard deviation where they are spread evenly.
+    np.testing.assert_allclose(np.log(low / (1 - low)), -spread[0], rtol=0.03, atol=0.003)
+    np.testing.assert_allclose(np.log(high / (1 - high)), spread[1], rtol=0.03, atol=0.003)
+
+
+def test_an_interval_stays_within_zero_and_one_however_little_is_known(
+    posterior: CountPosterior,
+) -> None:
+    summary = CountSummary.of(posterior)
+    logs = np.random.default_rng(3).normal(0, 20, size=(50, 3))
+    plain = summary.p_astro_interval(logs)
+    wide = summary.p_astro_interval(logs, log_odds_errors=np.full((2, 50), 1e4))
+    assert ((wide[:, 0] <= plain[:, 0]) & (plain[:, 1] <= wide[:, 1])).all()
+    assert ((wide >= 0) & (wide <= 1)).all()
+
+
 def test_a_summary_that_is_none_is_refused(posterior: CountPosterior) -> None:
     parts = vars(CountSummary.of(posterior)) | {"weights": np.array([0.5, 0.4])}
     with pytest.raises(FitError, match="impossible sources"):

@@ -1,5 +1,7 @@
 """From uploads to a model file and back to probabilities."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +73,49 @@ def test_a_stored_model_says_the_same(
     assert again.read_bytes() == path.read_bytes()
 
 
+def test_a_model_of_the_first_schema_still_loads_and_knows_the_counts_errors_alone(
+    artifact: ModelArtifact, uploads: tuple[Path, Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "model.json"
+    write_model(artifact, path)
+    document = json.loads(path.read_text()) | {"schema": "spiir-pastro/model/1"}
+    for density in [
+        document["model"]["densities"]["noise"],
+        *document["model"]["densities"]["signals"].values(),
+    ]:
+        for factor in filter(None, (density["far"], density["mchirp"], density["snr"])):
+            for name in ("node_errors", "left_error", "events", "inverse_moments"):
+                factor.pop(name, None)
+    path.write_text(json.dumps(document))
+    table = pl.read_csv(uploads[0])
+    old, new = load_model(path).predict(table), artifact.predict(table)
+    np.testing.assert_array_equal(old["p_astro"], new["p_astro"])
+    widths = [(said["p_astro_high"] - said["p_astro_low"]).to_numpy() for said in (old, new)]
+    assert np.median(widths[0]) < np.median(widths[1])
+
+
+def test_a_candidate_unlike_any_seen_is_called_extrapolated_and_little_known(
+    artifact: ModelArtifact, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(
+        "graceid,ifos,end_time,end_time_ns,snr,mchirp,far\n"
+        "usual,H1L1,1260000000,0,8,5,1e-5\n"
+        "loud,H1L1,1260000000,0,90,5,1e-5\n"
+        "light,H1L1,1260000000,0,8,0.6,1e-5\n"
+        "unassigned,H1L1,1260000000,0,9,20,0\n"
+    )
+    said = predict_read(artifact.model, read_triggers(path))
+    width = (said["p_astro_high"] - said["p_astro_low"]).to_list()
+    usual, loud, light, unassigned = said["extrapolated"]
+    assert "noise" not in usual
+    assert unassigned == ""
+    assert "noise in SNR" in loud
+    assert "noise in chirp mass" in light
+    assert width[1] > width[0]
+    assert width[3] is None
+
+
 def test_the_order_of_uploads_changes_nothing(
     artifact: ModelArtifact, uploads: tuple[Path, Path], distances: Path, tmp_path: Path
 ) -> None:
@@ -116,7 +161,7 @@ def test_two_models_are_told_apart_by_what_differs(
 
 
 def test_the_contour_shares_p_astro_where_there_is_a_distance(artifact: ModelArtifact) -> None:
-    model = artifact.model.with_sharing(ClassSharing.MASS_CONTOUR)
+    model = replace(artifact.model, sharing=ClassSharing.MASS_CONTOUR)
     heavy = sp.Trigger(
         event_id="x", gps_ns=0, ifos=("H1", "L1"), far_hz=1e-8, snr=12.0, mchirp_det=30.0,
         eff_distance_mpc={"H1": 900.0, "L1": 1100.0},
@@ -146,7 +191,7 @@ def test_a_trigger_without_far_is_not_assessed(artifact: ModelArtifact) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("spiir-pastro/model/1", "spiir-pastro/model/99", "schema is 'spiir-pastro/model/99'"),
+        ("spiir-pastro/model/2", "spiir-pastro/model/99", "schema is 'spiir-pastro/model/99'"),
         ('"kind": "PowerLaw"', '"kind": "os.system"', "kind 'os.system' is none of"),
         ('"exponent": 1.0', '"exponent": -1.0', "exponent is -1.0"),
         ('"exponent": 1.0', '"exponent": "1"', "damaged model"),
@@ -183,6 +228,6 @@ def test_the_same_candidate_gives_the_same_numbers_in_every_format(
     csv = tmp_path / "t.csv"
     read_triggers(alert).triggers.rename({"far_hz": "far", "mchirp_det": "mchirp"}).write_csv(csv)
     for sharing in ClassSharing:
-        model = artifact.model.with_sharing(sharing)
+        model = replace(artifact.model, sharing=sharing)
         said = [predict_read(model, read_triggers(p)).row(0)[1:6] for p in (coinc, alert, csv)]
         np.testing.assert_allclose(said[1:], [said[0]] * 2, rtol=ROUNDING)

@@ -1,6 +1,8 @@
 """``spiir-pastro explain``."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -14,8 +16,9 @@ from spiir_pastro.io.artifact import load_model
 from spiir_pastro.io.predictions import as_table
 from spiir_pastro.io.sources import read_triggers
 from spiir_pastro.io.triggers import to_candidates
+from spiir_pastro.models.components import TERMS
 from spiir_pastro.models.explanation import Explanation, explain
-from spiir_pastro.models.pastro import ClassSharing
+from spiir_pastro.models.pastro import ClassSharing, PastroModel
 from spiir_pastro.report.page import write_event_page
 
 __all__ = ["command"]
@@ -25,7 +28,7 @@ _SHARING = {
     ClassSharing.MULTI_COMPONENT: "their own densities",
     ClassSharing.MASS_CONTOUR: "the mass contour",
 }
-_TERMS = {"far": "FAR", "mchirp": "chirp mass", "snr": "SNR, given both"}
+_COLUMNS = {"far": "far_hz", "mchirp": "mchirp_det", "snr": "snr"}
 
 
 @click.command("explain")
@@ -50,7 +53,7 @@ def command(
     if as_json:
         print_json(_document(trigger.row(0, named=True), explained))
     else:
-        _print(trigger.row(0, named=True), explained, sharing=artifact.model.sharing)
+        _print(trigger.row(0, named=True), explained, model=artifact.model)
     if html is not None:
         said = pl.concat([trigger, as_table(explained.predictions)], how="horizontal")
         write_event_page(html, said, artifact)
@@ -70,17 +73,20 @@ def _find(event: str, triggers: Path | None) -> pl.DataFrame:
     return table
 
 
-def _print(trigger: dict[str, object], explained: Explanation, *, sharing: ClassSharing) -> None:
+def _print(trigger: dict[str, Any], explained: Explanation, *, model: PastroModel) -> None:
     p = explained.predictions
     low, high = p.p_astro_interval[0]
     click.secho(f"{trigger['event_id']}: p_astro {p.p_astro[0]:.4f}", bold=True, nl=False)
-    click.echo(f" (90 % interval {low:.4f} to {high:.4f}, from the counts alone)")
+    click.echo(f" (90 % interval {low:.4f} to {high:.4f}, of counts and densities)")
     if p.notes[0]:
         click.echo(f"note: {p.notes[0]}")
+    for line in _extrapolations(trigger, explained):
+        click.echo(line)
     print_table(_table(trigger, explained))
     click.echo(
         "\nThe densities multiply; with the counts they are shared out as the probabilities. Those "
-        f"average\nover the counts' whole posterior. Classes are shared by {_SHARING[sharing]}."
+        "average\nover the counts' whole posterior. "
+        f"Classes are shared by {_SHARING[model.sharing]}."
     )
     mean, std = explained.source_mchirp[0]
     if np.isfinite(mean):
@@ -89,7 +95,7 @@ def _print(trigger: dict[str, object], explained: Explanation, *, sharing: Class
         click.echo("No mass contour: the candidate comes without SNR or effective distances.")
 
 
-def _document(trigger: dict[str, object], explained: Explanation) -> dict[str, object]:
+def _document(trigger: dict[str, Any], explained: Explanation) -> dict[str, object]:
     """Put the same into a JSON document."""
     p = explained.predictions
 
@@ -102,21 +108,40 @@ def _document(trigger: dict[str, object], explained: Explanation) -> dict[str, o
         "p_astro": float(p.p_astro[0]),
         "p_astro_interval": p.p_astro_interval[0].tolist(),
         "probabilities": by_source(p.probabilities[0]),
+        "extrapolated": str(p.extrapolated[0]),
         "note": str(p.notes[0]),
         "densities": {name: by_source(np.exp(log[0])) for name, log in explained.log_terms.items()},
+        "log_density_errors": {
+            name: [by_source(side) for side in explained.log_errors[:, k, :, 0].T]
+            for k, name in enumerate(TERMS)
+        },
         "expected_counts": by_source(explained.counts),
         "contour_shares": by_source(explained.contour_shares[0]),
         "source_mchirp": {"mean": mean, "std": std},
     }
 
 
-def _table(trigger: dict[str, object], explained: Explanation) -> pl.DataFrame:
+def _extrapolations(trigger: dict[str, Any], explained: Explanation) -> Iterator[str]:
+    """Say which densities extrapolate, in what and how far."""
+    for source, term in zip(*np.nonzero(explained.extrapolations[0]), strict=True):
+        name, what = list(TERMS.items())[term]
+        whose = [*(f"{name}'s" for name in ASTROPHYSICAL), "noise's"][source]
+        below, above = explained.log_errors[source, term, :, 0]
+        yield (
+            f"extrapolated: {what} {trigger[_COLUMNS[name]]:.3g}, where too few events tell "
+            f"{whose} density; its logarithm may be {below:.1f} less or {above:.1f} more"
+        )
+
+
+def _table(trigger: dict[str, Any], explained: Explanation) -> pl.DataFrame:
     """Put what goes into the probabilities into rows, sources into columns."""
-    values = {"far": trigger["far_hz"], "mchirp": trigger["mchirp_det"], "snr": trigger["snr"]}
     lines = [
-        (f"density at {name}", values[term], np.exp(explained.log_terms[term][0]))
-        for term, name in _TERMS.items()
+        (f"density at {name}", trigger[_COLUMNS[term]], np.exp(explained.log_terms[term][0]))
+        for term, name in ({**TERMS, "snr": "SNR, given both"}).items()
     ]
+    errors = np.sqrt((explained.log_errors[..., 0] ** 2).sum(axis=1))
+    lines.append(("logarithm may be less by", None, errors[:, 0]))
+    lines.append(("or more by", None, errors[:, 1]))
     lines.append(("expected count", None, explained.counts))
     weights = np.log(explained.counts) + sum(log[0] for log in explained.log_terms.values())
     odds = np.exp(weights - weights.max())

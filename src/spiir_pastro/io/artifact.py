@@ -8,7 +8,7 @@ that read back as the same float.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA", "ModelArtifact", "as_document", "load_model", "write_model"]
 
-SCHEMA = "spiir-pastro/model/1"
+SCHEMA = "spiir-pastro/model/2"
+"""What is written; its densities know their errors."""
+
+_READABLE = ("spiir-pastro/model/1", SCHEMA)
 
 _LARGEST_BYTES = 64 * 2**20
 
@@ -96,8 +99,9 @@ class ModelArtifact:
         -------
         polars.DataFrame
             event_id, p_astro, BNS, NSBH, BBH, Terrestrial, p_astro_low, p_astro_high (90 %
-            interval) and note, a row each input row in its order. A row that cannot be assessed
-            has nulls and a note that says why.
+            interval of counts and densities), extrapolated (which densities are, in what) and
+            note, a row each input row in its order. A row that cannot be assessed has nulls and a
+            note that says why.
         """
         # Imported here so that the alert service loads a model without data frames.
         from spiir_pastro.io.predictions import predict_table  # noqa: PLC0415
@@ -142,9 +146,9 @@ def load_model(path: str | Path) -> ModelArtifact:
     except (OSError, ValueError, RecursionError) as exc:
         raise ArtifactError(f"{path}: no model file: {exc}") from exc
     schema = document.get("schema") if isinstance(document, dict) else None
-    if schema != SCHEMA:
+    if schema not in _READABLE:
         raise ArtifactError(
-            f"{path}: schema is {schema!r}, this version reads {SCHEMA!r}; "
+            f"{path}: schema is {schema!r}, this version reads {' and '.join(_READABLE)}; "
             "fit the model again, or install the version that wrote it"
         )
     try:
@@ -179,10 +183,12 @@ def _decode(value: Any) -> Any:  # noqa: ANN401  (any part of a model)
     kind = _KINDS.get(value["kind"])
     if kind is None:
         raise ArtifactError(f"kind {value['kind']!r} is none of {', '.join(_KINDS)}")
-    expected = {f.name for f in fields(kind) if f.init}
-    if given := (set(value) - {"kind"}) ^ expected:
-        raise ArtifactError(f"{value['kind']} lacks or should not have {', '.join(sorted(given))}")
-    parts = {name: _decode(value[name]) for name in sorted(expected)}
+    own = [f for f in fields(kind) if f.init]
+    given = set(value) - {"kind"}
+    needed = {f.name for f in own if f.default is MISSING and f.default_factory is MISSING}
+    if wrong := (given - {f.name for f in own}) | (needed - given):
+        raise ArtifactError(f"{value['kind']} lacks or should not have {', '.join(sorted(wrong))}")
+    parts = {name: _decode(value[name]) for name in sorted(given)}
     if kind is PastroModel:
         parts["sharing"] = ClassSharing(parts["sharing"])
     return kind(**parts)

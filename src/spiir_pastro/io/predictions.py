@@ -52,6 +52,7 @@ def as_table(predictions: Predictions) -> pl.DataFrame:
     return pl.DataFrame(
         [
             *(pl.Series(name, values).fill_nan(None) for name, values in columns.items()),
+            pl.Series("extrapolated", predictions.extrapolated.tolist(), pl.String),
             pl.Series("note", predictions.notes.tolist(), pl.String),
         ]
     )

@@ -6,9 +6,12 @@ with :math:`x = \ln(\mathrm{FAR}/f^*)`, :math:`m = \ln \mathcal{M}_\mathrm{det}`
 :math:`s = \ln \rho`. Signal and noise differ in each. SNR is taken *given* FAR and chirp mass,
 since a loud signal has a low FAR already: its SNR counts only for what FAR did not say.
 A value that is not known is integrated out: its factor is 1 for every component.
+
+The errors of the factors add up in squares. A factor *extrapolates* where its logarithm is
+uncertain by more than one: where fewer than one event, or so, tells what it is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +22,12 @@ from spiir_pastro.errors import FitError
 from spiir_pastro.models.conditional import ConditionalGrid
 from spiir_pastro.models.densities import GridDensity, LogDensity, StudentRegression
 
-__all__ = ["CandidateDensity", "ComponentDensities", "snr_features"]
+__all__ = ["TERMS", "CandidateDensity", "ComponentDensities", "snr_features"]
 
 Floats = NDArray[np.float64]
+
+TERMS: Mapping[str, str] = {"far": "FAR", "mchirp": "chirp mass", "snr": "SNR"}
+"""Factors of a density and the value each adds."""
 
 LOG_MCHIRP = 2
 """Column of the logarithm of the chirp mass among the SNR features."""
@@ -68,6 +74,22 @@ class CandidateDensity:
             terms["snr"] = np.nan_to_num(self.snr.log_pdf(s, snr_features(x, m)))
         return terms
 
+    def log_errors(self, candidates: Candidates, *, far_threshold_hz: float) -> Floats:
+        """Return the standard errors of the terms in the order of `TERMS`, (3, 2, n).
+
+        Below and above; 0 where the term is, and NaN where FAR is unknown.
+        """
+        x = np.log(candidates.far_hz / far_threshold_hz)
+        m = np.log(candidates.mchirp_det)
+        errors = np.zeros((len(TERMS), 2, x.size))
+        errors[0] = self.far.log_errors(x)
+        if self.mchirp is not None:
+            errors[1] = np.nan_to_num(self.mchirp.log_errors(m))
+        if self.snr is not None:
+            s = np.log(candidates.snr)
+            errors[2] = np.nan_to_num(self.snr.log_errors(s, snr_features(x, m)))
+        return errors
+
 
 @dataclass(frozen=True, kw_only=True)
 class ComponentDensities:
@@ -90,6 +112,15 @@ class ComponentDensities:
                 f"densities are of {[str(source) for source in self.signals]}, "
                 f"where {[str(source) for source in ASTROPHYSICAL]} belong"
             )
+
+    def __iter__(self) -> Iterator[CandidateDensity]:
+        """Go through the densities in the order of ``Source``, noise last."""
+        yield from self.signals.values()
+        yield self.noise
+
+    def log_errors(self, candidates: Candidates, *, far_threshold_hz: float) -> Floats:
+        """Return the standard errors of each source's terms, (4, 3, 2, n), below and above."""
+        return np.stack([d.log_errors(candidates, far_threshold_hz=far_threshold_hz) for d in self])
 
     def log_bayes_factors(self, candidates: Candidates, *, far_threshold_hz: float) -> Floats:
         """Return ln f_a / b, (n, 3): each class against noise; NaN where FAR is unknown."""

@@ -1,20 +1,24 @@
 """Density of one variable given another, estimated where there are many samples."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+from scipy.special import logsumexp
 
 from spiir_pastro.errors import FitError
-from spiir_pastro.models.densities import GridDensity, silverman_bandwidth
+from spiir_pastro.models.densities import GridDensity, kernel_errors, silverman_bandwidth
 
 __all__ = ["ConditionalGrid"]
 
 Floats = NDArray[np.float64]
 
 _FINE = 4
+_TRUNCATE = 8.0
+"""Widths of a kernel at which it ends."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,12 +39,15 @@ class ConditionalGrid:
     log_values : (n, k)
         Logarithm of the density of y at each node of the feature; normalised on construction, with
         exponential tails outside.
+    node_errors : (2, n, k)
+        Standard errors of the logarithms at the nodes, below and above; 0 if not given.
     """
 
     column: int
     nodes: Floats
     y_nodes: Floats
     log_values: Floats
+    node_errors: Floats = field(default_factory=lambda: np.zeros(()))
 
     def __post_init__(self) -> None:
         nodes, values = np.array(self.nodes, float), np.array(self.log_values, float)
@@ -57,28 +64,47 @@ class ConditionalGrid:
             )
         curves = [GridDensity(nodes=self.y_nodes, log_values=row) for row in values]
         values = np.stack([curve.log_values for curve in curves])
-        named = {"nodes": nodes, "y_nodes": curves[0].nodes, "log_values": values}
+        errors = np.array(np.broadcast_to(self.node_errors, (2, *values.shape)), float)
+        named = {
+            "nodes": nodes,
+            "y_nodes": curves[0].nodes,
+            "log_values": values,
+            "node_errors": errors,
+        }
         for name, array in named.items():
             array.setflags(write=False)
             object.__setattr__(self, name, array)
 
     def log_pdf(self, y: Floats, features: Floats) -> Floats:
         """Return the logarithm of the density of y (n,) given features (n, p)."""
-        feature = np.clip(features[..., self.column], self.nodes[0], self.nodes[-1])
-        left = _cell(self.nodes, feature)
-        share = (feature - self.nodes[left]) / (self.nodes[left + 1] - self.nodes[left])
-        inside = np.clip(y, self.y_nodes[0], self.y_nodes[-1])
-        low = _cell(self.y_nodes, inside)
-        rise = (inside - self.y_nodes[low]) / (self.y_nodes[low + 1] - self.y_nodes[low])
-
-        def curve(row: NDArray[np.int64]) -> Floats:
-            ends = self.log_values[row, low], self.log_values[row, low + 1]
-            return np.asarray((1 - rise) * ends[0] + rise * ends[1])
-
+        below, above, share = self._curves(self.log_values, y, features)
         # The share of a curve may be nothing, and what is not known is NaN.
         with np.errstate(divide="ignore", invalid="ignore"):
-            mixed = np.logaddexp(np.log1p(-share) + curve(left), np.log(share) + curve(left + 1))
-        return np.asarray(mixed - np.abs(y - inside) / GridDensity.left_scale)
+            mixed = np.logaddexp(np.log1p(-share) + below, np.log(share) + above)
+        return np.asarray(mixed - self._depth(y))
+
+    def log_errors(self, y: Floats, features: Floats) -> Floats:
+        """Return the standard errors of that logarithm, below and above, (2, n).
+
+        A tail's grow with its depth.
+        """
+        below, above, share = self._curves(self.node_errors, y, features)
+        return np.asarray(np.hypot((1 - share) * below + share * above, self._depth(y)))
+
+    def _curves(self, values: Floats, y: Floats, features: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return the values at y on the curves next to the feature, and the share of the second."""
+        feature = np.clip(features[..., self.column], self.nodes[0], self.nodes[-1])
+        left, share = _cell(self.nodes, feature)
+        low, rise = _cell(self.y_nodes, np.clip(y, self.y_nodes[0], self.y_nodes[-1]))
+        below, above = (
+            (1 - rise) * values[..., row, low] + rise * values[..., row, low + 1]
+            for row in (left, left + 1)
+        )
+        return below, above, share
+
+    def _depth(self, y: Floats) -> Floats:
+        """Return how far the logarithm has fallen in a tail of y."""
+        return np.abs(y - np.clip(y, self.y_nodes[0], self.y_nodes[-1])) / GridDensity.left_scale
 
     @classmethod
     def from_samples(
@@ -115,20 +141,38 @@ class ConditionalGrid:
         edges = [np.linspace(a, b, _FINE * (size - 1) + 2) for a, b in (span, y_span)]
         steps = [edge[1] - edge[0] for edge in edges]
         counts = np.histogram2d(feature, y, bins=edges)[0]
-        smooth = gaussian_filter(
-            counts, [w / step for w, step in zip(widths, steps, strict=True)], mode="constant"
+        in_steps = [w / step for w, step in zip(widths, steps, strict=True)]
+        area = np.prod(np.ptp([span, y_span], axis=1))
+
+        def smoothed(wider: float) -> tuple[Floats, Floats]:
+            sigma = [wider * width for width in in_steps]
+            smooth = gaussian_filter(counts, sigma, mode="constant", truncate=_TRUNCATE)
+            density = (smooth / (feature.size * steps[0] * steps[1]))[::_FINE, ::_FINE]
+            return density, np.log((1 - floor) * density + floor / area)
+
+        density, log_values = smoothed(1)
+        wider = smoothed(math.sqrt(2))[1]
+        errors = kernel_errors(
+            local_events=feature.size * 4 * math.pi * widths[0] * widths[1] * density,
+            bias=_conditional(wider) - _conditional(log_values),
+            lift=log_values - np.log(np.maximum(density, 1e-100)),
         )
-        density = smooth / (feature.size * steps[0] * steps[1])
-        joint = (1 - floor) * density + floor / np.prod(np.ptp([span, y_span], axis=1))
         centres = [edge[:-1] + step / 2 for edge, step in zip(edges, steps, strict=True)]
         return cls(
             column=column,
             nodes=centres[0][::_FINE],
             y_nodes=centres[1][::_FINE],
-            log_values=np.log(joint[::_FINE, ::_FINE]),
+            log_values=log_values,
+            node_errors=errors,
         )
 
 
-def _cell(nodes: Floats, x: Floats) -> NDArray[np.int64]:
-    """Return the number of the node to the left of each x within the nodes, (n,)."""
-    return np.clip(np.searchsorted(nodes, x, side="right") - 1, 0, len(nodes) - 2)
+def _conditional(log_joint: Floats) -> Floats:
+    """Divide each row by its sum."""
+    return np.asarray(log_joint - logsumexp(log_joint, axis=1, keepdims=True))
+
+
+def _cell(nodes: Floats, x: Floats) -> tuple[NDArray[np.int64], Floats]:
+    """Return the node to the left of each x within the nodes, and how far x is to the next."""
+    left = np.clip(np.searchsorted(nodes, x, side="right") - 1, 0, len(nodes) - 2)
+    return left, np.asarray((x - nodes[left]) / (nodes[left + 1] - nodes[left]))

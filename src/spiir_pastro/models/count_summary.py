@@ -13,6 +13,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri
 
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.counts import CountPosterior
@@ -27,6 +28,8 @@ _DRAWS_FOR_QUANTILES = 40_000
 _TOLERABLE = 1e-4
 _NEGLIGIBLE_WEIGHT = 1e-7
 _BLOCK = 1 << 22
+_LARGEST_SHIFT = 300.0
+"""Of log odds: odds stay finite."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,16 +120,38 @@ class CountSummary:
         densities = scaled_densities(log_bayes_factors, len(self.mean))
         return _mean_shares(densities, self.sources, self.weights)
 
-    def p_astro_interval(self, log_bayes_factors: ArrayLike, *, level: float = 0.9) -> Floats:
-        """Return the equal-tailed credible interval of p_astro over the counts, (m, 2)."""
+    def p_astro_interval(
+        self,
+        log_bayes_factors: ArrayLike,
+        *,
+        log_odds_errors: Floats | None = None,
+        level: float = 0.9,
+    ) -> Floats:
+        """Return the equal-tailed credible interval of p_astro, (m, 2).
+
+        Over the counts, and over the logarithm of the odds of signal against noise, which the
+        densities move by normal deviates of standard deviations `log_odds_errors`, (2, m), below
+        and above.
+        """
         densities = scaled_densities(log_bayes_factors, len(self.mean))
+        errors = np.zeros((2, len(densities))) if log_odds_errors is None else log_odds_errors
         result = np.empty((len(densities), 2))
         tails = [(1 - level) / 2, (1 + level) / 2]
         for rows in _blocks(len(densities), len(self.draws)):
             signal = densities[rows, :-1] @ self._draws_by_source[:-1]
             noise = densities[rows, -1:] * self._draws_by_source[-1]
+            below, above = errors[:, rows, None]
+            shift = self._deviates * np.where(self._deviates < 0, below, above)
+            signal *= np.exp(np.clip(shift, -_LARGEST_SHIFT, _LARGEST_SHIFT))
             result[rows] = np.quantile(signal / (signal + noise), tails, axis=1).T
         return result
+
+    @cached_property
+    def _deviates(self) -> Floats:
+        """Evenly spread normal deviates, independent of the draws."""
+        size = len(self.draws)
+        spread = ndtri((np.arange(size) + 0.5) / size)
+        return np.random.default_rng(0).permutation(spread)
 
     @cached_property
     def _draws_by_source(self) -> Floats:

@@ -4,16 +4,23 @@ FAR is calibrated: of noise below the threshold :math:`f^*`, the ratio :math:`u 
 uniform, so :math:`x = \ln u \le 0` has density :math:`e^{x}`. Signals follow a slow power law,
 :math:`a\,e^{a x}` with :math:`a` near 0.1. Both are one law, :class:`PowerLaw`; signal and noise
 in the *same* variable are what makes their ratio a Bayes factor.
+
+Each density knows its standard errors, below and above: with n effective events near a value, that
+of the log density is about :math:`1/\sqrt n`. Of a density of Gaussian kernels of width h,
+:math:`n = 2 \sqrt\pi\, h\, N p(x)`, and the Gamma posterior of a Poisson rate with Jeffreys' prior
+has :math:`\mathrm{Var} \ln p = \psi'(n + 1/2)`: 1/n where there are many, 4.9 where there are none.
+A tail that was assumed, not measured, is as uncertain as it is deep. Where there is no event at
+all the density is known to be low, not how low: the error below is then the larger.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln, logsumexp
+from scipy.special import gammaln, logsumexp, polygamma, stdtr
 
 from spiir_pastro.errors import FitError
 
@@ -28,12 +35,20 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
+_ERROR_DIGITS = 3
+_HIGHEST_LIFT = 200.0
+"""Of a floor: twenty widths of a kernel away from the nearest event."""
+
 
 class LogDensity(Protocol):
     """A normalised density of one variable."""
 
     def log_pdf(self, x: Floats) -> Floats:
         """Return the logarithm of the density at x, any shape."""
+        ...
+
+    def log_errors(self, x: Floats) -> Floats:
+        """Return the standard errors of that logarithm, below and above, (2, ...)."""
         ...
 
 
@@ -62,6 +77,10 @@ class PowerLaw:
     def log_pdf(self, x: Floats) -> Floats:
         """Return the logarithm of the density at x, any shape."""
         return math.log(self.exponent) + self.exponent * x
+
+    def log_errors(self, x: Floats) -> Floats:
+        """Return the standard errors of that logarithm, below and above, (2, ...)."""
+        return _both(np.abs(1 / self.exponent + x) * self.exponent_std)
 
 
 def fit_power_law(x: Floats, *, weights: Floats | None = None) -> PowerLaw:
@@ -104,19 +123,27 @@ class GridDensity:
         The density falls by e over this distance beyond the first and the last node. 0 where the
         variable ends there: no probability lies beyond, and a value that does all the same gets
         the density of the end.
+    node_errors : (2, n)
+        Standard errors of the logarithms at the nodes, below and above; 0 if not given.
+    left_error
+        Relative standard error of the left scale; 1 where it is assumed, as the right one is.
     """
 
     nodes: Floats
     log_values: Floats
     left_scale: float = 0.2
     right_scale: float = 0.2
+    node_errors: Floats = field(default_factory=lambda: np.zeros(()))
+    left_error: float = 1.0
 
     def __post_init__(self) -> None:
         nodes, values = np.array(self.nodes, float), np.array(self.log_values, float)
+        errors = np.array(np.broadcast_to(self.node_errors, (2, *nodes.shape)), float)
         if not (
             nodes.ndim == 1
             and nodes.size >= 2
             and nodes.shape == values.shape
+            and (errors >= 0).all()
             and np.isfinite(nodes).all()
             and np.isfinite(values).all()
             and (np.diff(nodes) > 0).all()
@@ -127,7 +154,8 @@ class GridDensity:
                 f"log densities and tails of scale 0 or more, not nodes {nodes} and {values}"
             )
         values -= self._log_integral(nodes, values)
-        for name, array in (("nodes", nodes), ("log_values", values)):
+        named = {"nodes": nodes, "log_values": values, "node_errors": errors}
+        for name, array in named.items():
             array.setflags(write=False)
             object.__setattr__(self, name, array)
 
@@ -143,13 +171,22 @@ class GridDensity:
 
     def log_pdf(self, x: Floats) -> Floats:
         """Return the logarithm of the density at x, any shape."""
-        left = np.maximum(self.nodes[0] - x, 0) * _inverse(self.left_scale)
-        right = np.maximum(x - self.nodes[-1], 0) * _inverse(self.right_scale)
+        left, right = self._depths(x)
         return np.asarray(np.interp(x, self.nodes, self.log_values) - left - right)
 
-    def extrapolates(self, x: Floats) -> NDArray[np.bool_]:
-        """Tell where x lies outside the nodes, in a tail that is assumed, not measured."""
-        return np.asarray((x < self.nodes[0]) | (x > self.nodes[-1]))
+    def log_errors(self, x: Floats) -> Floats:
+        """Return the standard errors of that logarithm, below and above, (2, ...).
+
+        A tail's grow with its depth.
+        """
+        left, right = self._depths(x)
+        inside = np.stack([np.interp(x, self.nodes, errors) for errors in self.node_errors])
+        return np.asarray(np.hypot(inside, left * self.left_error + right))
+
+    def _depths(self, x: Floats) -> tuple[Floats, Floats]:
+        """Return how far the logarithm has fallen in either tail."""
+        left = np.maximum(self.nodes[0] - x, 0) * _inverse(self.left_scale)
+        return left, np.maximum(x - self.nodes[-1], 0) * _inverse(self.right_scale)
 
     @classmethod
     def from_samples(
@@ -160,6 +197,7 @@ class GridDensity:
         bandwidth: float | None = None,
         floor: float = 0.01,
         size: int = 256,
+        events: float | None = None,
     ) -> Self:
         """Estimate by Gaussian kernels, with a uniform floor over the span.
 
@@ -176,6 +214,9 @@ class GridDensity:
             Weight of the uniform density, in (0, 1): what no sample excludes stays possible.
         size
             Number of nodes.
+        events
+            As how many independent events the samples count in the standard errors; by default
+            all of them.
 
         Raises
         ------
@@ -191,17 +232,37 @@ class GridDensity:
         counts, edges = np.histogram(samples, bins=np.append(fine, fine[-1] + h / 8))
         used = counts > 0
         centres = (edges[:-1] + h / 16)[used]
-        kernels = -0.5 * ((nodes[:, None] - centres) / h) ** 2 + np.log(counts[used])
-        log_kde = logsumexp(kernels, axis=1) - math.log(samples.size * h * math.sqrt(2 * math.pi))
         log_floor = math.log(floor / (span[1] - span[0]))
-        return cls(nodes=nodes, log_values=np.logaddexp(math.log1p(-floor) + log_kde, log_floor))
+
+        def floored(width: float) -> tuple[Floats, Floats]:
+            kernels = -0.5 * ((nodes[:, None] - centres) / width) ** 2 + np.log(counts[used])
+            norm = math.log(samples.size * width * math.sqrt(2 * math.pi))
+            log_kde = logsumexp(kernels, axis=1) - norm
+            return log_kde, np.logaddexp(math.log1p(-floor) + log_kde, log_floor)
+
+        log_kde, log_values = floored(h)
+        n = samples.size if events is None else events
+        errors = kernel_errors(
+            local_events=n * 2 * math.sqrt(math.pi) * h * np.exp(log_kde),
+            # The bias of kernels goes with the square of their width.
+            bias=floored(math.sqrt(2) * h)[1] - log_values,
+            lift=log_values - log_kde,
+        )
+        return cls(nodes=nodes, log_values=log_values, node_errors=errors)
 
     @classmethod
     def mixture(cls, parts: Sequence[tuple[float, "GridDensity"]]) -> Self:
         """Mix densities by weight on the nodes of the first."""
         nodes = parts[0][1].nodes
-        logs = [math.log(weight) + part.log_pdf(nodes) for weight, part in parts if weight > 0]
-        return cls(nodes=nodes, log_values=logsumexp(logs, axis=0))
+        parts = [(weight, part) for weight, part in parts if weight > 0]
+        logs = [math.log(weight) + part.log_pdf(nodes) for weight, part in parts]
+        mixed = logsumexp(logs, axis=0)
+        shares = np.exp(logs - mixed)
+        variances = [
+            (s * part.log_errors(nodes)) ** 2 for s, (_, part) in zip(shares, parts, strict=True)
+        ]
+        errors = np.round(np.sqrt(np.sum(variances, axis=0)), _ERROR_DIGITS)
+        return cls(nodes=nodes, log_values=mixed, node_errors=errors)
 
 
 def fit_far_density(x: Floats, *, size: int = 128) -> GridDensity:
@@ -223,10 +284,32 @@ def fit_far_density(x: Floats, *, size: int = 128) -> GridDensity:
     span = (first, 0.0)
     mirrored = np.concatenate([x, -x])
     kernels = GridDensity.from_samples(mirrored, span=span, size=size)
-    excess = float(np.mean(first - x[x <= first])) or -first
-    return GridDensity(
-        nodes=kernels.nodes, log_values=kernels.log_values, left_scale=excess, right_scale=0.0
+    beyond = x[x <= first]
+    return replace(
+        kernels,
+        left_scale=float(np.mean(first - beyond)) or -first,
+        left_error=1 / math.sqrt(beyond.size),
+        right_scale=0.0,
     )
+
+
+def kernel_errors(*, local_events: Floats, bias: Floats, lift: Floats) -> Floats:
+    """Return the standard errors of the logarithm of a kernel estimate with a floor, (2, ...).
+
+    Parameters
+    ----------
+    local_events
+        Effective number of events under a kernel.
+    bias
+        How far the kernels' width moves the logarithm.
+    lift
+        How far the floor raises it. Beyond the data, where the floor is all there is, that goes
+        with half the square of the distance to the nearest event in widths of a kernel; the error
+        below goes with the distance.
+    """
+    above = polygamma(1, local_events + 0.5) + bias**2
+    extrapolation = np.sqrt(1 + 2 * np.clip(lift, 0, _HIGHEST_LIFT)) - 1
+    return np.asarray(np.round(np.sqrt([above + extrapolation**2, above]), _ERROR_DIGITS))
 
 
 def silverman_bandwidth(samples: Floats) -> float:
@@ -248,21 +331,34 @@ class StudentRegression:
         Width of the scatter.
     dof
         Degrees of freedom: the smaller, the more an outlier is expected.
+    events
+        Effective number of events of the fit; infinite where the law is exact.
+    inverse_moments : (p, p)
+        Inverse of the sum of f f^T over the events' features f; 0 if not given.
     """
 
     coefficients: Floats
     scale: float
     dof: float = 5.0
+    events: float = math.inf
+    inverse_moments: Floats = field(default_factory=lambda: np.zeros(()))
 
     def __post_init__(self) -> None:
         coefficients = np.array(self.coefficients, float)
-        if not (np.isfinite(coefficients).all() and self.scale > 0 and self.dof > 0):
+        square = (coefficients.size, coefficients.size)
+        inverse = np.array(np.broadcast_to(self.inverse_moments, square), float)
+        if not (
+            np.isfinite(coefficients).all()
+            and np.isfinite(inverse).all()
+            and min(self.scale, self.dof, self.events) > 0
+        ):
             raise FitError(
                 f"a regression with coefficients {coefficients}, scale {self.scale} and "
                 f"{self.dof} degrees of freedom is no density"
             )
-        coefficients.setflags(write=False)
-        object.__setattr__(self, "coefficients", coefficients)
+        for name, array in (("coefficients", coefficients), ("inverse_moments", inverse)):
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
 
     def log_pdf(self, y: Floats, features: Floats) -> Floats:
         """Return the logarithm of the density of y (n,) given features (n, p)."""
@@ -271,6 +367,22 @@ class StudentRegression:
         norm = gammaln(half) - gammaln(self.dof / 2) - 0.5 * math.log(self.dof * math.pi)
         tails = half * np.log1p(t * t / self.dof)
         return np.asarray(norm - math.log(self.scale) - tails, dtype=np.float64)
+
+    def log_errors(self, y: Floats, features: Floats) -> Floats:
+        """Return the standard errors of that logarithm, below and above, (2, n).
+
+        From the Fisher information of location and scale (Lange, Little and Taylor 1989,
+        JASA 84, 881), the former to second order; beyond the largest residual to be expected of
+        the events it was fitted to, from the depth of a tail that is assumed.
+        """
+        dof, t = self.dof, (y - features @ self.coefficients) / self.scale
+        leverage = ((features @ self.inverse_moments) * features).sum(axis=-1)
+        location = (dof + 3) / (dof + 1) * leverage
+        slope = (dof + 1) * t / (dof + t * t)
+        variance = location * slope**2 + 0.5 * (location * (dof + 1) / dof) ** 2
+        variance += (slope * t - 1) ** 2 * (dof + 3) / (2 * dof * self.events)
+        depth = np.maximum(-np.log(self.events * 2 * stdtr(dof, -np.abs(t))), 0)
+        return _both(np.sqrt(variance + depth**2))
 
     @classmethod
     def fit(cls, y: Floats, features: Floats, *, dof: float = 5.0) -> Self:
@@ -304,9 +416,22 @@ class StudentRegression:
             if np.allclose(renewed, weights, rtol=1e-10):
                 break
             weights = renewed
-        return cls(coefficients=solution, scale=math.sqrt(max(variance, 1e-12)), dof=dof)
+        return cls(
+            coefficients=solution,
+            scale=math.sqrt(max(variance, 1e-12)),
+            dof=dof,
+            events=len(y),
+            inverse_moments=np.asarray(
+                np.linalg.pinv(features.T @ features, hermitian=True), dtype=np.float64
+            ),
+        )
 
 
 def _inverse(scale: float) -> float:
     """Return the slope of an exponential tail; a scale of 0 stands for no tail to fall along."""
     return 1 / scale if scale > 0 else 0.0
+
+
+def _both(errors: Floats) -> Floats:
+    """Return errors that are the same below and above."""
+    return np.stack([errors, errors])

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiir_pastro.domain import Candidates
-from spiir_pastro.models.pastro import PastroModel, Predictions
+from spiir_pastro.models.pastro import PastroModel, Predictions, extrapolations
 
 __all__ = ["Explanation", "explain"]
 
@@ -38,6 +38,10 @@ class Explanation:
         Source-frame chirp mass and its standard deviation; NaN without an effective distance.
     contour_shares : (n, 3)
         Shares of the mass contour's area; NaN likewise.
+    extrapolations : (n, 4, 3)
+        Which source's density extrapolates in FAR, chirp mass and SNR, of those that matter.
+    log_errors : (4, 3, 2, n)
+        Standard errors, below and above, of the logarithm of each source's density in each.
     """
 
     predictions: Predictions
@@ -45,6 +49,8 @@ class Explanation:
     counts: Floats
     source_mchirp: Floats
     contour_shares: Floats
+    extrapolations: NDArray[np.bool_]
+    log_errors: Floats
 
     @property
     def log_factors(self) -> Mapping[str, Floats]:
@@ -54,18 +60,21 @@ class Explanation:
 
 def explain(model: PastroModel, candidates: Candidates) -> Explanation:
     """Take the probabilities of candidates apart."""
-    densities = [*model.densities.signals.values(), model.densities.noise]
+    threshold = model.far_threshold_hz
     by_source = [
-        density.log_terms(candidates, far_threshold_hz=model.far_threshold_hz)
-        for density in densities
+        density.log_terms(candidates, far_threshold_hz=threshold) for density in model.densities
     ]
+    errors = model.densities.log_errors(candidates, far_threshold_hz=threshold)
+    predictions = model.predict(candidates)
     event = candidates.mchirp_det, candidates.snr, candidates.eff_distance_mpc
     return Explanation(
-        predictions=model.predict(candidates),
+        predictions=predictions,
         log_terms={
             name: np.stack([terms[name] for terms in by_source], axis=1) for name in by_source[0]
         },
         counts=np.append(model.counts.mean, model.counts.noise_mean),
         source_mchirp=np.stack(model.contour.source_mchirp(*event), axis=1),
         contour_shares=model.contour.probabilities(*event),
+        extrapolations=extrapolations(errors, predictions.probabilities),
+        log_errors=errors,
     )

@@ -7,7 +7,8 @@ for the classes nobody has seen enough of.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,10 +116,32 @@ class Reference:
         Recovered detector-frame chirp masses by class, in solar masses.
     weight
         How many seen signals they count as; infinite to go by them alone.
+    events
+        How many independent injections they come from, by class; as many as chirp masses if not
+        given.
     """
 
     mchirp_det: Mapping[Source, Floats]
     weight: float = 10.0
+    events: Mapping[Source, int] = field(default_factory=dict)
+
+    @classmethod
+    def of_injections(
+        cls,
+        mchirp_det: Mapping[Source, Floats],
+        *,
+        settings: DensitySettings | None = None,
+        weight: float = weight,
+    ) -> Self:
+        """Spread the chirp masses of injections, by class, into recovered ones."""
+        return cls(
+            mchirp_det={
+                source: recovered_chirp_masses(masses, settings=settings)
+                for source, masses in mchirp_det.items()
+            },
+            weight=weight,
+            events={source: masses.size for source, masses in mchirp_det.items()},
+        )
 
 
 def fit_densities(
@@ -208,15 +231,21 @@ def recovered_chirp_masses(
     return np.concatenate([right, far_off.ravel()])
 
 
-def _density(log_mchirp: Floats, settings: DensitySettings) -> GridDensity:
+def _density(
+    log_mchirp: Floats, settings: DensitySettings, *, events: int | None = None
+) -> GridDensity:
     known = log_mchirp[~np.isnan(log_mchirp)]
-    return GridDensity.from_samples(known, span=settings.span, floor=settings.density_floor)
+    return GridDensity.from_samples(
+        known, span=settings.span, floor=settings.density_floor, events=events
+    )
 
 
 def _class_density(
     seen: Floats, source: Source, reference: Reference, settings: DensitySettings
 ) -> GridDensity:
-    expected = _density(np.log(reference.mchirp_det[source]), settings)
+    expected = _density(
+        np.log(reference.mchirp_det[source]), settings, events=reference.events.get(source)
+    )
     seen = seen[~np.isnan(seen)]
     if not seen.size or math.isinf(reference.weight):
         return expected

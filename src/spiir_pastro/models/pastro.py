@@ -5,20 +5,20 @@ Two ways to share p_astro among the classes stand behind one interface, :class:`
 contour* multiplies p_astro by each class's share of the event's band in the mass plane.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL, Candidates, Source, SourceProbabilities, Trigger
 from spiir_pastro.errors import TriggerError
-from spiir_pastro.models.components import ComponentDensities
+from spiir_pastro.models.components import TERMS, ComponentDensities
 from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.mass_contour import MassContourClassifier
 
-__all__ = ["ClassSharing", "PastroModel", "Predictions"]
+__all__ = ["ClassSharing", "PastroModel", "Predictions", "extrapolations"]
 
 Floats = NDArray[np.float64]
 
@@ -41,13 +41,18 @@ class Predictions:
     probabilities : (n, 4)
         Of BNS, NSBH, BBH and Terrestrial; a row sums to one, or is NaN where nothing is said.
     p_astro_interval : (n, 2)
-        Central 90 % credible interval of p_astro over the posterior of the counts.
+        Central 90 % credible interval of p_astro over the posterior of the counts and the errors
+        of the densities.
+    extrapolated : (n,)
+        In what the densities of noise and of the likeliest class extrapolate, like
+        ``"noise in SNR; BBH in FAR, chirp mass"``; empty where they do not.
     notes : (n,)
-        Why a row has no numbers, or what was missing or extrapolated; empty otherwise.
+        Why a row has no numbers, or what was missing; empty otherwise.
     """
 
     probabilities: Floats
     p_astro_interval: Floats
+    extrapolated: NDArray[np.str_]
     notes: NDArray[np.str_]
 
     @property
@@ -95,12 +100,23 @@ class PastroModel:
         interval = np.full((n, 2), np.nan)
         known = candidates[assigned]
         factors = self.densities.log_bayes_factors(known, far_threshold_hz=self.far_threshold_hz)
-        probabilities[assigned] = self.counts.probabilities(factors)
-        interval[assigned] = self.counts.p_astro_interval(factors)
+        said = self.counts.probabilities(factors)
+        probabilities[assigned] = said
+        errors = self.densities.log_errors(known, far_threshold_hz=self.far_threshold_hz)
+        interval[assigned] = self.counts.p_astro_interval(
+            factors, log_odds_errors=_log_odds_errors(errors, said)
+        )
+        extrapolated = np.full(n, "", dtype=object)
+        extrapolated[assigned] = _in_words(extrapolations(errors, said))
         notes = np.where(assigned, "", NO_FAR)
         if self.sharing is ClassSharing.MASS_CONTOUR:
             probabilities, notes = self._shared_by_contour(candidates, probabilities, notes)
-        return Predictions(probabilities=probabilities, p_astro_interval=interval, notes=notes)
+        return Predictions(
+            probabilities=probabilities,
+            p_astro_interval=interval,
+            extrapolated=extrapolated.astype(np.str_),
+            notes=notes,
+        )
 
     def _shared_by_contour(
         self, candidates: Candidates, probabilities: Floats, notes: NDArray[np.str_]
@@ -161,6 +177,50 @@ class PastroModel:
         ]
         return [*signals, (Source.TERRESTRIAL, f"{counts.noise_mean:.4g}", "")]
 
-    def with_sharing(self, sharing: ClassSharing) -> Self:
-        """Return the same model with p_astro shared the other way."""
-        return replace(self, sharing=sharing)
+
+def extrapolations(log_errors: Floats, probabilities: Floats) -> NDArray[np.bool_]:
+    """Tell which source's density extrapolates in which of `TERMS`, (n, 4, 3), where it matters.
+
+    That is of noise and of the likeliest class.
+
+    Parameters
+    ----------
+    log_errors : (4, 3, 2, n)
+        As `ComponentDensities.log_errors` returns them.
+    probabilities : (n, 4)
+        Of the sources.
+    """
+    matters = np.zeros(probabilities.shape, dtype=np.bool_)
+    matters[np.arange(len(matters)), probabilities[:, :-1].argmax(axis=1)] = True
+    matters[:, -1] = True
+    beyond = np.moveaxis(log_errors.max(axis=2) > 1, -1, 0)
+    return np.asarray(beyond & matters[:, :, None])
+
+
+def _log_odds_errors(log_errors: Floats, probabilities: Floats) -> Floats:
+    """Return the standard errors of ln odds from the densities, below and above, (2, n).
+
+    Classes share laws, so the errors of theirs are taken to go together.
+    """
+    by_source = np.sqrt((log_errors**2).sum(axis=1))
+    signals = probabilities[:, :-1].T
+    shares = signals / np.maximum(signals.sum(axis=0), np.finfo(float).tiny)
+    of_signals = (shares[:, None] * by_source[:-1]).sum(axis=0)
+    # Odds are low where signals are fewer or noise is more than thought.
+    return np.asarray(np.hypot(of_signals, by_source[-1, ::-1]))
+
+
+def _in_words(extrapolated: NDArray[np.bool_]) -> list[str]:
+    """Say of each candidate which densities extrapolate in what, noise first."""
+    sources, terms = len(Source), len(TERMS)
+    flat = extrapolated.reshape(-1, sources * terms)
+    patterns, which = np.unique(flat, axis=0, return_inverse=True)
+    said = []
+    for pattern in patterns.reshape(-1, sources, terms):
+        by_source = [
+            f"{name} in {', '.join(compress(TERMS.values(), beyond))}"
+            for name, beyond in zip([*ASTROPHYSICAL, "noise"], pattern, strict=True)
+            if beyond.any()
+        ]
+        said.append("; ".join(by_source[::-1]))
+    return [said[k] for k in which.ravel()]

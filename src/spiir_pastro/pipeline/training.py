@@ -24,7 +24,7 @@ from spiir_pastro.io.sources import read_triggers
 from spiir_pastro.models.cosmology import redshift
 from spiir_pastro.models.counts import Prior
 from spiir_pastro.models.distance_fit import Estimator
-from spiir_pastro.models.fitting import DensitySettings, Reference, recovered_chirp_masses
+from spiir_pastro.models.fitting import DensitySettings, Reference
 from spiir_pastro.models.pastro import ClassSharing
 from spiir_pastro.selection.clustering import SECOND_NS, cluster
 from spiir_pastro.selection.uploads import select_uploads
@@ -177,9 +177,7 @@ def reference_of(events: LocalisedEvents, *, settings: DensitySettings | None = 
         source: events.mchirp_det[has_both & (events.source_class == source)]
         for source in ASTROPHYSICAL
     }
-    return Reference(
-        mchirp_det={s: recovered_chirp_masses(m, settings=settings) for s, m in masses.items()}
-    )
+    return Reference.of_injections(masses, settings=settings)
 
 
 def _recovered(signals: pl.DataFrame, settings: DensitySettings) -> Reference:
@@ -194,10 +192,7 @@ def _recovered(signals: pl.DataFrame, settings: DensitySettings) -> Reference:
             f"no injection of {' and '.join(missing)} was found below the FAR threshold; "
             "add runs with such injections"
         )
-    return Reference(
-        mchirp_det={s: recovered_chirp_masses(m, settings=settings) for s, m in masses.items()},
-        weight=math.inf,
-    )
+    return Reference.of_injections(masses, settings=settings, weight=math.inf)
 
 
 def _source_class(foreground: pl.DataFrame, boundaries: MassBoundaries) -> pl.Series:

@@ -1,0 +1,205 @@
+"""Densities know how well they are known: the truth lies within their errors as often as it should.
+
+A model is fitted again and again on events drawn from laws that are known, and the true logarithm
+of the Bayes factor is looked for in the 90 % interval that each fit states.
+"""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.special import polygamma
+from scipy.stats import norm, t
+
+from spiir_pastro.domain import ASTROPHYSICAL, Candidates, Source
+from spiir_pastro.models.components import ComponentDensities
+from spiir_pastro.models.conditional import ConditionalGrid
+from spiir_pastro.models.densities import (
+    GridDensity,
+    PowerLaw,
+    StudentRegression,
+    fit_far_density,
+    fit_power_law,
+)
+from spiir_pastro.models.fitting import Reference, fit_densities
+from tolerances import ROUNDING
+
+Floats = NDArray[np.float64]
+
+NINETY = norm.ppf(0.95)
+FAR_THRESHOLD = 3e-4
+SIGNALS, NOISE = 60, 1500
+
+
+def covered(said: Floats, errors: Floats, true: Floats) -> NDArray[np.bool_]:
+    """Tell which truths lie in the 90 % interval."""
+    below, above = NINETY * errors
+    return np.asarray((said - true <= below) & (true - said <= above))
+
+
+def draw(rng: np.random.Generator, n: int, *, signal: bool) -> Candidates:
+    """Draw candidates: a power law of FAR, a bell of ln mchirp, Student's t of ln SNR."""
+    x = -rng.exponential(10 if signal else 1, n)
+    m = rng.normal(3.0, 0.4, n) if signal else rng.normal(2.0, 0.8, n)
+    s = centre(x, m, signal=signal) + 0.1 * rng.standard_t(5, n)
+    return Candidates(
+        far_hz=FAR_THRESHOLD * np.exp(x),
+        mchirp_det=np.exp(m),
+        snr=np.exp(s),
+        eff_distance_mpc=np.full((n, 4), np.nan),
+    )
+
+
+def centre(x: Floats, m: Floats, *, signal: bool) -> Floats:
+    return 2.2 - 0.03 * np.maximum(x, -12) if signal else 2.0 + 0.05 * m
+
+
+def true_log_bayes_factor(c: Candidates) -> Floats:
+    x, m, s = np.log(c.far_hz / FAR_THRESHOLD), np.log(c.mchirp_det), np.log(c.snr)
+    signal = math.log(0.1) + 0.1 * x + norm.logpdf(m, 3.0, 0.4)
+    signal += t.logpdf(s, 5, loc=centre(x, m, signal=True), scale=0.1)
+    noise = x + norm.logpdf(m, 2.0, 0.8)
+    noise += t.logpdf(s, 5, loc=centre(x, m, signal=False), scale=0.1)
+    ratio: Floats = signal - noise
+    return ratio
+
+
+def refit(rng: np.random.Generator) -> ComponentDensities:
+    signals, noise = draw(rng, SIGNALS, signal=True), draw(rng, NOISE, signal=False)
+    both = Candidates(
+        **{
+            name: np.concatenate([getattr(signals, name), getattr(noise, name)])
+            for name in ("far_hz", "mchirp_det", "snr", "eff_distance_mpc")
+        }
+    )
+    masses = {source: draw(rng, 100, signal=True).mchirp_det for source in ASTROPHYSICAL}
+    return fit_densities(
+        both,
+        is_signal=np.arange(len(both)) < SIGNALS,
+        classes=np.full(len(both), str(Source.BBH)),
+        reference=Reference(mchirp_det=masses, weight=math.inf),
+        far_threshold_hz=FAR_THRESHOLD,
+    )
+
+
+def coverage(candidates: Candidates, *, fits: int) -> Floats:
+    """Return how often the true Bayes factor of BBH lies in the interval, by candidate."""
+    rng = np.random.default_rng(3)
+    true = true_log_bayes_factor(candidates)
+    found = []
+    for _ in range(fits):
+        densities = refit(rng)
+        said = densities.log_bayes_factors(candidates, far_threshold_hz=FAR_THRESHOLD)[:, 2]
+        errors = densities.log_errors(candidates, far_threshold_hz=FAR_THRESHOLD)
+        bbh, noise = np.sqrt((errors**2).sum(axis=1))[2:]
+        found.append(covered(said, np.hypot(bbh, noise[::-1]), true))
+    return np.asarray(np.mean(found, axis=0))
+
+
+@pytest.mark.parametrize("signal", [True, False])
+def test_ninety_percent_of_true_bayes_factors_lie_in_their_intervals(*, signal: bool) -> None:
+    found = coverage(draw(np.random.default_rng(4), 150, signal=signal), fits=60)
+    assert 0.86 < found.mean() < 0.97  # kernels' bias is a part of the error, and no fluctuation
+    assert np.quantile(found, 0.05) > 0.75
+
+
+def test_intervals_hold_the_truth_where_nothing_was_seen() -> None:
+    # FAR far below any seen; chirp mass on either side; SNR too large for either; all of them.
+    beyond = Candidates(
+        far_hz=FAR_THRESHOLD * np.exp([-90.0, -5, -5, -5, -30]),
+        mchirp_det=np.exp([3.0, 5.0, 1.0, 3.0, 4.8]),
+        snr=np.exp([2.56, 2.35, 2.35, 3.6, 4.0]),
+        eff_distance_mpc=np.full((5, 4), np.nan),
+    )
+    assert (coverage(beyond, fits=60) >= 0.85).all()
+
+
+@given(st.floats(-100, 0), st.integers(1, 1000))
+def test_a_power_law_is_as_uncertain_as_its_exponent(x: float, n: int) -> None:
+    fitted = fit_power_law(np.full(n, -10.0))
+    for errors in fitted.log_errors(np.array([x])):
+        assert errors[0] == pytest.approx(abs(1 - x / -10) / math.sqrt(n), abs=ROUNDING)
+    assert (PowerLaw(exponent=1.0).log_errors(np.array([x])) == 0).all()
+
+
+def test_many_events_under_a_kernel_leave_a_poisson_error() -> None:
+    n, h = 40_000, 0.1
+    density = GridDensity.from_samples(
+        np.random.default_rng(5).uniform(-1, 1, n), span=(-2, 2), bandwidth=h
+    )
+    expected = 1 / math.sqrt(n * 0.5 * 2 * math.sqrt(math.pi) * h)
+    errors = density.log_errors(np.linspace(-0.4, 0.4, 200))
+    assert np.median(errors) == pytest.approx(expected, rel=0.1)  # the kernels' bias adds a little
+
+
+def test_events_that_are_not_independent_count_for_less() -> None:
+    samples = np.random.default_rng(6).normal(size=2000)
+    x = np.array([0.3])
+    all_of_them, a_few = (
+        GridDensity.from_samples(samples, span=(-4, 4), events=n).log_errors(x) for n in (None, 50)
+    )
+    assert (a_few > 4 * all_of_them).all()
+
+
+def test_where_no_event_is_the_error_above_is_that_of_an_empty_poisson_bin() -> None:
+    density = GridDensity.from_samples(np.zeros(100), span=(-5, 5), bandwidth=0.3)
+    x = np.linspace(0, 7, 71)
+    below, above = density.log_errors(x)
+    inside = (x >= 2) & (x <= 5)
+    np.testing.assert_allclose(above[inside], math.sqrt(polygamma(1, 0.5)), atol=0.01)
+    assert (np.diff(below[x >= 2]) > 0).all()  # the farther, the less is known
+
+
+def test_a_measured_tail_is_better_known_than_an_assumed_one() -> None:
+    x = -np.random.default_rng(7).exponential(10, 5000)
+    measured = fit_far_density(x)
+    beyond = measured.nodes[0] - 50.0
+    assumed = GridDensity(
+        nodes=measured.nodes, log_values=measured.log_values, left_scale=measured.left_scale
+    )
+    assert (measured.log_errors(beyond) < assumed.log_errors(beyond) / 5).all()
+
+
+def test_a_regression_scatters_from_fit_to_fit_as_it_says() -> None:
+    rng = np.random.default_rng(8)
+    y = np.array([0.0, 0.6, 1.5, 0.5, 2.0])
+    features = np.array([[1.0, 0], [1, 0], [1, 1], [1, -2], [1, 3]])
+    said, errors = [], []
+    for _ in range(300):
+        f = np.stack([np.ones(200), rng.normal(size=200)], axis=1)
+        fitted = StudentRegression.fit(f @ [0.2, 0.4] + rng.standard_t(5, 200), f)
+        said.append(fitted.log_pdf(y, features))
+        errors.append(fitted.log_errors(y, features)[0])
+    # Three hundred fits tell a scatter to 4 %; the error is to first order in 1 / 200.
+    np.testing.assert_allclose(np.mean(errors, axis=0), np.std(said, axis=0), rtol=0.15)
+
+
+def test_a_regression_is_less_sure_far_from_its_rows_and_of_outliers() -> None:
+    rng = np.random.default_rng(9)
+    f = np.stack([np.ones(100), rng.normal(size=100)], axis=1)
+    fitted = StudentRegression.fit(f @ [0.2, 0.4] + rng.standard_t(5, 100), f)
+    far_out = np.stack([np.ones(5), [0.0, 3, 6, 12, 24]], axis=1)
+    assert (np.diff(fitted.log_errors(far_out @ fitted.coefficients, far_out)) > 0).all()
+    outliers = fitted.log_errors(np.array([5.0, 8.0, 16.0]), far_out[[0, 0, 0]])
+    assert (np.diff(outliers) > 0).all()
+
+
+def test_a_conditional_curve_holds_the_truth_where_samples_are_and_where_not() -> None:
+    rng = np.random.default_rng(10)
+    m = rng.uniform(-2, 2, 60)
+    y = 0.3 * m + 0.5 * rng.uniform(-2.5, 2.5, 60)
+    m, y = np.append(m, 0.0), np.append(y, 2.5)  # the last five standard deviations out
+    true = np.asarray(norm.logpdf(y, 0.3 * m, 0.5))
+    found = []
+    for _ in range(30):
+        x = rng.normal(size=4000)
+        grid = ConditionalGrid.from_samples(
+            x, 0.3 * x + 0.5 * rng.normal(size=4000), column=0, span=(-4, 4)
+        )
+        features = m[:, None]
+        found.append(covered(grid.log_pdf(y, features), grid.log_errors(y, features), true))
+    assert 0.86 < np.mean(found) < 0.98
+    assert np.mean(found, axis=0)[-1] > 0.8
