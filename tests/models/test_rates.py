@@ -50,10 +50,9 @@ def test_rate_samples_follow_the_quantiles() -> None:
         assert np.all(np.abs(below - q) < 4 * math.sqrt(q * (1 - q) / 20_000))
 
 
-def test_equal_weights_measure_a_binomial_fraction() -> None:
-    recovered = np.arange(400) < 100
+def test_equal_volumes_measure_a_binomial_fraction() -> None:
     exposure = Exposure.sensitive_volume_time(
-        np.full(400, 3.0), recovered, volume_gpc3=2.0, livetime_yr=0.5, calibration_log_error=0.06
+        np.full(100, 2.0 / 400), drawn=400, livetime_yr=0.5, calibration_log_error=0.06
     )
     assert exposure.size == pytest.approx(0.25, rel=1e-12)
     assert exposure.log_error == pytest.approx(math.hypot(math.sqrt(0.75 / 100), 0.06), rel=1e-12)
@@ -67,7 +66,7 @@ def test_impossible_exposures_are_refused() -> None:
         Exposure(size=1.0, log_error=-1.0)
     with pytest.raises(FitError, match="2 exposures belong to 3 classes"):
         RatePosterior(counts=posterior, exposures=(Exposure(size=1.0),) * 2)
-    with pytest.raises(FitError, match="0 of 2 injections were recovered"):
-        Exposure.sensitive_volume_time([1, 1], [False, False], volume_gpc3=1, livetime_yr=1)
-    with pytest.raises(FitError, match=r"recovered \(1,\)"):
-        Exposure.sensitive_volume_time([1, 1], [True], volume_gpc3=1, livetime_yr=1)
+    with pytest.raises(FitError, match="0 injections found of 2 drawn"):
+        Exposure.sensitive_volume_time([], drawn=2, livetime_yr=1)
+    with pytest.raises(FitError, match="2 injections found of 1 drawn"):
+        Exposure.sensitive_volume_time([1, 1], drawn=1, livetime_yr=1)

@@ -29,6 +29,7 @@ __all__ = [
     "LogDensity",
     "PowerLaw",
     "StudentRegression",
+    "effective_size",
     "fit_far_density",
     "fit_power_law",
 ]
@@ -198,6 +199,7 @@ class GridDensity:
         floor: float = 0.01,
         size: int = 256,
         events: float | None = None,
+        weights: Floats | None = None,
     ) -> Self:
         """Estimate by Gaussian kernels, with a uniform floor over the span.
 
@@ -216,7 +218,9 @@ class GridDensity:
             Number of nodes.
         events
             As how many independent events the samples count in the standard errors; by default
-            all of them.
+            all of them, or as many as their weights are worth.
+        weights : (n,), optional
+            Of the samples, up to a factor.
 
         Raises
         ------
@@ -225,23 +229,24 @@ class GridDensity:
         """
         if samples.size == 0 or not np.isfinite(samples).all():
             raise FitError(f"a density needs finite samples, not these {samples.size}: {samples}")
-        h = silverman_bandwidth(samples) if bandwidth is None else bandwidth
+        h = silverman_bandwidth(samples, weights) if bandwidth is None else bandwidth
         nodes = np.linspace(*span, size)
         # Histogram finer than the kernel first: the cost is then independent of the samples.
         fine = np.arange(min(span[0], samples.min()), max(span[1], samples.max()) + h, h / 8)
-        counts, edges = np.histogram(samples, bins=np.append(fine, fine[-1] + h / 8))
+        bins = np.append(fine, fine[-1] + h / 8)
+        counts, edges = np.histogram(samples, bins=bins, weights=weights)
         used = counts > 0
         centres = (edges[:-1] + h / 16)[used]
         log_floor = math.log(floor / (span[1] - span[0]))
 
         def floored(width: float) -> tuple[Floats, Floats]:
             kernels = -0.5 * ((nodes[:, None] - centres) / width) ** 2 + np.log(counts[used])
-            norm = math.log(samples.size * width * math.sqrt(2 * math.pi))
+            norm = math.log(counts.sum() * width * math.sqrt(2 * math.pi))
             log_kde = logsumexp(kernels, axis=1) - norm
             return log_kde, np.logaddexp(math.log1p(-floor) + log_kde, log_floor)
 
         log_kde, log_values = floored(h)
-        n = samples.size if events is None else events
+        n = _size(samples, weights) if events is None else events
         errors = kernel_errors(
             local_events=n * 2 * math.sqrt(math.pi) * h * np.exp(log_kde),
             # The bias of kernels goes with the square of their width.
@@ -265,7 +270,9 @@ class GridDensity:
         return cls(nodes=nodes, log_values=mixed, node_errors=errors)
 
 
-def fit_far_density(x: Floats, *, size: int = 128) -> GridDensity:
+def fit_far_density(
+    x: Floats, *, size: int = 128, weights: Floats | None = None
+) -> GridDensity:
     """Estimate the density of ln(FAR / threshold) <= 0 from many recovered signals.
 
     Kernels are reflected at 0, where the threshold cuts. Below the least likely 2 % of values the
@@ -277,18 +284,22 @@ def fit_far_density(x: Floats, *, size: int = 128) -> GridDensity:
         Values at most 0.
     size
         Number of nodes.
+    weights : (n,), optional
+        Of the values, up to a factor.
     """
     if x.size < 2 or not (x <= 0).all():
         raise FitError(f"a FAR density needs two or more values at or below 0, not {x}")
-    first = float(np.quantile(x, 0.02))
+    first = float(_quantiles(x, [0.02], weights)[0])
     span = (first, 0.0)
     mirrored = np.concatenate([x, -x])
-    kernels = GridDensity.from_samples(mirrored, span=span, size=size)
-    beyond = x[x <= first]
+    both = None if weights is None else np.concatenate([weights, weights])
+    kernels = GridDensity.from_samples(mirrored, span=span, size=size, weights=both)
+    low = x <= first
+    beyond, mine = x[low], None if weights is None else weights[low]
     return replace(
         kernels,
-        left_scale=float(np.mean(first - beyond)) or -first,
-        left_error=1 / math.sqrt(beyond.size),
+        left_scale=float(np.average(first - beyond, weights=mine)) or -first,
+        left_error=1 / math.sqrt(_size(beyond, mine)),
         right_scale=0.0,
     )
 
@@ -312,11 +323,36 @@ def kernel_errors(*, local_events: Floats, bias: Floats, lift: Floats) -> Floats
     return np.asarray(np.round(np.sqrt([above + extrapolation**2, above]), _ERROR_DIGITS))
 
 
-def silverman_bandwidth(samples: Floats) -> float:
+def effective_size(weights: Floats) -> float:
+    """Return how many samples of equal weight tell as much: (sum w)^2 / sum w^2; 0 for none.
+
+    Examples
+    --------
+    >>> effective_size(np.array([2.0, 2.0, 2.0])), effective_size(np.array([1.0, 0.0]))
+    (3.0, 1.0)
+    """
+    square = float((weights**2).sum())
+    return float(weights.sum()) ** 2 / square if square > 0 else 0.0
+
+
+def silverman_bandwidth(samples: Floats, weights: Floats | None = None) -> float:
     """Kernel width by Silverman's rule of thumb, robust to outliers; never below 0.02."""
-    quartiles = np.quantile(samples, [0.25, 0.75])
-    spread = min(samples.std(), (quartiles[1] - quartiles[0]) / 1.34) or samples.std()
-    return float(max(0.9 * spread * samples.size**-0.2, 0.02))
+    quartiles = _quantiles(samples, [0.25, 0.75], weights)
+    centred = samples - np.average(samples, weights=weights)
+    std = math.sqrt(float(np.average(centred**2, weights=weights)))
+    spread = min(std, (quartiles[1] - quartiles[0]) / 1.34) or std
+    return float(max(0.9 * spread * _size(samples, weights) ** -0.2, 0.02))
+
+
+def _quantiles(samples: Floats, q: Sequence[float], weights: Floats | None) -> Floats:
+    if weights is None:
+        return np.asarray(np.quantile(samples, q), dtype=np.float64)
+    return np.asarray(np.quantile(samples, q, weights=weights, method="inverted_cdf"))
+
+
+def _size(samples: Floats, weights: Floats | None) -> float:
+    """Return how many samples of equal weight these are worth."""
+    return samples.size if weights is None else effective_size(weights)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -385,7 +421,9 @@ class StudentRegression:
         return _both(np.sqrt(variance + depth**2))
 
     @classmethod
-    def fit(cls, y: Floats, features: Floats, *, dof: float = 5.0) -> Self:
+    def fit(
+        cls, y: Floats, features: Floats, *, dof: float = 5.0, weights: Floats | None = None
+    ) -> Self:
         """Fit by iteratively reweighted least squares, the EM of Student's t.
 
         Parameters
@@ -396,6 +434,8 @@ class StudentRegression:
             From what; a column of zeros gets the coefficient 0.
         dof
             Degrees of freedom, held fixed.
+        weights : (n,), optional
+            Of the rows, up to a factor.
 
         Raises
         ------
@@ -403,26 +443,29 @@ class StudentRegression:
             If there are no more rows than features in use.
         """
         used = int(np.any(features != 0, axis=0).sum())
-        if len(y) <= used + 1:
-            raise FitError(f"a regression on {used} features needs more than {len(y)} rows")
-        weights = np.ones_like(y)
+        size = _size(y, weights)
+        if size <= used + 1:
+            raise FitError(f"a regression on {used} features needs more than {size:g} rows")
+        given = np.ones_like(y) if weights is None else weights * (size / weights.sum())
+        robust = np.ones_like(y)
         for _ in range(200):
-            root = np.sqrt(weights)
+            root = np.sqrt(given * robust)
             solution = np.linalg.lstsq(features * root[:, None], y * root, rcond=None)[0]
             residuals = y - features @ solution
             # The scatter of n points about p fitted coefficients has n - p degrees of freedom.
-            variance = float((weights * residuals**2).sum()) / (len(y) - used)
+            variance = float((given * robust * residuals**2).sum()) / (size - used)
             renewed = (dof + 1) / (dof + residuals**2 / max(variance, 1e-12))
-            if np.allclose(renewed, weights, rtol=1e-10):
+            if np.allclose(renewed, robust, rtol=1e-10):
                 break
-            weights = renewed
+            robust = renewed
+        moments = (features.T * given) @ features
         return cls(
             coefficients=solution,
             scale=math.sqrt(max(variance, 1e-12)),
             dof=dof,
-            events=len(y),
+            events=size,
             inverse_moments=np.asarray(
-                np.linalg.pinv(features.T @ features, hermitian=True), dtype=np.float64
+                np.linalg.pinv(moments, hermitian=True), dtype=np.float64
             ),
         )
 

@@ -27,6 +27,7 @@ from spiir_pastro.models.densities import (
     LogDensity,
     PowerLaw,
     StudentRegression,
+    effective_size,
     fit_far_density,
     fit_power_law,
 )
@@ -119,11 +120,14 @@ class Reference:
     events
         How many independent injections they come from, by class; as many as chirp masses if not
         given.
+    sample_weights
+        Of each chirp mass, by class, up to a factor; equal where not given.
     """
 
     mchirp_det: Mapping[Source, Floats]
     weight: float = 10.0
-    events: Mapping[Source, int] = field(default_factory=dict)
+    events: Mapping[Source, float] = field(default_factory=dict)
+    sample_weights: Mapping[Source, Floats] = field(default_factory=dict)
 
     @classmethod
     def of_injections(
@@ -132,15 +136,20 @@ class Reference:
         *,
         settings: DensitySettings | None = None,
         weight: float = weight,
+        sample_weights: Mapping[Source, Floats] | None = None,
     ) -> Self:
         """Spread the chirp masses of injections, by class, into recovered ones."""
+        settings = settings or DensitySettings()
+        spread = {source: _images(masses, settings) for source, masses in mchirp_det.items()}
+        given = sample_weights or {}
         return cls(
-            mchirp_det={
-                source: recovered_chirp_masses(masses, settings=settings)
+            mchirp_det={s: mchirp_det[s][rows] * ratios for s, (rows, ratios) in spread.items()},
+            weight=weight,
+            events={
+                source: effective_size(given[source]) if source in given else masses.size
                 for source, masses in mchirp_det.items()
             },
-            weight=weight,
-            events={source: masses.size for source, masses in mchirp_det.items()},
+            sample_weights={source: w[spread[source][0]] for source, w in given.items()},
         )
 
 
@@ -152,6 +161,7 @@ def fit_densities(
     reference: Reference,
     far_threshold_hz: float,
     settings: DensitySettings | None = None,
+    weights: Floats | None = None,
 ) -> ComponentDensities:
     """Fit the densities of noise and signals.
 
@@ -169,6 +179,9 @@ def fit_densities(
         The threshold.
     settings
         Choices; None for the defaults.
+    weights : (n,), optional
+        Of the signals: how many of the population each stands for, on average one a class. A class
+        whose weights tell less than ``enough_for_a_class`` equal ones has no laws of its own.
 
     Raises
     ------
@@ -187,13 +200,14 @@ def fit_densities(
     of_class = {source: is_signal & (classes == source) for source in ASTROPHYSICAL}
     # A class seen too seldom to speak for itself is described by all signals together.
     own = {
-        source: rows if np.count_nonzero(rows) >= settings.enough_for_a_class else is_signal
+        source: rows if _size(rows, weights) >= settings.enough_for_a_class else is_signal
         for source, rows in of_class.items()
     }
     features = snr_features(x, m)
     noise_snr = _fit_noise_snr(s, features, ~is_signal, settings)
     signal_snr = {
-        source: _fit_snr(s, features, rows, use=(1, 1, 1, 0)) for source, rows in own.items()
+        source: _fit_snr(s, features, rows, use=(1, 1, 1, 0), weights=weights)
+        for source, rows in own.items()
     }
     use_snr = noise_snr is not None and None not in signal_snr.values()
     noise = CandidateDensity(
@@ -203,7 +217,7 @@ def fit_densities(
     )
     signals = {
         source: CandidateDensity(
-            far=_fit_far(x[own[source]], settings),
+            far=_fit_far(x, own[source], settings, weights),
             mchirp=_class_density(m[of_class[source]], source, reference, settings),
             snr=signal_snr[source] if use_snr else None,
         )
@@ -220,23 +234,42 @@ def recovered_chirp_masses(
     Deterministic: each value stands for itself many times, a heavy one also for its far-off images,
     as often as happens.
     """
-    settings = settings or DensitySettings()
+    rows, ratios = _images(true_mchirp, settings or DensitySettings())
+    return np.asarray(true_mchirp[rows] * ratios)
+
+
+def _images(true_mchirp: Floats, settings: DensitySettings) -> tuple[NDArray[np.int64], Floats]:
+    """Return which values stand for recovered ones, (k,), and recovered over true, (k,)."""
+    rows = np.arange(true_mchirp.size)
     if not settings.misrecovered_fraction:
-        return true_mchirp.copy()
-    ratios = np.linspace(settings.misrecovered_ratio_min, settings.misrecovered_ratio_max, IMAGES)
+        return rows, np.ones(rows.size)
+    far_off = np.linspace(settings.misrecovered_ratio_min, settings.misrecovered_ratio_max, IMAGES)
     copies = round(IMAGES / settings.misrecovered_fraction)
     heavy = true_mchirp > settings.heavy_mchirp
-    far_off = true_mchirp[heavy, None] * ratios
-    right = np.repeat(true_mchirp, np.where(heavy, copies - IMAGES, copies))
-    return np.concatenate([right, far_off.ravel()])
+    right = np.repeat(rows, np.where(heavy, copies - IMAGES, copies))
+    ratios = np.concatenate([np.ones(right.size), np.tile(far_off, int(heavy.sum()))])
+    return np.concatenate([right, np.repeat(rows[heavy], IMAGES)]), ratios
+
+
+def _size(rows: Labels, weights: Floats | None) -> float:
+    """Return how many signals of equal weight these are worth."""
+    return float(rows.sum()) if weights is None else effective_size(weights[rows])
 
 
 def _density(
-    log_mchirp: Floats, settings: DensitySettings, *, events: int | None = None
+    log_mchirp: Floats,
+    settings: DensitySettings,
+    *,
+    events: float | None = None,
+    weights: Floats | None = None,
 ) -> GridDensity:
-    known = log_mchirp[~np.isnan(log_mchirp)]
+    known = ~np.isnan(log_mchirp)
     return GridDensity.from_samples(
-        known, span=settings.span, floor=settings.density_floor, events=events
+        log_mchirp[known],
+        span=settings.span,
+        floor=settings.density_floor,
+        events=events,
+        weights=None if weights is None else weights[known],
     )
 
 
@@ -244,7 +277,10 @@ def _class_density(
     seen: Floats, source: Source, reference: Reference, settings: DensitySettings
 ) -> GridDensity:
     expected = _density(
-        np.log(reference.mchirp_det[source]), settings, events=reference.events.get(source)
+        np.log(reference.mchirp_det[source]),
+        settings,
+        events=reference.events.get(source),
+        weights=reference.sample_weights.get(source),
     )
     seen = seen[~np.isnan(seen)]
     if not seen.size or math.isinf(reference.weight):
@@ -254,12 +290,17 @@ def _class_density(
     )
 
 
-def _fit_far(x: Floats, settings: DensitySettings) -> LogDensity:
+def _fit_far(
+    x: Floats, rows: Labels, settings: DensitySettings, weights: Floats | None
+) -> LogDensity:
     """Fit the law of signals' FARs: a curve where there are many, a power law where few."""
-    if x.size >= settings.enough_for_a_class:
-        return fit_far_density(x)
-    if x.size:
-        return fit_power_law(x)
+    size = _size(rows, weights)
+    mine = None if weights is None else weights[rows]
+    if size >= settings.enough_for_a_class:
+        return fit_far_density(x[rows], weights=mine)
+    if size:
+        scaled = None if mine is None else mine * (size / mine.sum())
+        return fit_power_law(x[rows], weights=scaled)
     return PowerLaw(exponent=TYPICAL_FAR_EXPONENT, exponent_std=TYPICAL_FAR_EXPONENT / 2)
 
 
@@ -280,10 +321,16 @@ def _fit_noise_snr(
 
 
 def _fit_snr(
-    log_snr: Floats, features: Floats, rows: Labels, *, use: tuple[int, ...]
+    log_snr: Floats,
+    features: Floats,
+    rows: Labels,
+    *,
+    use: tuple[int, ...],
+    weights: Floats | None = None,
 ) -> StudentRegression | None:
     """Fit SNR given the features in use, or nothing where there are too few rows."""
     rows = rows & np.isfinite(features.sum(axis=1) + log_snr)
-    if np.count_nonzero(rows) < FEWEST_FOR_REGRESSION:
+    if _size(rows, weights) < FEWEST_FOR_REGRESSION:
         return None
-    return StudentRegression.fit(log_snr[rows], features[rows] * use)
+    mine = None if weights is None else weights[rows]
+    return StudentRegression.fit(log_snr[rows], features[rows] * use, weights=mine)

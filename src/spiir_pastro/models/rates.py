@@ -7,11 +7,12 @@ measure, the merger rate density is
 .. math:: R_a = \frac{\Lambda_a}{\langle VT \rangle_a}, \qquad
    \ln \langle VT \rangle \sim \mathcal{N}(\ln \langle VT \rangle_0, \sigma^2),
 
-where sigma holds the finite number of injections and the calibration of the detectors. Of M
-injections with weights w, those recovered R, spread over a volume V and a time T,
+where sigma holds the finite number of injections and the calibration of the detectors. Each of the
+injections found stands for a volume v (`spiir_pastro.models.reweighting`); N were drawn while data
+were analysed. Over the time T in which candidates were counted,
 
-.. math:: \langle VT \rangle = VT \frac{\sum_R w}{\sum_M w}, \qquad
-   \sigma^2 = \frac{\sum_R w^2}{(\sum_R w)^2} - \frac{1}{M}
+.. math:: \langle VT \rangle = T \sum_\mathrm{found} v, \qquad
+   \sigma^2 = \frac{\sum v^2}{(\sum v)^2} - \frac{1}{N}
 
 (Tiwari 2018, arXiv:1712.00482; Farr 2019, arXiv:1904.10879).
 """
@@ -29,6 +30,7 @@ from scipy.special import ndtr
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.counts import CountPosterior
 from spiir_pastro.models.counts.marginals import Marginal
+from spiir_pastro.models.densities import effective_size
 
 __all__ = ["Exposure", "RatePosterior"]
 
@@ -66,10 +68,9 @@ class Exposure:
     @classmethod
     def sensitive_volume_time(
         cls,
-        weights: ArrayLike,
-        recovered: ArrayLike,
+        volumes_gpc3: ArrayLike,
         *,
-        volume_gpc3: float,
+        drawn: float,
         livetime_yr: float,
         calibration_log_error: float = 0.0,
     ) -> Self:
@@ -77,12 +78,12 @@ class Exposure:
 
         Parameters
         ----------
-        weights : (m,)
-            Of all injections: the astrophysical density over the injected one, up to a factor.
-        recovered : (m,)
-            Which of them the search found.
-        volume_gpc3, livetime_yr
-            The volume they were injected into, and how long.
+        volumes_gpc3 : (f,)
+            What each injection found stands for.
+        drawn
+            How many were drawn in all, those missed and those left out as hopeless included.
+        livetime_yr
+            How long candidates were counted.
         calibration_log_error
             Error of the volume from the detectors' calibration, about three times that of the
             amplitude.
@@ -90,24 +91,19 @@ class Exposure:
         Raises
         ------
         FitError
-            If no injection was recovered, or weights are negative.
+            If no injection with a volume was found, more were found than drawn, or a volume is
+            negative.
         """
-        weight = np.asarray(weights, dtype=np.float64)
-        found = np.asarray(recovered, dtype=np.bool_)
-        if weight.shape != found.shape or weight.ndim != 1:
+        volumes = np.asarray(volumes_gpc3, dtype=np.float64)
+        total = float(volumes.sum())
+        if not (np.all(volumes >= 0) and total > 0 and volumes.size <= drawn):
             raise FitError(
-                f"weights have shape {weight.shape} and recovered {found.shape}; "
-                "both must be (m,), an entry an injection"
+                f"{volumes.size} injections found of {drawn:g} drawn stand for {total} Gpc^3; "
+                "some must be found, no more than drawn, and no volume may be negative"
             )
-        if not np.all(weight >= 0) or not weight[found].sum() > 0:
-            raise FitError(
-                f"{found.sum()} of {len(weight)} injections were recovered, with a total weight of "
-                f"{weight[found].sum()}; some must be, and no weight may be negative"
-            )
-        mine = weight[found]
-        variance = (mine**2).sum() / mine.sum() ** 2 - 1 / len(weight)
+        variance = 1 / effective_size(volumes) - 1 / drawn
         return cls(
-            size=volume_gpc3 * livetime_yr * float(mine.sum() / weight.sum()),
+            size=livetime_yr * total,
             log_error=math.hypot(math.sqrt(max(variance, 0.0)), calibration_log_error),
         )
 
