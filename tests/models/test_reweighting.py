@@ -40,7 +40,7 @@ def _ball_gpc3(z: float) -> float:
 @pytest.mark.parametrize("law", INJECTED)
 def test_a_sharp_horizon_encloses_its_ball(law: str) -> None:
     """False alarm 6e-5 a case: 4 of the error that the exposure itself states."""
-    sets = [InjectionSet(population=INJECTED[law], drawn=30_000)]
+    sets = [InjectionSet(population=INJECTED[law], made=30_000)]
     binaries = INJECTED[law].draw(30_000, np.random.default_rng(1))
     found = tuple(values[binaries[2] < HORIZON] for values in binaries)
     exposure = Exposure.sensitive_volume_time(
@@ -55,10 +55,10 @@ def test_runs_of_different_populations_measure_one_volume_together() -> None:
     rng = np.random.default_rng(2)
     counts = (9_000, 12_000, 3_000)
     sets = [
-        InjectionSet(population=population, drawn=count)
+        InjectionSet(population=population, made=count)
         for population, count in zip(INJECTED.values(), counts, strict=True)
     ]
-    drawn = [one.population.draw(int(one.drawn), rng) for one in sets]
+    drawn = [one.population.draw(one.made, rng) for one in sets]
     every = [np.concatenate(values) for values in zip(*drawn, strict=True)]
     near = every[2] < HORIZON
     volumes = volumes_gpc3(SKY, sets, tuple(values[near] for values in every))
@@ -71,7 +71,7 @@ def test_twice_as_many_drawn_stand_for_half_as_much_each() -> None:
     population = INJECTED["the population itself"]
     binaries = population.draw(10, np.random.default_rng(3))
     once, twice = (
-        volumes_gpc3(SKY, [InjectionSet(population=population, drawn=n)], binaries)
+        volumes_gpc3(SKY, [InjectionSet(population=population, made=n)], binaries)
         for n in (100, 200)
     )
     np.testing.assert_allclose(once, 2 * twice, rtol=1e-12)
@@ -92,7 +92,7 @@ def test_weights_turn_one_distribution_into_another() -> None:
         redshift=RedshiftLaw(high=1.0),
     )
     drawn, wanted = flat.draw(40_000, rng), heavy.draw(40_000, rng)
-    weights = volumes_gpc3(heavy, [InjectionSet(population=flat, drawn=40_000)], drawn)
+    weights = volumes_gpc3(heavy, [InjectionSet(population=flat, made=40_000)], drawn)
     for injected, true in zip(drawn, wanted, strict=True):
         mean = np.average(injected, weights=weights)
         error = math.hypot(
@@ -104,7 +104,7 @@ def test_weights_turn_one_distribution_into_another() -> None:
 
 
 def test_an_injection_outside_its_population_is_named() -> None:
-    sets = [InjectionSet(population=INJECTED["the population itself"], drawn=10)]
+    sets = [InjectionSet(population=INJECTED["the population itself"], made=10)]
     masses = np.array([1.5, 2.4]), np.array([1.2, 1.3])
     with pytest.raises(FitError, match=r"1 of 2 injections lie outside .* masses 2\.4 and 1\.3 at"):
         volumes_gpc3(SKY, sets, (*masses, np.array([0.01, 0.01])))
@@ -115,7 +115,7 @@ def test_masses_never_injected_are_counted() -> None:
         primary=MassLaw(low=1.0, high=1.5), secondary=MassLaw(low=1.0, high=1.5),
         redshift=RedshiftLaw(high=0.1),
     )  # fmt: skip
-    sets = [InjectionSet(population=half, drawn=10)]
+    sets = [InjectionSet(population=half, made=10)]
     z = np.array([0.05])
     assert uncovered_fraction(half, sets, z) == 0
     assert 0.75 < uncovered_fraction(SKY, sets, z) < 0.9  # three quarters, the heavier ones

@@ -225,6 +225,7 @@ def test_what_is_written_is_what_was_found(
             "bank": "BBH",
             "found": 2,
             "missed": 1,
+            "analysed": 2,
             "injected": None,
             "kept_fraction": 1.0,
         }

@@ -1,14 +1,17 @@
 """``spiir-pastro fit``."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+import polars as pl
 
-from spiir_pastro.cli.output import json_option, print_json
+from spiir_pastro.cli.output import json_option, print_json, print_table
 from spiir_pastro.domain import ASTROPHYSICAL, MassBoundaries
 from spiir_pastro.io.artifact import ModelArtifact, write_model
 from spiir_pastro.io.distances import CAMPAIGN, read_distances
+from spiir_pastro.io.populations import SHIPPED_POPULATIONS, read_populations
 from spiir_pastro.models.counts import Prior
 from spiir_pastro.models.distance_fit import ESTIMATORS, Estimator
 from spiir_pastro.models.fitting import DensitySettings
@@ -119,7 +122,13 @@ def _densities(command: click.Command) -> click.Command:
     show_default=True,
     help="How distances are fitted; best is the one that predicts distances held out best.",
 )
-@json_option("how many candidates there are, and how many are expected,")
+@click.option(
+    "--population",
+    metavar="NAME|FILE",
+    help="Reweight injections to this population of the sky, "
+    f"{', '.join(SHIPPED_POPULATIONS)} or a YAML file; as they were injected if not given.",
+)
+@json_option("how many candidates there are, and how many are expected, and rates,")
 def command(
     *,
     triggers: Path | None,
@@ -136,6 +145,7 @@ def command(
     m_max: float,
     mchirp_relative_error: float,
     distance_estimator: Estimator,
+    population: str | None,
     as_json: bool,
     **densities: Any,  # noqa: ANN401  (numbers, each of the kind of its default)
 ) -> None:
@@ -143,6 +153,9 @@ def command(
 
     Of a campaign, the injections found are signals and the background is noise. Of uploads, the
     candidates within a second of a known merger are signals and the rest is noise.
+
+    A campaign also gives rates: detections a year of livetime, and mergers per Gpc^3 and year where
+    the runs file says what the injections were drawn from.
     """
     settings = FitSettings(
         far_threshold_hz=far_threshold_hz,
@@ -152,6 +165,7 @@ def command(
         mchirp_relative_error=mchirp_relative_error,
         distance_estimator=distance_estimator,
         densities=DensitySettings(**densities),
+        population=None if population is None else read_populations(population),
     )
     match (processed, triggers):
         case (Path(), None):
@@ -174,6 +188,26 @@ def command(
         f"{model}: {summary['candidates']} candidates, {summary['signals']} of them signals; "
         f"expected {expected}"
     )
+    _print_rates(summary["rates"])
+
+
+def _print_rates(rates: Mapping[str, Any]) -> None:
+    """Print the median rates with their 90 % intervals, and why one is not known."""
+    if "classes" not in rates:
+        click.echo(f"no rates: {rates['why_not']}")
+        return
+    rows = [
+        (name, *one["detections_per_yr"], *(one["mergers_per_gpc3_yr"] or [None] * 3))
+        for name, one in rates["classes"].items()
+    ]
+    columns = ["class", "detections/yr", "5 %", "95 %", "mergers/Gpc3/yr", "5 % ", "95 % "]
+    print_table(
+        pl.DataFrame(rows, schema=columns, orient="row", infer_schema_length=None),
+        title=f"\nRates from {rates['livetime_yr']:.4g} years of livetime",
+    )
+    for name, one in rates["classes"].items():
+        if one["why_not"]:
+            click.echo(f"no merger rate of {name}: {one['why_not']}")
 
 
 def _summary(training: TrainingSet, artifact: ModelArtifact) -> dict[str, Any]:
@@ -185,4 +219,5 @@ def _summary(training: TrainingSet, artifact: ModelArtifact) -> dict[str, Any]:
             str(source): {"mean": float(mean), "std": float(std)}
             for source, mean, std in zip(ASTROPHYSICAL, counts.mean, counts.std, strict=True)
         },
+        "rates": artifact.provenance["rates"],
     }

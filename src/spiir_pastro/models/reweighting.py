@@ -35,12 +35,20 @@ class InjectionSet:
     ----------
     population
         Their density.
-    drawn
-        How many were drawn while data were analysed, those left out as hopeless included.
+    made
+        How many were injected while data were analysed.
+    kept_fraction
+        Fraction of those drawn that was injected, the rest being hopeless.
     """
 
     population: BinaryPopulation
-    drawn: float
+    made: int
+    kept_fraction: float = 1.0
+
+    @property
+    def drawn(self) -> float:
+        """How many were drawn, those left out included."""
+        return self.made / self.kept_fraction
 
 
 def volumes_gpc3(

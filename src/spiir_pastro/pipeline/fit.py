@@ -2,18 +2,24 @@
 
 from dataclasses import asdict
 from importlib import metadata
+from typing import Any
 
 import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
+from spiir_pastro.domain import ASTROPHYSICAL
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.distances import LocalisedEvents
 from spiir_pastro.io.triggers import to_candidates
 from spiir_pastro.models.count_summary import CountSummary
-from spiir_pastro.models.counts import fit_counts
+from spiir_pastro.models.counts import CountPosterior, fit_counts
+from spiir_pastro.models.densities import effective_size
 from spiir_pastro.models.distance_fit import fit_distance
 from spiir_pastro.models.fitting import fit_densities
 from spiir_pastro.models.mass_contour import MassContourClassifier
 from spiir_pastro.models.pastro import PastroModel
+from spiir_pastro.pipeline.sensitivity import rates_of
 from spiir_pastro.pipeline.training import (
     FitSettings,
     TrainingSet,
@@ -52,6 +58,7 @@ def fit(
         reference=training.reference or reference_of(distances, settings=settings.densities),
         far_threshold_hz=threshold,
         settings=settings.densities,
+        weights=_weights(labelled),
     )
     factors = densities.log_bayes_factors(
         to_candidates(training.counted), far_threshold_hz=threshold
@@ -72,6 +79,8 @@ def fit(
     provenance = {
         **training.provenance,
         "settings": {**asdict(settings), "sharing": str(settings.sharing)},
+        "effective_signals": _effective_signals(labelled),
+        "rates": _rates(posterior, training),
         "candidates": training.counted.height,
         "gps_span_ns": [gps_ns.min(), gps_ns.max()],
         "versions": {name: metadata.version(name) for name in ("spiir-pastro", "numpy", "scipy")},
@@ -79,3 +88,24 @@ def fit(
     return ModelArtifact(
         model=model, provenance=provenance, compressed_counts=posterior.as_mapping()
     )
+
+
+def _weights(labelled: pl.DataFrame) -> NDArray[np.float64] | None:
+    """Return the weight of each signal, (n,); None where signals are not reweighted."""
+    if "weight" not in labelled.columns:
+        return None
+    return labelled["weight"].fill_null(1.0).to_numpy()
+
+
+def _effective_signals(labelled: pl.DataFrame) -> dict[str, float]:
+    """Return how many signals of equal weight those of each class are worth."""
+    weights = _weights(labelled)
+    every = np.ones(labelled.height) if weights is None else weights
+    classes = labelled["source_class"].fill_null("").to_numpy()
+    return {str(s): effective_size(every[classes == str(s)]) for s in ASTROPHYSICAL}
+
+
+def _rates(posterior: CountPosterior, training: TrainingSet) -> dict[str, Any]:
+    if not training.livetime_yr:
+        return {"why_not": "the livetime of these candidates is not known"}
+    return rates_of(posterior, training.livetime_yr, training.sensitivity)

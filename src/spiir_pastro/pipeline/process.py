@@ -289,6 +289,8 @@ def _injections_summary(run: Run, matches: Matches) -> dict[str, Any]:
         "bank": str(run.bank),
         "found": matches.found.height,
         "missed": matches.missed.height,
+        "analysed": matches.found.filter("injection_analysed").height
+        + matches.missed.filter("analysed").height,
         "injected": msgspec.to_builtins(run.injected),
         "kept_fraction": run.kept_fraction,
     }

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from spiir_pastro.domain import ASTROPHYSICAL, MassBoundaries
+from spiir_pastro.domain import ASTROPHYSICAL, MassBoundaries, Source
 from spiir_pastro.errors import FitError
 from spiir_pastro.io.distances import CAMPAIGN, LocalisedEvents, read_distances
 from spiir_pastro.io.frames import read_frame
@@ -26,6 +26,13 @@ from spiir_pastro.models.counts import Prior
 from spiir_pastro.models.distance_fit import Estimator
 from spiir_pastro.models.fitting import DensitySettings, Reference
 from spiir_pastro.models.pastro import ClassSharing
+from spiir_pastro.models.population import BinaryPopulation
+from spiir_pastro.pipeline.sensitivity import (
+    YEAR_S,
+    Sensitivity,
+    sensitivities,
+    signal_weights,
+)
 from spiir_pastro.selection.clustering import SECOND_NS, cluster
 from spiir_pastro.selection.uploads import select_uploads
 
@@ -54,6 +61,9 @@ class FitSettings:
         How distances are fitted.
     densities
         The densities' own choices.
+    population
+        What the sky holds, by class, which injections are reweighted to; None to take it for what
+        was injected.
     """
 
     far_threshold_hz: float = 3e-4
@@ -63,6 +73,7 @@ class FitSettings:
     mchirp_relative_error: float = 0.01
     distance_estimator: Estimator = "best"
     densities: DensitySettings = field(default_factory=DensitySettings)
+    population: Mapping[Source, BinaryPopulation] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,13 +84,18 @@ class TrainingSet:
     ----------
     labelled
         Canonical triggers with ``is_signal`` and ``source_class`` (null for noise, or where it is
-        not known), all with a FAR below the threshold.
+        not known), all with a FAR below the threshold. Where signals are reweighted, with
+        ``weight``.
     counted
         Canonical triggers: the independent candidates of the search.
     known_window_ns
         A counted candidate as near as this to a known merger is that merger, nanoseconds.
     reference
         Chirp masses by class; None for those of the localised events.
+    livetime_yr
+        How long the candidates were counted; None where it is not known.
+    sensitivity
+        What injections measure, by class.
     provenance
         What a reader of the model should know of them; plain JSON values.
     """
@@ -88,6 +104,8 @@ class TrainingSet:
     counted: pl.DataFrame
     known_window_ns: int = SECOND_NS
     reference: Reference | None = None
+    livetime_yr: float | None = None
+    sensitivity: Mapping[Source, Sensitivity] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -97,7 +115,15 @@ def from_uploads(
     known_events_path: Path | None = None,
     settings: FitSettings,
 ) -> TrainingSet:
-    """Take uploads: candidates within a second of a known merger are signals, the rest is noise."""
+    """Take uploads: candidates within a second of a known merger are signals, the rest is noise.
+
+    Raises
+    ------
+    FitError
+        If a population is chosen: there are no injections to reweight.
+    """
+    if settings.population is not None:
+        raise FitError("uploads have no injections to reweight to a population; choose none")
     known_events = read_known_events(known_events_path, boundaries=settings.boundaries)
     read = read_triggers(triggers_path)
     selection = select_uploads(
@@ -146,6 +172,10 @@ def from_processed(folder: Path, *, settings: FitSettings) -> TrainingSet:
     )
     known = [table.filter(below) for table in tables["known_mergers"]]
     summary = json.loads((folder / "summary.json").read_text())
+    livetime_yr = summary["background_livetime_s"] / YEAR_S
+    if settings.population is not None:
+        weights = signal_weights(signals, summary, settings.population)
+        signals = signals.with_columns(pl.Series("weight", weights)).filter(pl.col("weight") > 0)
     try:
         windows = {name: int(summary["settings"][name]) for name in _WINDOWS}
     except KeyError as exc:
@@ -157,6 +187,15 @@ def from_processed(folder: Path, *, settings: FitSettings) -> TrainingSet:
         ),
         known_window_ns=windows["known_window_ns"],
         reference=_recovered(signals, settings.densities),
+        livetime_yr=livetime_yr,
+        sensitivity=sensitivities(
+            foreground,
+            {path.stem: read_frame(path) for path in sorted((folder / "missed").glob("*.*"))},
+            summary,
+            populations=settings.population,
+            livetime_yr=livetime_yr,
+            far_threshold_hz=settings.far_threshold_hz,
+        ),
         provenance={
             "inputs": _fingerprints(sorted(folder.rglob("*.*"))),
             "livetime_s": summary["background_livetime_s"],
@@ -182,17 +221,22 @@ def reference_of(events: LocalisedEvents, *, settings: DensitySettings | None = 
 
 def _recovered(signals: pl.DataFrame, settings: DensitySettings) -> Reference:
     """Take injections found as true values: far-off recoveries were not matched to injections."""
-    masses = {
-        source: signals.filter(source_class=str(source))["mchirp_det"].to_numpy()
-        for source in ASTROPHYSICAL
-    }
-    missing = [str(source) for source, mchirp in masses.items() if not mchirp.size]
+    by_class = {source: signals.filter(source_class=str(source)) for source in ASTROPHYSICAL}
+    missing = [str(source) for source, mine in by_class.items() if mine.is_empty()]
     if missing:
         raise FitError(
             f"no injection of {' and '.join(missing)} was found below the FAR threshold; "
             "add runs with such injections"
         )
-    return Reference.of_injections(masses, settings=settings, weight=math.inf)
+    weights = None
+    if "weight" in signals.columns:
+        weights = {source: mine["weight"].to_numpy() for source, mine in by_class.items()}
+    return Reference.of_injections(
+        {source: mine["mchirp_det"].to_numpy() for source, mine in by_class.items()},
+        weight=math.inf,
+        sample_weights=weights,
+        settings=settings,
+    )
 
 
 def _source_class(foreground: pl.DataFrame, boundaries: MassBoundaries) -> pl.Series:

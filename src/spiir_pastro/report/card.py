@@ -1,6 +1,6 @@
 """The model's card: what it was made from, its parameters, and where it ends."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from html import escape
 from typing import Any
@@ -28,6 +28,8 @@ def model_card(artifact: ModelArtifact, evaluation: Evaluation) -> str:
         "Data it was fitted on": _data(artifact.provenance),
         "Parameters": _parameters(artifact.model),
     }
+    if rates := _rates(artifact.provenance.get("rates", {})):
+        panels["Rates (median, 90 %)"] = rates
     two = "".join(
         f'<div class="panel"><h3>{name}</h3>{_list(facts)}</div>' for name, facts in panels.items()
     )
@@ -62,6 +64,28 @@ def _data(provenance: Mapping[str, Any]) -> Mapping[str, str]:
     for package, version in provenance.get("versions", {}).items():
         facts[str(package)] = str(version)
     return facts
+
+
+def _rates(rates: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return rates by class; a model of an earlier version has none."""
+    facts = {}
+    for name, one in rates.get("classes", {}).items():
+        detections, mergers = one["detections_per_yr"], one["mergers_per_gpc3_yr"]
+        facts[f"{name} detections a year"] = _with_interval(detections)
+        facts[f"{name} mergers a Gpc³ and year"] = (
+            f"{_with_interval(mergers)}; {one['found']:,} of {one['injections']:,} injections "
+            f"found, worth {figure(one['effective'])}"
+            if mergers
+            else f"not known: {one['why_not']}"
+        )
+    if "why_not" in rates:
+        facts["Not known"] = str(rates["why_not"])
+    return facts
+
+
+def _with_interval(values: Sequence[float]) -> str:
+    median, low, high = values
+    return f"{figure(median)} ({span((low, high), figure)})"
 
 
 def _parameters(model: PastroModel) -> Mapping[str, str]:

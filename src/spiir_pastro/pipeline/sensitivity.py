@@ -1,0 +1,284 @@
+"""What a processed campaign's injections measure: weights of its signals, and sensitive volumes.
+
+The injections of a class are those of the runs of its bank. Each counts once a run: found if its
+best trigger near in time, whatever the chirp mass, has a FAR below the threshold. Only injections
+made while two detectors or more were analysed count, so the volume is an average over that time;
+multiplied by the livetime of the candidates counted it is their sensitive volume-time.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from spiir_pastro.domain import ASTROPHYSICAL, Source
+from spiir_pastro.errors import FitError
+from spiir_pastro.io.populations import convert_population
+from spiir_pastro.models.cosmology import redshift
+from spiir_pastro.models.counts import CountPosterior
+from spiir_pastro.models.densities import effective_size
+from spiir_pastro.models.population import BinaryPopulation
+from spiir_pastro.models.rates import Exposure, RatePosterior
+from spiir_pastro.models.reweighting import InjectionSet, uncovered_fraction, volumes_gpc3
+
+__all__ = ["YEAR_S", "Sensitivity", "rates_of", "sensitivities", "signal_weights"]
+
+Floats = NDArray[np.float64]
+Populations = Mapping[Source, BinaryPopulation]
+
+YEAR_S = 365.25 * 86_400
+
+FEWEST_FOR_DENSITIES = 30
+"""Equal weights that a class's signals must be worth: then a mean is good to a fifth."""
+
+FEWEST_FOR_VOLUME = 10
+"""The same for a volume; with fewer its error, a third, is no longer log-normal."""
+
+MOST_UNCOVERED = 0.1
+"""Of the mergers heard, those with masses never injected; no weight makes up for them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sensitivity:
+    """What the injections of a class measure.
+
+    Attributes
+    ----------
+    injections, found
+        Made while data were analysed, and those of them found.
+    effective
+        How many found ones of equal weight tell as much.
+    uncovered
+        Fraction of the mergers heard whose masses were never injected.
+    exposure
+        Sensitive volume-time in Gpc^3 yr; None where it is not known.
+    why_not
+        Why it is not known.
+    """
+
+    injections: int = 0
+    found: int = 0
+    effective: float = 0.0
+    uncovered: float = 0.0
+    exposure: Exposure | None = None
+    why_not: str = ""
+
+
+def signal_weights(
+    signals: pl.DataFrame, summary: Mapping[str, Any], populations: Populations
+) -> Floats:
+    """Return how many of the population each injection found stands for, on average one a class.
+
+    Parameters
+    ----------
+    signals
+        Foreground with ``bank`` and ``source_class``. A signal of another class than its bank's
+        stands for none.
+    summary
+        What ``summary.json`` of the processed campaign says.
+    populations
+        The populations to stand for.
+
+    Raises
+    ------
+    FitError
+        If the populations injected are not known, do not cover those, or too few signals are left.
+    """
+    weights = np.zeros(signals.height)
+    for source, population in populations.items():
+        mine = signals["bank"].eq(str(source)) & signals["source_class"].eq(str(source))
+        rows = mine.fill_null(value=False).to_numpy()
+        binaries = _binaries(signals.filter(mine), "injection_")
+        try:
+            sets = _injection_sets(summary, source)
+            volumes = volumes_gpc3(population, sets, binaries)
+            _uncovered(population, sets, binaries, volumes)
+        except FitError as exc:
+            raise FitError(f"{source} cannot be reweighted: {exc}") from exc
+        if (size := effective_size(volumes)) < FEWEST_FOR_DENSITIES:
+            raise FitError(
+                f"{source} cannot be reweighted: the {volumes.size} injections found are worth "
+                f"{size:.1f} of the population, where {FEWEST_FOR_DENSITIES} are needed; inject "
+                "more of such binaries, or choose no population"
+            )
+        weights[rows] = volumes / volumes.mean()
+    return weights
+
+
+def sensitivities(
+    signals: pl.DataFrame,
+    missed: Mapping[str, pl.DataFrame],
+    summary: Mapping[str, Any],
+    *,
+    populations: Populations | None,
+    livetime_yr: float,
+    far_threshold_hz: float,
+) -> Mapping[Source, Sensitivity]:
+    """Measure the sensitive volume-time of each class.
+
+    Parameters
+    ----------
+    signals
+        Foreground below the FAR threshold.
+    missed
+        Injections missed by bank.
+    summary
+        What ``summary.json`` of the processed campaign says.
+    populations
+        The populations of the sky; None for those injected.
+    livetime_yr
+        How long candidates were counted.
+    far_threshold_hz
+        Largest FAR of a candidate counted.
+    """
+    measured = {}
+    for source in ASTROPHYSICAL:
+        matched = signals.filter(pl.col("bank") == str(source))
+        try:
+            binaries = _found(matched, missed.get(str(source)), far_threshold_hz)
+            sets = _injection_sets(summary, source)
+            population = populations[source] if populations else _as_injected(sets)
+            measured[source] = _measure(population, sets, binaries, livetime_yr)
+        except FitError as exc:
+            measured[source] = Sensitivity(why_not=str(exc))
+    return measured
+
+
+def rates_of(
+    posterior: CountPosterior, livetime_yr: float, measured: Mapping[Source, Sensitivity]
+) -> dict[str, Any]:
+    """Return rates by class as plain JSON values: median, and ends of the 90 % interval.
+
+    ``detections_per_yr`` is of signals below the FAR threshold a year of livetime,
+    ``mergers_per_gpc3_yr`` of mergers in the sky at redshift 0; null where ``why_not`` says why.
+    """
+    volume_times = [m.exposure or Exposure(size=1.0) for m in measured.values()]
+    detections = _quantiles(posterior, [Exposure(size=livetime_yr)] * len(volume_times))
+    densities = _quantiles(posterior, volume_times)
+    classes = {
+        str(source): {
+            **asdict(one),
+            "detections_per_yr": detections[k],
+            "mergers_per_gpc3_yr": densities[k] if one.exposure else None,
+        }
+        for k, (source, one) in enumerate(measured.items())
+    }
+    return {"livetime_yr": livetime_yr, "classes": classes}
+
+
+def _quantiles(posterior: CountPosterior, exposures: Sequence[Exposure]) -> list[list[float]]:
+    rates = RatePosterior(counts=posterior, exposures=tuple(exposures))
+    table = np.stack([rates.quantile(0.5), *rates.interval(0.9)], axis=1)
+    return [[float(value) for value in row] for row in table]
+
+
+def _measure(
+    population: BinaryPopulation,
+    sets: Sequence[InjectionSet],
+    binaries: tuple[Floats, ...],
+    livetime_yr: float,
+) -> Sensitivity:
+    drawn = sum(one.drawn for one in sets)
+    volumes = volumes_gpc3(population, sets, binaries)
+    size = effective_size(volumes)
+    if size < FEWEST_FOR_VOLUME:
+        raise FitError(
+            f"the {volumes.size} injections found are worth {size:.1f} of the population, where "
+            f"{FEWEST_FOR_VOLUME} are needed"
+        )
+    return Sensitivity(
+        injections=sum(one.made for one in sets),
+        found=volumes.size,
+        effective=size,
+        uncovered=_uncovered(population, sets, binaries, volumes),
+        exposure=Exposure.sensitive_volume_time(volumes, drawn=drawn, livetime_yr=livetime_yr),
+    )
+
+
+def _found(
+    matched: pl.DataFrame, missed: pl.DataFrame | None, far_threshold_hz: float
+) -> tuple[Floats, ...]:
+    """Return masses and redshifts of the injections of a bank that count as found."""
+    parts = [(matched, "injection_")]
+    if missed is not None and "recovered_far_hz" in missed.columns:
+        parts.append((missed.filter(pl.col("recovered_far_hz") <= far_threshold_hz), ""))
+    analysed = [
+        _binaries(table.filter(f"{prefix}analysed"), prefix)
+        for table, prefix in parts
+        if f"{prefix}analysed" in table.columns
+    ]
+    if not analysed:
+        raise FitError(_PROCESS_AGAIN)
+    return tuple(np.concatenate(values) for values in zip(*analysed, strict=True))
+
+
+_PROCESS_AGAIN = "it is not known which injections were made in analysed data; process again"
+
+
+def _binaries(table: pl.DataFrame, prefix: str) -> tuple[Floats, ...]:
+    """Return source-frame masses and redshifts of injections."""
+    z = redshift(table[f"{prefix}distance_mpc"].to_numpy())
+    masses = (table[f"{prefix}mass{i}_det"].to_numpy() / (1 + z) for i in (1, 2))
+    return *masses, z
+
+
+def _injection_sets(summary: Mapping[str, Any], source: Source) -> list[InjectionSet]:
+    """Return what the runs of a class's bank drew."""
+    runs = [run for run in summary["injections"] if run.get("bank", str(source)) == str(source)]
+    if not runs:
+        raise FitError(f"no run of bank {source} has injections")
+    if any("analysed" not in run for run in runs):
+        raise FitError(_PROCESS_AGAIN)
+    for run in runs:
+        if run["injected"] is None:
+            raise FitError(
+                f"run {run['run']} does not say what its injections were drawn from; give "
+                "`injected` in the runs file and process again"
+            )
+    sets = [
+        InjectionSet(
+            population=convert_population(run["injected"]),
+            made=run["analysed"],
+            kept_fraction=run["kept_fraction"],
+        )
+        for run in runs
+        if run["analysed"]
+    ]
+    if not sets:
+        raise FitError(
+            f"no injection of bank {source} lies in analysed data; give its runs segment files"
+        )
+    return sets
+
+
+def _as_injected(sets: Sequence[InjectionSet]) -> BinaryPopulation:
+    population = sets[0].population
+    if any(one.population != population for one in sets):
+        raise FitError("runs drew injections from different populations; choose a population")
+    if population.redshift is None or population.frame != "source":
+        raise FitError(
+            "injections were drawn by luminosity distance or by detector-frame mass, which fills "
+            "no volume; choose a population"
+        )
+    return population
+
+
+def _uncovered(
+    population: BinaryPopulation,
+    sets: Sequence[InjectionSet],
+    binaries: tuple[Floats, ...],
+    volumes: Floats,
+) -> float:
+    """Return the fraction of mergers heard whose masses were never injected; refuse a large one."""
+    heard = binaries[2][volumes > 0]
+    fraction = uncovered_fraction(population, sets, heard) if heard.size else 1.0
+    if fraction > MOST_UNCOVERED:
+        raise FitError(
+            f"{fraction:.0%} of the mergers one would hear have masses that were never injected, "
+            "so their weights would be infinite; inject such binaries, or choose a population "
+            "within those injected"
+        )
+    return fraction
