@@ -22,8 +22,8 @@ _CHOSEN: dict[str, dict[str, Any]] = yaml.safe_load(_PARAMS.read_text())
 # Options that say where things are, in which format, or how the work is done.
 _NO_CHOICE = {
     "simulate": {"directory", "legacy", "processes"},
-    "process": {"runs_file", "staging", "processed", "known_events", "file_format"},
-    "fit": {"triggers", "processed", "distances", "known_events", "model"},
+    "process": {"runs_file", "staging", "processed", "known_events", "file_format", "as_json"},
+    "fit": {"triggers", "processed", "distances", "known_events", "model", "as_json"},
     "report": {"report", "against", "against_dir", "markdown", "gate"},
 }
 

@@ -270,9 +270,7 @@ class GridDensity:
         return cls(nodes=nodes, log_values=mixed, node_errors=errors)
 
 
-def fit_far_density(
-    x: Floats, *, size: int = 128, weights: Floats | None = None
-) -> GridDensity:
+def fit_far_density(x: Floats, *, size: int = 128, weights: Floats | None = None) -> GridDensity:
     """Estimate the density of ln(FAR / threshold) <= 0 from many recovered signals.
 
     Kernels are reflected at 0, where the threshold cuts. Below the least likely 2 % of values the
@@ -464,9 +462,7 @@ class StudentRegression:
             scale=math.sqrt(max(variance, 1e-12)),
             dof=dof,
             events=size,
-            inverse_moments=np.asarray(
-                np.linalg.pinv(moments, hermitian=True), dtype=np.float64
-            ),
+            inverse_moments=np.asarray(np.linalg.pinv(moments, hermitian=True), dtype=np.float64),
         )
 
 
