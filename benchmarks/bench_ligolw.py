@@ -8,13 +8,14 @@ process that does nothing else, over what its imports take. Bars: 15 times faste
 import subprocess
 import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from igwn_ligolw import ligolw, utils
 from isal import igzip
+from timing import race
 from zerolag_files import write_zerolag
 
 import spiir_pastro as sp
@@ -57,19 +58,6 @@ def inflate(path: Path) -> bytes:
 SIDES = {side.__name__: side for side in (inflate, ours, projected, peer)}
 
 
-def best_of(path: Path, times: int) -> dict[str, tuple[float, float]]:
-    """Shortest wall and processor time of each side in seconds, the sides taking turns."""
-    best = dict.fromkeys(SIDES, (np.inf, np.inf))
-    for turn in range(times):
-        for name, side in SIDES.items():
-            if name != "peer" or turn < 2:
-                wall, cpu = time.perf_counter(), time.process_time()
-                side(path)
-                wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-                best[name] = (min(best[name][0], wall), min(best[name][1], cpu))
-    return best
-
-
 def peak_megabytes(side: str, path: Path) -> float:
     """Memory a side takes in a fresh process, above its imports."""
     run = subprocess.run(  # noqa: S603  (this very file)
@@ -102,16 +90,16 @@ def main(rows: int) -> None:
         for name in ("cohsnr", "deff_H1", "end_time"):
             np.testing.assert_allclose(found[name].to_numpy(), theirs[name].to_numpy(), rtol=1e-7)
         del found, theirs
-        best = best_of(path, 9)
+        times = race({name: partial(side, path) for name, side in SIDES.items()}, rounds=5)
         compressed = path.stat().st_size
         print(f"{rows} rows x 67 columns: {compressed / 1e6:.1f} MB, {size / 1e6:.1f} inflated")
-        heads = ("", "ms", "/ inflate", "peer /", "cpu ms", "/ inflate", "peak MB")
-        print("".join(f"{head:>10}" for head in heads))
-        for name, (wall, cpu) in best.items():
-            base, slow = best["inflate"], best["peer"]
+        heads = ("", "wall ms", "cpu ms", "/ inflate", "peak MB")
+        print("".join(f"{head:>10}" for head in heads) + f"{'peer / this, wall':>28}")
+        for name, mine in times.items():
             print(
-                f"{name:>10}{wall * 1e3:10.1f}{wall / base[0]:10.2f}{slow[0] / wall:10.1f}"
-                f"{cpu * 1e3:10.1f}{cpu / base[1]:10.2f}{peak_megabytes(name, path):10.1f}"
+                f"{name:>10}{mine.best_wall * 1e3:10.1f}{mine.best_cpu * 1e3:10.1f}"
+                f"{mine.best_cpu / times['inflate'].best_cpu:10.2f}"
+                f"{peak_megabytes(name, path):10.1f}{times['peer'].over(mine):>28}"
             )
 
 

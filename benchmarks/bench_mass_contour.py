@@ -5,19 +5,19 @@
     python benchmarks/bench_mass_contour.py
 """
 
-import time
 import warnings
-from collections.abc import Callable
 
 import numpy as np
 
 warnings.simplefilter("ignore")  # PyCBC's imports deprecate one another
 from pycbc.mchirp_area import calc_probabilities  # noqa: E402
 
+from timing import Times, race  # noqa: E402
+
 import spiir_pastro as sp  # noqa: E402
 from spiir_pastro.models.distance import PYCBC_LIVE_O3  # noqa: E402
 
-EVENTS, PEER_EVENTS, REPEATS = 1_000_000, 100, 300
+EVENTS, PEER_EVENTS, SINGLES = 1_000_000, 100, 100
 PEER_SETTINGS = {
     "mass_limits": {"max_m1": 45.0, "min_m2": 1.0},
     "mass_bdary": {"ns_max": 3.0, "gap_max": 3.0},
@@ -26,12 +26,6 @@ PEER_SETTINGS = {
     "mass_gap_separate": False,
     "lal_cosmology": True,
 }
-
-
-def seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
 
 
 def main() -> None:
@@ -52,16 +46,28 @@ def main() -> None:
         for row in np.stack(few, 1).tolist():
             calc_probabilities(*row, PEER_SETTINGS)
 
-    peer = seconds(ask_peer) / PEER_EVENTS
-    many = seconds(lambda: classifier.probabilities(mchirp, snr, nearest)) / EVENTS
-    single = float(
-        np.median([seconds(lambda: classifier.probabilities(*one)) for _ in range(REPEATS)])
-    )
+    def ask_singly() -> None:
+        for _ in range(SINGLES):
+            classifier.probabilities(*one)
+
+    peer, single, many = race(
+        {
+            "PyCBC": ask_peer,
+            "one event": ask_singly,
+            "all": lambda: classifier.probabilities(mchirp, snr, nearest),
+        },
+        rounds=5,
+    ).values()
     print(f"greatest difference of a share {difference:.1e}")
-    print(f"{'':28}{'per event':>12}{'peer over ours':>18}")
-    print(f"{'PyCBC':28}{peer * 1e6:9.1f} us")
-    for name, ours in (("one event", single), (f"{EVENTS:,} events", many)):
-        print(f"{name:28}{ours * 1e6:9.1f} us{peer / ours:18,.0f}")
+    print(f"{'':20}{'per event':>12}{'PyCBC / this, wall':>34}")
+    for name, ours, events in (
+        ("PyCBC", peer, PEER_EVENTS),
+        ("one event", single, SINGLES),
+        (f"{EVENTS:,} events", many, EVENTS),
+    ):
+        each = Times([wall * PEER_EVENTS / events for wall in ours.wall])
+        micros = ours.best_wall / events * 1e6
+        print(f"{name:20}{micros:9.3f} us{peer.over(each):>34}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ until the integrals stand still.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -219,8 +220,11 @@ def _lattice(log_density: LogDensity, frame: Frame, z: Floats, step: float) -> L
     keep = log_weights > log_weights.max() + CUTOFF
     weights = np.exp(log_weights[keep] - log_weights.max())
     log_sources = frame.sticks.log_sources(frame.unbend(z[keep])[0])
+    whole = _integrals(log_sources, weights)
     accuracy = max(
-        _difference(log_sources, weights, even) ** 2
+        _difference(whole, _integrals(log_sources[even], weights[even])) ** 2
+        if even.any()
+        else math.inf
         for even in (np.rint(z[keep] / step) % 2 == 0).T
     )
     return Lattice(
@@ -233,26 +237,30 @@ def _lattice(log_density: LogDensity, frame: Frame, z: Floats, step: float) -> L
     )
 
 
-def _difference(log_sources: Floats, weights: Floats, some: NDArray[np.bool_]) -> float:
+class _Integrals(NamedTuple):
+    """Means and deviations of the sources, and probabilities of faint to loud candidates."""
+
+    mean: Floats
+    deviation: Floats
+    p: Floats
+
+
+def _difference(whole: _Integrals, some: _Integrals) -> float:
     """Largest change of the integrals if there were only some of the nodes.
 
     Means count in standard deviations, deviations relatively, probabilities a tenth.
     """
-    if not some.any():
-        return math.inf
-    mean, deviation, p = _integrals(log_sources, weights)
-    some_mean, some_deviation, some_p = _integrals(log_sources[some], weights[some])
-    vary = np.ptp(log_sources, axis=0) > 0  # a pinned count does not
+    vary = whole.deviation > 1e-12 * whole.mean  # a pinned count does not
+    deviation = whole.deviation[vary]
     changes = (
-        (some_mean - mean)[vary] / deviation[vary],
-        some_deviation[vary] / deviation[vary] - 1,
-        (some_p - p) / 10,
+        (some.mean - whole.mean)[vary] / deviation,
+        some.deviation[vary] / deviation - 1,
+        (some.p - whole.p) / 10,
     )
     return max(float(np.abs(change).max()) for change in changes)
 
 
-def _integrals(log_sources: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:
-    """Means and deviations of the sources, and probabilities of faint to loud candidates."""
+def _integrals(log_sources: Floats, weights: Floats) -> _Integrals:
     shares = weights / weights.sum()
     sources = np.exp(log_sources)
     mean = shares @ sources
@@ -260,4 +268,4 @@ def _integrals(log_sources: Floats, weights: Floats) -> tuple[Floats, Floats, Fl
     odds = log_sources[:, :-1] - log_sources[:, -1:]
     middle = shares @ odds
     p = np.stack([shares @ expit(odds - middle + rung) for rung in (-3.0, 0.0, 3.0)])
-    return mean, deviation, p
+    return _Integrals(mean=mean, deviation=deviation, p=p)

@@ -194,8 +194,8 @@ class CompressedMixture:
 
     def distance(self, points: Floats) -> Floats:
         """Tell how far out points (g, k + 1) are: 1 on the walls of the box, 0 at the reference."""
-        fractions: Floats = self.coordinates(points)[:, None, :] / self.box
-        return np.asarray(fractions.max(axis=(1, 2)))
+        fractions: Floats = self.coordinates(points).T / self.box[:, :, None]
+        return np.asarray(fractions.max(axis=(0, 1)))
 
     def log_likelihood(self, points: Floats) -> Floats:
         """Return ln L relative to the reference at points (g, k + 1); valid in the box."""
