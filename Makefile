@@ -43,6 +43,9 @@ floors: $(VENV)/.dev  ## imports point down only
 docs: $(VENV)/.dev  ## build the documentation, warnings are errors
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
 
+bench: $(VENV)/.dev  ## run the benchmarks beside their peers, and renew their page in the docs
+	$(BIN)/python benchmarks docs/explanation
+
 clean:  ## remove what the targets made
 	rm -rf $(VENV) docs/_build demo build dist
 

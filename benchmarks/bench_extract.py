@@ -46,9 +46,9 @@ def in_two_processes(function: Callable[[Path], object]) -> Callable[[list[Path]
     return run
 
 
-def ours(paths: list[Path]) -> None:
+def ours(paths: list[Path], *, workers: int = _WORKERS) -> None:
     with tempfile.TemporaryDirectory(dir=paths[0].parent) as staging:
-        extract(raw_files(paths), Path(staging), workers=_WORKERS)
+        extract(raw_files(paths), Path(staging), workers=workers)
 
 
 @contextmanager

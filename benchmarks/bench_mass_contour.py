@@ -11,7 +11,6 @@ import numpy as np
 
 warnings.simplefilter("ignore")  # PyCBC's imports deprecate one another
 from pycbc.mchirp_area import calc_probabilities  # noqa: E402
-
 from timing import Times, race  # noqa: E402
 
 import spiir_pastro as sp  # noqa: E402

@@ -32,6 +32,7 @@ CLASSES = ("BNS", "NSBH", "BBH")
 CENTRES = (-2.0, 0.0, 2.0)
 SETS = {"few": (5, 8, 22), "many": (10, 40, 300)}
 N_CANDIDATES = 8_822
+_FITS, _LONG = 5, 5.0
 
 
 def simulated(signals: tuple[int, ...]) -> Floats:
@@ -47,11 +48,14 @@ def simulated(signals: tuple[int, ...]) -> Floats:
 
 
 def timed(fit: Callable[[], Floats]) -> Counted:
-    """Means and CPU seconds."""
-    start = time.process_time()
-    with contextlib.redirect_stdout(io.StringIO()):
-        means = fit()
-    return means, time.process_time() - start
+    """Means, and the least processor seconds of a few fits (of one, if that takes long)."""
+    seconds: list[float] = []
+    while len(seconds) < _FITS and sum(seconds) < _LONG:
+        start = time.process_time()
+        with contextlib.redirect_stdout(io.StringIO()):
+            means = fit()
+        seconds.append(time.process_time() - start)
+    return means, min(seconds)
 
 
 def by_brute_force(logs: Floats, noise: float, signals: tuple[int, ...]) -> Floats:

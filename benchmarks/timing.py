@@ -46,4 +46,4 @@ def race(sides: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str,
 
 
 def _brief(ratio: float) -> str:
-    return f"{ratio:.1f}" if ratio < 100 else f"{ratio:,.0f}"  # noqa: PLR2004
+    return f"{ratio:.1f}" if ratio < 100 else f"{ratio:,.0f}"
