@@ -40,8 +40,9 @@ types: $(VENV)/.dev  ## mypy, strict
 floors: $(VENV)/.dev  ## imports point down only
 	$(BIN)/lint-imports
 
-docs: $(VENV)/.dev  ## build the documentation, warnings are errors
+docs: $(VENV)/.dev  ## build the documentation with its notebooks, warnings are errors; run the tutorial
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
+	$(BIN)/python -m pytest -m slow tests/docs
 
 bench: $(VENV)/.dev  ## run the benchmarks beside their peers, and renew their page in the docs
 	$(BIN)/python benchmarks docs/explanation

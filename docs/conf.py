@@ -11,14 +11,17 @@ author = "The spiir-pastro developers"
 release = metadata.version("spiir-pastro")
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
     "numpydoc",
     "generated",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "**/.jupyter_cache"]
+nb_execution_mode = "force"  # a notebook is kept without its results
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
 html_theme = "furo"
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3

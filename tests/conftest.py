@@ -1,6 +1,7 @@
 """Fixtures every test may ask for."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,20 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set SPIIR_PASTRO_DATA to its folder")
     return folder
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> dict[str, str]:
+    """An environment for a shell in which ``spiir-pastro`` is this checkout's."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    script = folder / "spiir-pastro"
+    script.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.argv[0] = 'spiir-pastro'\n"
+        "from spiir_pastro.cli import main\nif __name__ == '__main__':\n    main()\n"
+    )
+    script.chmod(0o755)
+    return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
 
 
 pytest_plugins = ["uploads"]

@@ -1,10 +1,7 @@
 """Shell completion, tried in the shells themselves, as docs/how-to/scripts.md sets it up."""
 
-import os
 import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -30,19 +27,7 @@ SOURCE = {
 }
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> str:
-    """A PATH on which ``spiir-pastro`` is this checkout's."""
-    script = tmp_path / "spiir-pastro"
-    script.write_text(
-        f"#!{sys.executable}\nimport sys\nsys.argv[0] = 'spiir-pastro'\n"
-        "from spiir_pastro.cli import main\nmain()\n"
-    )
-    script.chmod(0o755)
-    return f"{tmp_path}:{os.environ['PATH']}"
-
-
-@pytest.mark.parametrize("shell", ASK)
+@pytest.mark.parametrize("name", ASK)
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -50,16 +35,16 @@ def path(tmp_path: Path) -> str:
         ("spiir-pastro extract --s", {"--staging", "--scheduler", "--strict"}),
     ],
 )
-def test_tab_completes(shell: str, line: str, expected: set[str], path: str) -> None:
-    if shutil.which(shell) is None:
-        pytest.skip(f"no {shell} here; install it to test its completion")
+def test_tab_completes(name: str, line: str, expected: set[str], shell: dict[str, str]) -> None:
+    if shutil.which(name) is None:
+        pytest.skip(f"no {name} here; install it to test its completion")
     words = [*line.split(), *([""] if line.endswith(" ") else [])]
     quoted = " ".join(f"'{word}'" for word in words)
-    asked = ASK[shell].format(words=quoted, n=len(words) - 1, line=line)
-    script = f"{PREPARE[shell]}{SOURCE[shell]}\n{asked}"
+    asked = ASK[name].format(words=quoted, n=len(words) - 1, line=line)
+    script = f"{PREPARE[name]}{SOURCE[name]}\n{asked}"
     done = subprocess.run(
-        [shell, "-c", script], capture_output=True, text=True, check=False,
-        env={**os.environ, "PATH": path}, timeout=60,
+        [name, "-c", script], capture_output=True, text=True, check=False,
+        env=shell, timeout=60,
     )  # fmt: skip
     said = {line.split("\t")[0].split(":")[0].split(",")[-1] for line in done.stdout.splitlines()}
     assert said & (expected | set(COMMANDS)) == expected, done.stderr

@@ -186,12 +186,15 @@ def _canonical(table: pl.DataFrame) -> TriggerRead:
 
 
 def _with_time(table: pl.DataFrame) -> pl.DataFrame:
-    """Join seconds and nanoseconds into one integer; a float of the former is whole."""
+    """Join seconds and nanoseconds into one integer; alone, seconds may have a fraction."""
     if "gps_ns" in table.columns or "end_time" not in table.columns:
         return table
-    nanoseconds = pl.col("end_time_ns") if "end_time_ns" in table.columns else pl.lit(0)
-    gps_ns = pl.col("end_time").cast(pl.Int64) * 1_000_000_000 + nanoseconds.cast(pl.Int64)
-    return table.with_columns(gps_ns.alias("gps_ns"))
+    whole = pl.col("end_time").cast(pl.Int64)
+    if "end_time_ns" in table.columns:
+        nanoseconds = pl.col("end_time_ns").cast(pl.Int64)
+    else:
+        nanoseconds = ((pl.col("end_time") - whole) * 1e9).round().cast(pl.Int64)
+    return table.with_columns(gps_ns=whole * 1_000_000_000 + nanoseconds)
 
 
 def _ifos(column: pl.Series) -> pl.Series:

@@ -16,6 +16,7 @@ the same parameters, and extraction does only what changed.
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -25,6 +26,7 @@ from spiir_pastro.errors import ConfigError, TableError
 from spiir_pastro.io.artifact import load_model, write_model
 from spiir_pastro.io.atomic import write_atomically
 from spiir_pastro.io.distances import CAMPAIGN, read_distances
+from spiir_pastro.io.frames import read_frame
 from spiir_pastro.io.predictions import as_csv, predict_read
 from spiir_pastro.io.runs import Purpose, RunsFile, read_runs
 from spiir_pastro.io.sources import read_triggers
@@ -32,7 +34,7 @@ from spiir_pastro.pipeline.evaluate import evaluate_processed, write_evaluation
 from spiir_pastro.pipeline.extract import Status, extract, staged_files
 from spiir_pastro.pipeline.fit import fit
 from spiir_pastro.pipeline.process import process
-from spiir_pastro.pipeline.raw import raw_files_of_runs
+from spiir_pastro.pipeline.raw import raw_files_of_runs, raw_triggers
 from spiir_pastro.pipeline.simulate import simulate
 from spiir_pastro.pipeline.training import FitSettings, from_processed
 from spiir_pastro.simulation import CampaignConfig
@@ -194,9 +196,24 @@ def _evaluate(workspace: Workspace) -> str:
     return f"AUC {evaluation.scores.auc:.3f}; open {page}"
 
 
+def _richest_file(workspace: Workspace, runs: RunsFile) -> Path:
+    """Choose the trigger file in which most injections were found; the first of equals."""
+    paths = {
+        raw.name: raw.path
+        for run in runs.runs
+        if run.purpose is Purpose.FOREGROUND
+        for raw in raw_triggers(run)
+    }
+    found = Counter(
+        event_id.rpartition(":")[0]
+        for table in sorted((workspace.processed / "foreground").glob("*.parquet"))
+        for event_id in read_frame(table)["event_id"]
+    )
+    return paths[max(paths, key=found.__getitem__)]
+
+
 def _predict(workspace: Workspace, runs: RunsFile) -> str:
-    injected = next(run for run in runs.runs if run.purpose is Purpose.FOREGROUND)
-    path = injected.trigger_files()[0]
+    path = _richest_file(workspace, runs)
     predictions = predict_read(load_model(workspace.model).model, read_triggers(path))
     write_atomically(workspace.predictions, as_csv(predictions).encode())
     return f"{predictions.height:,} triggers of {path.name} into {workspace.predictions}"
