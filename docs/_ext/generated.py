@@ -151,7 +151,10 @@ def metrics() -> str:
 def predictions() -> str:
     """List the columns of a table of predictions."""
     none = Predictions(
-        probabilities=np.empty((0, 4)), p_astro_interval=np.empty((0, 2)), notes=np.empty(0, str)
+        probabilities=np.empty((0, 4)),
+        p_astro_interval=np.empty((0, 2)),
+        extrapolated=np.empty(0, str),
+        notes=np.empty(0, str),
     )
     return _columns({"event_id": pl.String(), **as_table(none).schema})
 
