@@ -23,7 +23,15 @@ _CHOSEN: dict[str, dict[str, Any]] = yaml.safe_load(_PARAMS.read_text())
 _NO_CHOICE = {
     "simulate": {"directory", "legacy", "processes"},
     "process": {"runs_file", "staging", "processed", "known_events", "file_format", "as_json"},
-    "fit": {"triggers", "processed", "distances", "known_events", "model", "as_json"},
+    "fit": {
+        "triggers",
+        "processed",
+        "distances",
+        "known_events",
+        "model",
+        "noise_statistics",
+        "as_json",
+    },
     "report": {"report", "against", "against_dir", "markdown", "gate"},
 }
 

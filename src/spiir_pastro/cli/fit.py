@@ -128,6 +128,19 @@ def _densities(command: click.Command) -> click.Command:
     help="Reweight injections to this population of the sky, "
     f"{', '.join(SHIPPED_POPULATIONS)} or a YAML file; as they were injected if not given.",
 )
+@click.option(
+    "--noise-statistics",
+    type=_FILE,
+    multiple=True,
+    help="SPIIR statistics file of a bank, for the SNR of noise; may be given more than once.",
+)
+@click.option(
+    "--noise-trials",
+    type=click.FloatRange(min=0, min_open=True),
+    default=FitSettings.noise_trials,
+    show_default=True,
+    help="A candidate's FAR over the one by its own bank's statistics.",
+)
 @json_option("how many candidates there are, and how many are expected, and rates,")
 def command(
     *,
@@ -146,6 +159,8 @@ def command(
     mchirp_relative_error: float,
     distance_estimator: Estimator,
     population: str | None,
+    noise_statistics: tuple[Path, ...],
+    noise_trials: float,
     as_json: bool,
     **densities: Any,  # noqa: ANN401  (numbers, each of the kind of its default)
 ) -> None:
@@ -164,6 +179,7 @@ def command(
         boundaries=MassBoundaries(m_min=m_min, ns_max=ns_max, gap_max=gap_max, m_max=m_max),
         mchirp_relative_error=mchirp_relative_error,
         distance_estimator=distance_estimator,
+        noise_trials=noise_trials,
         densities=DensitySettings(**densities),
         population=None if population is None else read_populations(population),
     )
@@ -174,7 +190,12 @@ def command(
             training = from_uploads(triggers, known_events_path=known_events, settings=settings)
         case _:
             raise click.UsageError("give either --processed DIR or --triggers FILE")
-    artifact = fit(training, read_distances(distances or CAMPAIGN), settings=settings)
+    artifact = fit(
+        training,
+        read_distances(distances or CAMPAIGN),
+        settings=settings,
+        noise_statistics=noise_statistics,
+    )
     write_model(artifact, model)
     summary = _summary(training, artifact)
     if as_json:

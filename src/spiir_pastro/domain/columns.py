@@ -87,6 +87,7 @@ MEANINGS = MappingProxyType(
         "Terrestrial": "probability of noise; the four sum to one",
         "p_astro_low": "lower end of the 90 % credible interval of p_astro",
         "p_astro_high": "its upper end",
+        "extrapolated": "which densities are extrapolated, in what; empty if none that matters",
         "note": "why there are no numbers, or what was missing; empty or null otherwise",
     }
     | {f"eff_distance_mpc_{ifo}": f"effective distance at {ifo}; null if none" for ifo in DETECTORS}

@@ -29,8 +29,8 @@ Floats = NDArray[np.float64]
 TERMS: Mapping[str, str] = {"far": "FAR", "mchirp": "chirp mass", "snr": "SNR"}
 """Factors of a density and the value each adds."""
 
-LOG_MCHIRP = 2
-"""Column of the logarithm of the chirp mass among the SNR features."""
+LOG_FAR, LOG_MCHIRP = 1, 2
+"""Columns of ln(FAR / threshold) and of the logarithm of the chirp mass among the SNR features."""
 
 LOUDEST_LOG_FAR_RATIO = -12.0
 """Below this ln(FAR / threshold) the regression of SNR holds still: FAR underflows, SNR doesn't."""

@@ -36,7 +36,14 @@ from spiir_pastro.pipeline.sensitivity import (
 from spiir_pastro.selection.clustering import SECOND_NS, cluster
 from spiir_pastro.selection.uploads import select_uploads
 
-__all__ = ["FitSettings", "TrainingSet", "from_processed", "from_uploads", "reference_of"]
+__all__ = [
+    "FitSettings",
+    "TrainingSet",
+    "fingerprints",
+    "from_processed",
+    "from_uploads",
+    "reference_of",
+]
 
 _WINDOWS = ("cluster_window_ns", "known_window_ns")
 
@@ -59,6 +66,8 @@ class FitSettings:
         Of the template's chirp mass.
     distance_estimator
         How distances are fitted.
+    noise_trials
+        A candidate's FAR over the one by its own bank's statistics, where those are given.
     densities
         The densities' own choices.
     population
@@ -72,6 +81,7 @@ class FitSettings:
     boundaries: MassBoundaries = field(default_factory=MassBoundaries)
     mchirp_relative_error: float = 0.01
     distance_estimator: Estimator = "best"
+    noise_trials: float = 8.0
     densities: DensitySettings = field(default_factory=DensitySettings)
     population: Mapping[Source, BinaryPopulation] | None = None
 
@@ -135,7 +145,7 @@ def from_uploads(
         labelled=labelled,
         counted=labelled,
         provenance={
-            "inputs": _fingerprints([triggers_path, known_events_path]),
+            "inputs": fingerprints([triggers_path, known_events_path]),
             "rows": read.triggers.height + read.rejects.height,
             "rejects": read.rejects.height,
             "left_out": dict(selection.left_out),
@@ -197,7 +207,7 @@ def from_processed(folder: Path, *, settings: FitSettings) -> TrainingSet:
             far_threshold_hz=settings.far_threshold_hz,
         ),
         provenance={
-            "inputs": _fingerprints(sorted(folder.rglob("*.*"))),
+            "inputs": fingerprints(sorted(folder.rglob("*.*"))),
             "livetime_s": summary["background_livetime_s"],
             "injections_found": foreground.height,
         },
@@ -251,7 +261,7 @@ def _source_class(foreground: pl.DataFrame, boundaries: MassBoundaries) -> pl.Se
     return masses.select(class_of_masses(boundaries)).to_series()
 
 
-def _fingerprints(paths: Iterable[Path | None]) -> Sequence[Mapping[str, str]]:
+def fingerprints(paths: Iterable[Path | None]) -> Sequence[Mapping[str, str]]:
     """Name and SHA-256 of each input given."""
     return [
         {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
