@@ -181,12 +181,14 @@ def empty_tables() -> dict[str, pl.DataFrame]:
     triggers = store.read([], 0, 0)
     times = dict.fromkeys(("geocent_end_time", "geocent_end_time_ns"), pl.Int64)
     floats = dict.fromkeys(("mchirp", "mass1", "mass2", "distance"), pl.Float64)
-    matches = match_injections(triggers, from_sim_inspiral(pl.DataFrame(schema=times | floats)))
+    injections = from_sim_inspiral(pl.DataFrame(schema=times | floats))
+    matches = match_injections(triggers, injections.with_columns(analysed=pl.lit(value=False)))
+    missed = process._with_off_mass(matches.missed, triggers, 0)  # noqa: SLF001  (its columns)
     return {
         "background/BANK": triggers,
         "known_mergers/BANK": triggers,
         "foreground/BANK": matches.found,
-        "missed/BANK": matches.missed,
+        "missed/BANK": missed,
         "rejects": store.rejects(),
         "livetime": livetime_table(RunsFile(runs=())),
     }

@@ -15,6 +15,7 @@ from spiir_pastro.models.densities import (
     GridDensity,
     PowerLaw,
     StudentRegression,
+    effective_size,
     fit_far_density,
     fit_power_law,
     silverman_bandwidth,
@@ -156,3 +157,52 @@ def test_regression_maximises_the_likelihood() -> None:
 def test_regression_needs_more_rows_than_features() -> None:
     with pytest.raises(FitError, match="needs more than 2 rows"):
         StudentRegression.fit(np.zeros(2), np.ones((2, 2)))
+
+
+@given(st.lists(st.tuples(finite, st.integers(1, 4)), min_size=2, max_size=12))
+def test_kernels_weigh_a_sample_like_its_copies(samples: list[tuple[float, int]]) -> None:
+    x, copies = np.array(samples).T
+    weighted = GridDensity.from_samples(x, span=(-6, 6), bandwidth=0.3, weights=2.5 * copies)
+    repeated = GridDensity.from_samples(
+        np.repeat(x, copies.astype(int)), span=(-6, 6), bandwidth=0.3
+    )
+    np.testing.assert_allclose(weighted.log_values, repeated.log_values, atol=1e-9)
+
+
+def test_weights_make_one_density_of_another() -> None:
+    """Uniform samples weighted by a normal density, against it; n_eff of 5000 is about 2400."""
+    x = np.random.default_rng(8).uniform(-5, 5, 5000)
+    weights = norm.pdf(x)
+    assert effective_size(weights) == pytest.approx(5000 * 2 * math.sqrt(math.pi) / 10, rel=0.05)
+    density = GridDensity.from_samples(x, span=(-6, 6), floor=1e-9, weights=weights)
+    y = np.linspace(-2, 2, 9)
+    errors = np.maximum(*density.log_errors(y))
+    assert (np.abs(density.log_pdf(y) - norm.logpdf(y)) < 4 * errors).all()
+    assert errors.max() < 0.2
+    far = fit_far_density(-np.abs(x) - 1e-3, weights=weights)
+    half = math.log(2) + norm.logpdf(y[y < -0.4])
+    np.testing.assert_allclose(far.log_pdf(y[y < -0.4]), half, atol=0.2)
+
+
+@given(st.floats(0.1, 10))
+def test_equal_weights_change_no_regression(weight: float) -> None:
+    rng = np.random.default_rng(9)
+    features = np.stack([np.ones(40), rng.normal(size=40)], axis=1)
+    y = features @ [1.0, 2.0] + rng.normal(size=40)
+    plain = StudentRegression.fit(y, features)
+    weighted = StudentRegression.fit(y, features, weights=np.full(40, weight))
+    np.testing.assert_allclose(weighted.coefficients, plain.coefficients, rtol=1e-9)
+    assert weighted.scale == pytest.approx(plain.scale, rel=1e-9)
+    assert weighted.events == pytest.approx(40)
+
+
+def test_a_row_without_weight_tells_a_regression_nothing() -> None:
+    rng = np.random.default_rng(10)
+    features = np.stack([np.ones(60), rng.normal(size=60)], axis=1)
+    y = features @ [1.0, 2.0] + rng.normal(size=60)
+    y[40:] += 50
+    weights = np.where(np.arange(60) < 40, 1.0, 0.0)
+    weighted = StudentRegression.fit(y, features, weights=weights)
+    alone = StudentRegression.fit(y[:40], features[:40])
+    np.testing.assert_allclose(weighted.coefficients, alone.coefficients, rtol=1e-9)
+    assert weighted.scale == pytest.approx(alone.scale, rel=1e-9)
