@@ -17,6 +17,7 @@ from spiir_pastro.io.artifact import ModelArtifact, load_model, write_model
 from spiir_pastro.io.distances import CAMPAIGN, read_distances
 from spiir_pastro.io.triggers import from_postcoh
 from spiir_pastro.models.population import BinaryPopulation, MassLaw, RedshiftLaw
+from spiir_pastro.pipeline.evaluate import evaluate_processed
 from spiir_pastro.pipeline.fit import fit
 from spiir_pastro.pipeline.run import Workspace, run
 from spiir_pastro.pipeline.sensitivity import YEAR_S
@@ -136,6 +137,24 @@ def test_rates_as_injected_are_those_of_the_population_injected(processed: Path)
         np.testing.assert_allclose(
             ours["mergers_per_gpc3_yr"], theirs["mergers_per_gpc3_yr"], rtol=0.1
         )
+
+
+def test_efficiency_against_true_values_counts_the_injections_missed(
+    reweighted: ModelArtifact, processed: Path
+) -> None:
+    evaluation = evaluate_processed(reweighted, processed)
+    made = sum(
+        run["analysed"]
+        for run in json.loads((processed / "summary.json").read_text())["injections"]
+    )
+    called = int(((evaluation.p_astro >= 0.5) & evaluation.is_signal).sum())
+    for quantity in ("injection_distance_mpc", "injection_mchirp_det"):
+        efficiency = evaluation.efficiency(quantity, threshold=0.5)
+        assert (efficiency.count.sum(), efficiency.found.sum()) == (made, called)
+    near, *_, far = evaluation.efficiency("injection_distance_mpc", threshold=0.5).fraction
+    assert near > 2 * far
+    of_candidates = evaluation.efficiency("snr", threshold=0.5)
+    assert of_candidates.count.sum() == evaluation.is_signal.sum() < made
 
 
 def _changed(processed: Path, folder: Path, **change: Any) -> Path:  # noqa: ANN401

@@ -52,6 +52,9 @@ class Evaluation:
     known_mergers
         A row a known merger within the candidates' time span: SPIIR's most significant candidate
         and its probabilities, or nulls where SPIIR has none.
+    missed
+        Injections made in analysed data that are not among the candidates, with their
+        ``injection_mchirp_det`` and ``injection_distance_mpc``; None where they are not known.
     left_out
         Runs whose candidates cannot be judged, and why.
     alternatives
@@ -67,6 +70,7 @@ class Evaluation:
 
     candidates: pl.DataFrame
     known_mergers: pl.DataFrame
+    missed: pl.DataFrame | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
     alternatives: Mapping[str, Floats] = field(default_factory=dict)
     truth: str = "known merger"
@@ -166,8 +170,14 @@ class Evaluation:
         return by_class + by_column
 
     def efficiency(self, quantity: str, *, threshold: float) -> Efficiency:
-        """Fraction of signals whose p_astro reaches a threshold, against one of ``QUANTITIES``."""
-        signals = self._judged.filter("is_signal")
+        """Fraction of signals whose p_astro reaches a threshold, against one of ``QUANTITIES``.
+
+        Against a true value, injections missed count where they are known.
+        """
+        signals = self._judged.filter("is_signal").select(quantity, "p_astro")
+        if self.missed is not None and quantity in self.missed.columns:
+            lost = self.missed.select(quantity, p_astro=pl.lit(-math.inf))
+            signals = pl.concat([signals, lost], how="vertical_relaxed")
         values = signals[quantity].cast(pl.Float64).fill_null(np.nan).to_numpy()
         return efficiency(values, signals["p_astro"].to_numpy(), threshold=threshold)
 

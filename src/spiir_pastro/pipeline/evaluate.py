@@ -10,6 +10,7 @@ import polars as pl
 from spiir_pastro.evaluation.result import PROBABILITIES, Evaluation
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.atomic import write_atomically
+from spiir_pastro.io.frames import read_frame
 from spiir_pastro.io.gwtc import read_known_events
 from spiir_pastro.io.predictions import as_table
 from spiir_pastro.io.sources import read_triggers
@@ -113,6 +114,7 @@ def evaluate_processed(
         candidates=pl.concat([injections, as_table(said)], how="horizontal"),
         known_mergers=_known_mergers(searched, events),
         alternatives=alternatives(model, to_candidates(injections), said),
+        missed=_missed(folder, far_threshold_hz=model.far_threshold_hz),
         truth="injection",
         counts=np.append(counts.mean, counts.noise_mean),
         searched=searched,
@@ -156,6 +158,29 @@ def write_evaluation(
     page = folder / "report.html"
     write_report(page, evaluation, artifact, name=name, previous=previous)
     return page
+
+
+def _missed(folder: Path, *, far_threshold_hz: float) -> pl.DataFrame | None:
+    """Return the injections made in analysed data that gave no candidate, or one above the FAR.
+
+    None where it is not known when data were analysed.
+    """
+    parts = []
+    for kind, prefix in (("foreground", "injection_"), ("missed", "")):
+        for path in sorted((folder / kind).glob("*.*")):
+            table = read_frame(path)
+            if f"{prefix}analysed" not in table.columns:
+                return None
+            within = pl.col("far_hz") <= far_threshold_hz if prefix else pl.lit(value=False)
+            parts.append(
+                table.filter(f"{prefix}analysed").select(
+                    injection_mchirp_det=f"{prefix}mchirp_det",
+                    injection_distance_mpc=f"{prefix}distance_mpc",
+                    is_candidate=within.fill_null(value=False),
+                )
+            )
+    every = pl.concat(parts)
+    return None if every.is_empty() else every.filter(~pl.col("is_candidate")).drop("is_candidate")
 
 
 def _known_mergers(candidates: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:

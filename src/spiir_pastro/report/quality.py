@@ -14,6 +14,12 @@ from spiir_pastro.report.numbers import figure, percent, source_name, span
 __all__ = ["alternatives", "comparison", "quality"]
 
 
+_UNFOUND = {
+    True: "Against true values, of all injections made in analysed data, those missed included.",
+    False: "Signals that SPIIR did not find do not count.",
+}
+
+
 def quality(evaluation: Evaluation, payload: Mapping[str, Any]) -> str:
     """Return calls, calibration, ROC, efficiency, confusion and scores by group."""
     choices = "".join(
@@ -28,7 +34,7 @@ def quality(evaluation: Evaluation, payload: Mapping[str, Any]) -> str:
         '<span><i style="background:var(--bad)"></i>p_astro ≥ 0.9</span></span></div>'
         '<figure id="efficiency-plot" class="narrow"></figure>'
         '<p class="note">Of the signals among the candidates, with 90 % intervals. '
-        "Signals that SPIIR did not find do not count.</p></div>"
+        f"{_UNFOUND[evaluation.missed is not None]}</p></div>"
         if choices
         else ""
     )
