@@ -19,6 +19,7 @@ extensions = [
     "generated",
 ]
 exclude_patterns = ["_build", "**/.jupyter_cache"]
+nb_merge_streams = True
 nb_execution_mode = "force"  # a notebook is kept without its results
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
