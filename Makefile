@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 export PYTHONHASHSEED = 0
 
-.PHONY: help demo demo-alerts test check lint types floors docs bench pins clean
+.PHONY: help demo demo-alerts test check lint types floors docs bench fuzz pins clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -46,6 +46,12 @@ docs: $(VENV)/.dev  ## build the documentation with its notebooks, warnings are 
 
 bench: $(VENV)/.dev  ## run the benchmarks beside their peers, and renew their page in the docs
 	$(BIN)/python benchmarks docs/explanation
+
+SECONDS ?= 600
+fuzz: $(VENV)/.dev  ## fuzz the XML reader and the alert parser, SECONDS=600 each
+	$(BIN)/python -m pip install --quiet atheris
+	$(BIN)/python fuzz/run.py ligolw $(SECONDS)
+	$(BIN)/python fuzz/run.py alerts $(SECONDS)
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) docs/_build demo build dist

@@ -1,6 +1,7 @@
 """A noun that can be built is valid."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -94,3 +95,10 @@ def test_candidates_name_the_row_that_is_wrong() -> None:
         Candidates(far_hz=ones, snr=ones, mchirp_det=ones, eff_distance_mpc=distances)
     with pytest.raises(TriggerError, match="snr has shape"):
         Candidates(far_hz=ones, snr=ones[:2], mchirp_det=ones, eff_distance_mpc=distances)
+
+
+@pytest.mark.parametrize("distance", [5e-324, 1e300])
+def test_a_distance_outside_single_precision_is_refused_as_given(distance: float) -> None:
+    one, distances = np.ones(1), np.array([[np.nan, distance, np.nan, np.nan]])
+    with pytest.raises(TriggerError, match=re.escape(f"holds {distance} in row 0")):
+        Candidates(far_hz=one, snr=one, mchirp_det=one, eff_distance_mpc=distances)

@@ -71,6 +71,14 @@ def test_the_pipelines_name_is_read_in_any_case(model: RehearsalModel) -> None:
     assert isinstance(decide(alert, model), Upload)
 
 
+def test_a_chirp_mass_next_to_nothing_is_answered(model: RehearsalModel) -> None:
+    alert = json.loads(json.dumps(sample_alert(7)))
+    alert["data"]["extra_attributes"]["CoincInspiral"]["mchirp"] = 5e-324
+    decision = decide(alert, model)
+    assert isinstance(decision, Upload)
+    assert decision.probabilities.bbh == 0.0
+
+
 @given(st.data())
 def test_mutilated_alerts_are_decided_about_and_never_raise(data: st.DataObject) -> None:
     text = bytearray(json.dumps(sample_alert(data.draw(st.integers(1, 50)))).encode())

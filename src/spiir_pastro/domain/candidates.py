@@ -54,14 +54,16 @@ class Candidates:
             values = np.array(getattr(self, name), dtype=np.float64)
             if values.shape != shape:
                 raise TriggerError(f"{name} has shape {values.shape}, where {shape} belongs")
+            given = values
+            if name == "eff_distance_mpc":
+                with np.errstate(over="ignore"):
+                    values = given.astype(np.float32).astype(np.float64)
             bad = np.flatnonzero(~(np.isnan(values) | (np.isfinite(values) & (values > 0))))
             if bad.size:
                 raise TriggerError(
-                    f"{name} holds {values.flat[bad[0]]} in row {bad[0] * n // values.size}; "
+                    f"{name} holds {given.flat[bad[0]]} in row {bad[0] * n // values.size}; "
                     "it must be finite and positive, or NaN where unknown"
                 )
-            if name == "eff_distance_mpc":
-                values = values.astype(np.float32).astype(np.float64)
             values.setflags(write=False)
             object.__setattr__(self, name, values)
 

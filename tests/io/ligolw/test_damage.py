@@ -1,7 +1,9 @@
 """A damaged or hostile file gives one error that says what, where and what to do."""
 
+import gc
 import gzip
 import socket
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spiir_pastro.errors import TableError
-from spiir_pastro.io.ligolw import read_arrays, read_table, read_tables, sift_tables
+from spiir_pastro.io.ligolw import consume, read_arrays, read_table, read_tables, sift_tables
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "ligolw"
 GOOD = GOLDEN / "good.xml"
@@ -143,3 +145,44 @@ def test_arrays_that_do_not_fill_their_dims_are_refused(tmp_path: Path) -> None:
         read_arrays(written(tmp_path / "t.xml", xml))
     with pytest.raises(TableError, match="array a: 'x' is no real_8"):
         read_arrays(written(tmp_path / "t.xml", xml.replace(b"3<", b"x 4<")))
+
+
+@pytest.mark.parametrize(
+    ("found", "odd", "message"),
+    [
+        ("<Dim>2</Dim><Dim>2</Dim>", "<Dim>-2</Dim><Dim>-2</Dim>", r"cannot have dims \[-2, -2\]"),
+        ("<Dim>2</Dim><Dim>2</Dim>", "<Dim>4</Dim>" + "<Dim>1</Dim>" * 64, "cannot have dims"),
+        ("Delimiter=' '", "Delimiter=''", "array a: '' cannot stand between cells; write one ' '"),
+        ("Delimiter=' '", "Delimiter=', '", "array a: ', ' cannot stand between cells"),
+    ],
+)
+def test_absurd_arrays_are_refused(tmp_path: Path, found: str, odd: str, message: str) -> None:
+    xml = (
+        "<LIGO_LW><Array Name='a:array' Type='real_8'><Dim>2</Dim><Dim>2</Dim>"
+        "<Stream Type='Local' Delimiter=' '>1 2 3 4</Stream></Array></LIGO_LW>"
+    )
+    assert read_arrays(written(tmp_path / "t.xml", xml.encode()))["a"].shape == (2, 2)
+    with pytest.raises(TableError, match=message):
+        read_arrays(written(tmp_path / "t.xml", xml.replace(found, odd).encode()))
+
+
+def test_a_stream_that_is_the_root_is_no_array(tmp_path: Path) -> None:
+    assert read_arrays(written(tmp_path / "t.xml", b"<Stream Delimiter=' '>1 2</Stream>")) == {}
+
+
+@pytest.mark.parametrize("mark", [b"<!-- slow lane -->", b"\x01"])
+def test_no_thread_outlives_its_file(tmp_path: Path, mark: bytes) -> None:
+    """Left to the garbage collector, a thread would be joined wherever that happens to run."""
+    path = written(tmp_path / "t.xml", GOOD.read_bytes().replace(b"7.25", mark + b"7.25"))
+    threads = threading.active_count()
+    gc.disable()
+    try:
+        with suppress(TableError):
+            read_table(path, "postcoh")
+        with suppress(TableError):
+            read_arrays(path)
+        with suppress(ZeroDivisionError):
+            consume(path, lambda batches: 1 // next(batches).frame.height)
+        assert threading.active_count() == threads
+    finally:
+        gc.enable()

@@ -1,6 +1,8 @@
 """Both lanes give what LIGO_LW means, cell by cell, whatever the table and its layout."""
 
 import math
+from contextlib import suppress
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from igwn_ligolw import ligolw, utils
 
 from ligolw_documents import INTEGERS, Document, documents
+from spiir_pastro.errors import TableError
 from spiir_pastro.io.ligolw import Sifted, ordinary
 from spiir_pastro.io.ligolw.inflate import blocks
 from spiir_pastro.io.ligolw.layout import DTYPES
@@ -96,8 +99,8 @@ def test_ordinary_layouts_are_read_in_the_fast_lane_and_alike(
         assert fast.rows.equals(slow_lane(document.xml).rows)
 
 
-@given(documents(ordinary=True), st.data())
-def test_lanes_agree_on_damaged_cells(document: Document, data: st.DataObject) -> None:
+@given(documents(ordinary=True), st.sampled_from([1 << 20, 7, 64]), st.data())
+def test_lanes_agree_on_damaged_cells(document: Document, step: int, data: st.DataObject) -> None:
     """Whatever stands in a cell, both lanes keep and reject the same rows for the same reasons."""
     if not document.rows:
         return
@@ -110,7 +113,7 @@ def test_lanes_agree_on_damaged_cells(document: Document, data: st.DataObject) -
         document.kinds, tuple(map(tuple, rows)), last_delimiter=document.last_delimiter
     )
     outcomes: list[object] = []
-    for lane in (fast_lane, slow_lane):
+    for lane in (partial(fast_lane, step=step), slow_lane):
         try:
             outcomes.append(lane(damaged.xml))
         except Exception as error:  # noqa: BLE001  (both must fail alike, however they fail)
@@ -124,6 +127,64 @@ def test_lanes_agree_on_damaged_cells(document: Document, data: st.DataObject) -
         assert fast.rejects.equals(slow.rejects)
     else:
         assert fast == slow
+
+
+@pytest.mark.parametrize("rows", [3, 600, 1500])
+def test_a_bad_row_behind_the_rows_read_as_lines_is_set_aside(rows: int) -> None:
+    """Although it is alone, or nearly, in the block that the tokenizer sees first."""
+    good = tuple((str(i), '"a-string-longer-than-half-a-block-of-64"') for i in range(rows))
+    document = Document(("int_4s", "lstring"), (*good, ("7",)))
+    fast, slow = fast_lane(document.xml, 64), slow_lane(document.xml)
+    assert fast is not None
+    assert fast.rows.height == rows
+    assert fast.rejects["rule"].to_list() == ["1 cells, where 2 belong"]
+    assert fast.rows.equals(slow.rows)
+    assert fast.rejects.equals(slow.rejects)
+
+
+@pytest.mark.parametrize(
+    ("found", "odd"),
+    [
+        (b"http://x", b"http://\xff"),
+        (b'SYSTEM "http://x/dtd.txt"', b"[<!ELEMENT>]"),
+        (b'SYSTEM "http://x/dtd.txt"', b'[<!ATTLIST Column Type (int_4s|real_4) "int_4s">]'),
+        (b"'1.0'", b"'1.0\""),
+        (b"<LIGO_LW>", b"<LIGO_LW>\x01"),
+        (b"<LIGO_LW>", b"<LIGO_LW>&amp;&undeclared;"),
+        (b"<LIGO_LW>", b"<LIGO_LW>]]>"),
+        (b"<LIGO_LW>", b"<LIGO_LW\x0b>"),
+        (b"</Table>", b"</Table x='1'>"),
+        (b"</Table>", b"</Table/>"),
+        (b"</LIGO_LW>", b"</LIGO_LW>&amp;"),
+        (b'Type="int_4s"', b'Type=" int_4s "'),
+        (b'Name="t:c0"', b'Name="t:c\xff"'),
+        (b'Name="t:c0"', b'Name="t:c\x01"'),
+    ],
+)
+@pytest.mark.parametrize("step", [1 << 20, 7])
+def test_the_fast_lane_answers_only_where_the_xml_is_sound(
+    found: bytes, odd: bytes, step: int
+) -> None:
+    xml = Document(("int_4s", "real_4"), (("1", "2"),)).xml
+    assert found in xml
+    xml = xml.replace(found, odd, 1)
+    try:
+        slow = slow_lane(xml)
+    except TableError:
+        with suppress(TableError):
+            assert fast_lane(xml, step) is None
+        return
+    fast = fast_lane(xml, step)
+    assert fast is None or fast.rows.equals(slow.rows)
+
+
+def test_what_the_document_type_says_of_a_stream_holds_in_both_lanes() -> None:
+    dtd = b'[<!ELEMENT LIGO_LW ANY><!ATTLIST Stream Delimiter CDATA ";" Type (Local) "Local">]'
+    xml = Document(("int_4s", "real_4"), (("1", "2"), ("3", "4")), delimiter=";").xml
+    xml = xml.replace(b'SYSTEM "http://x/dtd.txt"', dtd).replace(b' Delimiter=";"', b"")
+    fast = fast_lane(xml)
+    assert fast is not None
+    assert fast.rows.rows() == slow_lane(xml).rows.rows() == [(1, 2.0), (3, 4.0)]
 
 
 @given(documents())

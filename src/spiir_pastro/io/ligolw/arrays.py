@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from xml.parsers import expat
 
@@ -53,8 +54,9 @@ def read_params(path: str | Path, *, max_bytes: int = MAX_BYTES) -> dict[str, Pa
 def _gather(path: str | Path, max_bytes: int) -> "_Arrays":
     try:
         handler = _Arrays()
-        for _ in parse(blocks(path, max_bytes=max_bytes), handler.parser):
-            pass
+        with closing(blocks(path, max_bytes=max_bytes)) as source:
+            for _ in parse(source, handler.parser):
+                pass
     except TableError as error:
         raise TableError(f"{path}: {error}") from error
     return handler
@@ -70,7 +72,7 @@ class _Arrays:
         self.parser.StartElementHandler = self._open
         self.parser.EndElementHandler = self._close
         self.parser.CharacterDataHandler = self._text
-        self._inside: list[tuple[str, dict[str, str]]] = []
+        self._inside: list[tuple[str, dict[str, str]]] = [("", {})]  # the root has a parent too
         self._pieces: list[str] = []
         self._dims: list[int] = []
 
@@ -100,14 +102,22 @@ class _Arrays:
         key = array.get("Name", "").removesuffix(":array")
         if stream.get("Encoding", "Text") != "Text":
             raise TableError(f"array {key} is not written as text; write it so")
-        cells = text.replace(stream.get("Delimiter", " "), " ").split()
+        delimiter = stream.get("Delimiter", " ")
+        if len(delimiter) != 1:
+            raise TableError(
+                f"array {key}: {delimiter!r} cannot stand between cells; write one ' '"
+            )
+        cells = text.replace(delimiter, " ").split()
         values = _numbers(cells, array.get("Type", ""), f"array {key}")
         if values.size != math.prod(self._dims):
             raise TableError(
                 f"array {key} has {values.size} cells, where its dims {self._dims} promise "
                 f"{math.prod(self._dims)}; the file is damaged"
             )
-        self.arrays[_free(key, self.arrays)] = values.reshape(self._dims)
+        try:
+            self.arrays[_free(key, self.arrays)] = values.reshape(self._dims)
+        except ValueError as error:
+            raise TableError(f"array {key} cannot have dims {self._dims}: {error}") from error
 
 
 def _free(name: str, taken: Mapping[str, object]) -> str:

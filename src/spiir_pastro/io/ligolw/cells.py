@@ -45,7 +45,7 @@ class CellReader:
     line
         The file's line on which the text begins.
     row
-        Rows of the table that came before.
+        Rows of the table that came before, one a line.
     """
 
     def __init__(self, layout: Layout, *, delimiter: str, line: int, row: int = 0) -> None:
@@ -86,14 +86,15 @@ class CellReader:
         """Take lines one by one if most of them hold exactly one row."""
         columns = len(self._layout.names)
         lines = [line for line in text.split("\n") if line.strip()]
-        splits = [_Split.of(line, self._delimiter) for line in lines[:_SAMPLE]]
-        full = sum(
+        before = min(self._row, _SAMPLE)
+        splits = [_Split.of(line, self._delimiter) for line in lines[: _SAMPLE - before]]
+        full = before + sum(
             split.rule is None
             and len(split.cells) == columns
             and (split.delimited or i == len(lines) - 1)
             for i, split in enumerate(splits)
         )
-        by_line = columns > 1 and 2 * full > len(splits)
+        by_line = columns > 1 and 2 * full > before + len(splits)
         return (_RowALine if by_line else _Counted)(columns, self._delimiter)
 
     def _batch(self, rows: Sequence[_Row]) -> Batch:

@@ -3,7 +3,7 @@
 isal's igzip inflates two to three times faster than zlib and checks each member's CRC and length.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
@@ -23,10 +23,11 @@ _GZIP = b"\x1f\x8b"
 _FOREIGN = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip"}
 
 
-def blocks(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Iterator[bytes]:
+def blocks(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Generator[bytes]:
     """Yield a plain or gzipped file's content in blocks of at most 8 MiB.
 
-    A thread inflates the next block while the caller works on this one.
+    A thread inflates the next block while the caller works on this one; who stops early must close
+    the generator, which ends the thread.
 
     Raises
     ------

@@ -81,8 +81,8 @@ class Layout:
     Raises
     ------
     TableError
-        If two columns share a name, a wanted type is not known, or a wanted column is neither in
-        the file nor one SPIIR's files may have.
+        If two columns share a name or one has none, a wanted type is not known, or a wanted column
+        is neither in the file nor one SPIIR's files may have.
     """
 
     table: str
@@ -91,12 +91,12 @@ class Layout:
     wanted: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        twice = [name for name, count in Counter(self.names).items() if count > 1]
-        if twice or not self.names:
+        if not self.names or "" in self.names:
+            what = "a column without a name" if self.names else "no columns"
+            raise TableError(f"table {self.table} has {what}; the file is damaged")
+        for name in (name for name, count in Counter(self.names).items() if count > 1):
             raise TableError(
-                f"table {self.table} has two columns {twice[0]}; keep the one that is meant"
-                if twice
-                else f"table {self.table} has no columns; the file is damaged"
+                f"table {self.table} has two columns {name}; keep the one that is meant"
             )
         for name in self.schema:
             if self._type(name) not in DTYPES:

@@ -17,13 +17,12 @@ n + 1 fields, the last one empty. CSV and LIGO_LW agree when
 Numbers are parsed by the same code in both lanes (Polars', which rounds correctly).
 """
 
-import numpy as np
 import polars as pl
 
 from spiir_pastro.io.ligolw.layout import DTYPES, REJECTS, Batch, Layout, typed
 from spiir_pastro.io.ligolw.markup import Piece, count
 
-__all__ = ["decoded", "is_plain", "read_lines"]
+__all__ = ["decoded", "read_lines"]
 
 _LAST = "\n"  # no column can be called so
 _ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"))
@@ -66,21 +65,6 @@ def _is_text(kind: str) -> bool:
 def _without_indent(text: bytes) -> bytes:
     indent = text[: len(text) - len(text.lstrip(b" \t"))]
     return text.removeprefix(indent).replace(b"\n" + indent, b"\n") if indent else text
-
-
-def is_plain(piece: Piece) -> bool:
-    """Whether text means the same with and without an XML parser, but for three entities."""
-    text = piece.text
-    return (
-        text.isascii()
-        and (b"]" not in text or b"]]>" not in text)
-        and (
-            b"&" not in text
-            or text.count(b"&") == sum(text.count(entity.encode()) for entity, _ in _ENTITIES)
-        )
-        and int(np.count_nonzero(np.frombuffer(text, np.uint8) < 32))
-        == piece.breaks + count(text, b"\t")
-    )
 
 
 def decoded(text: bytes) -> str:

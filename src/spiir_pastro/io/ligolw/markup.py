@@ -2,24 +2,30 @@
 
 In well-formed XML outside comments, CDATA sections and processing instructions every ``<`` begins a
 tag, so the tags are found by a byte search that passes over megabytes of SNR series and spectra at
-the speed of memory. Whatever is not ordinary raises ``NotOrdinaryError``, and a real XML parser
-reads the file instead.
+the speed of memory. What stands between them need only be plain (``is_plain``), and what stands
+before the root is judged by expat. Whatever is not ordinary raises ``NotOrdinaryError``, and a real
+XML parser reads the file instead.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
+from xml.parsers import expat
 
 import numpy as np
 
-__all__ = ["Markup", "NotOrdinaryError", "Piece", "Tag", "count"]
+__all__ = ["Markup", "NotOrdinaryError", "Piece", "Tag", "count", "is_plain"]
 
+_SPACE = rb"[ \t\r\n]"
 _NAME = rb"[A-Za-z_][\w.\-]*"
-_VALUE = rb"\"[^\"<&\t\r\n]*\"|'[^'<&\t\r\n]*'"
-_ATTRIBUTE = re.compile(rb"\s+(" + _NAME + rb")\s*=\s*(" + _VALUE + rb")")
+_VALUE = rb"\"[^\"<&\x00-\x1f\x80-\xff]*\"|'[^'<&\x00-\x1f\x80-\xff]*'"
+_ATTRIBUTE = re.compile(
+    rb"%(s)b+(%(name)b)%(s)b*=%(s)b*(%(value)b)" % {b"s": _SPACE, b"name": _NAME, b"value": _VALUE}
+)
 _TAG = re.compile(
-    rb"<(/?)(" + _NAME + rb")((?:\s+" + _NAME + rb"\s*=\s*(?:" + _VALUE + rb"))*)\s*(/?)>"
+    rb"<(?:/(%(name)b)%(s)b*|(%(name)b)((?:%(s)b+%(name)b%(s)b*=%(s)b*(?:%(value)b))*)%(s)b*(/?))>"
+    % {b"s": _SPACE, b"name": _NAME, b"value": _VALUE}
 )
 _DECLARATION = re.compile(
     rb"<\?xml\s+version\s*=\s*[\"']1\.0[\"']"
@@ -29,6 +35,8 @@ _DOCTYPE = re.compile(
     rb"<!DOCTYPE\s+LIGO_LW(?:\s+SYSTEM\s+(?:\"[^\"]*\"|'[^']*'))?\s*"
     rb"(?:\[(?:[^\]<%]|<!(?:ELEMENT|ATTLIST)\s[^<>]*>)*\]\s*)?>"
 )
+_ENTITIES = (b"&lt;", b"&gt;", b"&amp;")
+_BLANK = b" \t\r\n"
 _LONGEST_TAG = 64 << 10
 _LONGEST_LINE = 64 << 20
 
@@ -71,6 +79,18 @@ def count(text: bytes | memoryview, byte: bytes) -> int:
     return int(np.count_nonzero(np.frombuffer(text, np.uint8) == byte[0]))
 
 
+def is_plain(piece: Piece) -> bool:
+    """Whether text means the same with and without an XML parser, but for three entities."""
+    text = piece.text
+    return (
+        text.isascii()
+        and (b"]" not in text or b"]]>" not in text)
+        and (b"&" not in text or text.count(b"&") == sum(map(text.count, _ENTITIES)))
+        and int(np.count_nonzero(np.frombuffer(text, np.uint8) < 32))
+        == piece.breaks + count(text, b"\t")
+    )
+
+
 class Markup:
     """A document, read forward.
 
@@ -86,6 +106,7 @@ class Markup:
         self._at = 0
         self._line = 1
         self._open: list[str] = []
+        self._declared: _Declared = {}
 
     def tags(self) -> Iterator[Tag]:
         """Yield every tag; between two tags, ``text`` may take what stands there."""
@@ -93,8 +114,8 @@ class Markup:
         while self._find_tag():
             line, match = self._line, self._match(_TAG)
             tag = Tag(
-                name=match[2].decode(),
-                attributes=_attributes(match[3]),
+                name=(match[1] or match[2]).decode(),
+                attributes=self._attributes(match[2], match[3]) if match[2] else {},
                 opens=not match[1],
                 closes=bool(match[1] or match[4]),
                 line=line,
@@ -154,17 +175,20 @@ class Markup:
         return True
 
     def _find_tag(self) -> bool:
-        """Move to the next ``<``; outside the root only white space may stand before it."""
-        while True:
-            found = self._data.find(b"<", self._at)
-            end = len(self._data) if found < 0 else found
-            piece = self._take(end)
-            if not self._open and piece.text.strip():
-                raise NotOrdinaryError("text outside the root")
-            if found >= 0:
-                return True
+        """Move to the next ``<``; False if there is none."""
+        while (found := self._data.find(b"<", self._at)) < 0:
+            self._pass(self._data.rfind(b"\n") + 1)
             if not self._more():
+                self._pass(len(self._data))
                 return False
+        self._pass(found)
+        return True
+
+    def _pass(self, end: int) -> None:
+        """Move past text that is nobody's; outside the root only white space may stand."""
+        piece = self._take(max(end, self._at))
+        if piece.text.strip(_BLANK) and not (self._open and is_plain(piece)):
+            raise NotOrdinaryError(f"line {piece.line}: text that only an XML parser can judge")
 
     def _match(self, pattern: re.Pattern[bytes]) -> re.Match[bytes]:
         """Match a pattern here, and move past it."""
@@ -175,18 +199,44 @@ class Markup:
         return match
 
     def _prolog(self) -> None:
+        head = b""
         self._more()
         if self._data.startswith(b"<?"):
-            self._match(_DECLARATION)
+            head = self._match(_DECLARATION)[0]
         if self._find_tag() and self._data.startswith(b"<!", self._at):
-            self._match(_DOCTYPE)
+            head += self._match(_DOCTYPE)[0]
+        self._declared = _declared(head)
 
-
-def _attributes(text: bytes) -> dict[str, str]:
-    try:
+    def _attributes(self, element: bytes, text: bytes) -> dict[str, str]:
+        """Read a tag's attributes, with what the document type says of them."""
         pairs = [(name.decode(), value[1:-1].decode()) for name, value in _ATTRIBUTE.findall(text)]
-    except UnicodeDecodeError as error:
-        raise NotOrdinaryError("an attribute is not UTF-8") from error
-    if len(dict(pairs)) < len(pairs):
-        raise NotOrdinaryError("an attribute stands twice")
-    return dict(pairs)
+        attributes = dict(pairs)
+        if len(attributes) < len(pairs):
+            raise NotOrdinaryError("an attribute stands twice")
+        for name, (kind, default) in self._declared.get(element.decode(), {}).items():
+            if default is not None:
+                attributes.setdefault(name, default)
+            value = attributes.get(name, "")
+            if kind != "CDATA" and value != " ".join(value.split(" ")).strip():
+                raise NotOrdinaryError("white space that a parser would take off")
+        return attributes
+
+
+_Declared = dict[str, dict[str, tuple[str, str | None]]]
+"""Type and default of attributes, by element and name."""
+
+
+def _declared(prolog: bytes) -> _Declared:
+    """Have expat read what stands before the root."""
+    found: _Declared = {}
+
+    def declare(element: str, name: str, kind: str, default: str | None, _required: int) -> None:
+        found.setdefault(element, {}).setdefault(name, (kind, default))
+
+    parser = expat.ParserCreate()
+    parser.AttlistDeclHandler = declare
+    try:
+        parser.Parse(prolog + b"<LIGO_LW/>", True)
+    except expat.ExpatError as error:
+        raise NotOrdinaryError(f"the document type is damaged: {error}") from error
+    return found

@@ -1,15 +1,15 @@
 """The fast lane: tags by byte search, rows by the CSV reader."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 from spiir_pastro.io.ligolw.cells import CellReader
 from spiir_pastro.io.ligolw.declarations import Declarations, Wanted
 from spiir_pastro.io.ligolw.layout import Batch, Layout
-from spiir_pastro.io.ligolw.lines import decoded, is_plain, read_lines
-from spiir_pastro.io.ligolw.markup import Markup, NotOrdinaryError, Piece, Tag
+from spiir_pastro.io.ligolw.lines import decoded, read_lines
+from spiir_pastro.io.ligolw.markup import Markup, NotOrdinaryError, Piece, Tag, is_plain
 
 __all__ = ["ordinary_batches"]
 
@@ -18,7 +18,7 @@ _THREADS = 2  # beside the one that inflates; the CSV reader's own fill what is 
 _BLANK = b" \t\n"
 
 
-def ordinary_batches(blocks: Iterator[bytes], wanted: Wanted | None) -> Iterator[Batch]:
+def ordinary_batches(blocks: Iterator[bytes], wanted: Wanted | None) -> Generator[Batch]:
     """Yield the rows of the wanted tables in the file's order, at least one batch for a table.
 
     Raises
@@ -38,9 +38,7 @@ def ordinary_batches(blocks: Iterator[bytes], wanted: Wanted | None) -> Iterator
 
 def _rows(markup: Markup, layout: Layout, stream: Tag) -> Iterator[Batch]:
     """Yield a table's rows: by the CSV reader, and from where that fails by the tokenizer."""
-    if not {"Delimiter", "Type"} <= set(stream.attributes):
-        raise NotOrdinaryError("a DTD may say what the stream's tag does not")
-    delimiter = stream.attributes["Delimiter"]
+    delimiter = stream.attributes.get("Delimiter", ",")
     read = partial(_read, layout if delimiter == "," else None)
     reader, row = None, 0
     for (piece, last), batch in _ahead(read, markup.text()):

@@ -1,9 +1,10 @@
 """The slow lane: expat reads the XML, igwn-ligolw's tokenizer the cells, whatever their layout.
 
 No entity may be declared, so none expands without end, and nothing outside the file is fetched.
+Of encodings only those that expat itself decodes are read: for others it would ask Python's codecs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from xml.parsers import expat
 
 from spiir_pastro.errors import TableError
@@ -14,9 +15,10 @@ from spiir_pastro.io.ligolw.layout import Batch
 __all__ = ["parse", "reference_batches"]
 
 _STEP = 1 << 20
+_ENCODINGS = ("utf-8", "us-ascii", "iso-8859-1", "utf-16", "utf-16le", "utf-16be")
 
 
-def reference_batches(blocks: Iterator[bytes], wanted: Wanted | None) -> Iterator[Batch]:
+def reference_batches(blocks: Iterator[bytes], wanted: Wanted | None) -> Generator[Batch]:
     """Yield the rows of the wanted tables in the file's order, at least one batch for a table.
 
     Raises
@@ -33,6 +35,7 @@ def reference_batches(blocks: Iterator[bytes], wanted: Wanted | None) -> Iterato
 def parse(blocks: Iterator[bytes], parser: expat.XMLParserType) -> Iterator[None]:
     """Feed a parser, and pause after each piece."""
     parser.buffer_text = True
+    parser.XmlDeclHandler = _refuse_encoding
     parser.EntityDeclHandler = _refuse_entity
     parser.SkippedEntityHandler = _refuse_unknown_entity
     try:
@@ -47,6 +50,11 @@ def parse(blocks: Iterator[bytes], parser: expat.XMLParserType) -> Iterator[None
             f"line {error.lineno}, column {error.offset}: {expat.ErrorString(error.code)}; "
             "the file is no whole XML document; copy or write it again"
         ) from error
+
+
+def _refuse_encoding(_version: str, encoding: str | None, _standalone: int) -> None:
+    if encoding is not None and encoding.lower() not in _ENCODINGS:
+        raise TableError(f"is written in the encoding {encoding!r}; write it in utf-8")
 
 
 def _refuse_entity(name: str, *_: object) -> None:

@@ -1,7 +1,8 @@
 """Read LIGO_LW tables into Polars."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -115,11 +116,26 @@ def consume(
     """
     try:
         try:
-            return consumer(ordinary_batches(blocks(path, max_bytes=max_bytes), wanted))
+            return _consumed(ordinary_batches, blocks(path, max_bytes=max_bytes), consumer, wanted)
         except NotOrdinaryError:
-            return consumer(reference_batches(blocks(path, max_bytes=max_bytes), wanted))
+            return _consumed(reference_batches, blocks(path, max_bytes=max_bytes), consumer, wanted)
     except TableError as error:
         raise TableError(f"{path}: {error}") from error
+
+
+def _consumed(
+    lane: Callable[[Generator[bytes], Wanted | None], Generator[Batch]],
+    source: Generator[bytes],
+    consumer: Callable[[Iterator[Batch]], T],
+    wanted: Wanted | None,
+) -> T:
+    """Consume one lane's batches, and stop its threads here and now, whatever happens.
+
+    Left to the garbage collector they would be joined by whichever thread it interrupts, which may
+    hold the very lock that joining needs.
+    """
+    with closing(source), closing(lane(source, wanted)) as batches:
+        return consumer(batches)
 
 
 def gathered(batches: Iterator[Batch]) -> dict[str, Sifted]:

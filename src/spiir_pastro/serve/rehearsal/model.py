@@ -33,8 +33,9 @@ class RehearsalModel:
             raise TriggerError(f"trigger {trigger.event_id}: FAR and chirp mass are needed")
         p_astro = 1.0 / (1.0 + (trigger.far_hz / self.far_even_hz) ** self.slope)
         # Chirp masses of 1.4 + 3 and 3 + 3 solar masses, a bit redshifted, softened by a tenth.
-        heavier = 0.5 * (1.0 + math.tanh(math.log(trigger.mchirp_det / 1.9) / 0.1))
-        heaviest = 0.5 * (1.0 + math.tanh(math.log(trigger.mchirp_det / 3.0) / 0.1))
+        log_mchirp = math.log(trigger.mchirp_det)
+        heavier = 0.5 * (1.0 + math.tanh((log_mchirp - math.log(1.9)) / 0.1))
+        heaviest = 0.5 * (1.0 + math.tanh((log_mchirp - math.log(3.0)) / 0.1))
         bbh = p_astro * heavier * heaviest
         nsbh = p_astro * heavier * (1.0 - heaviest)
         bns = p_astro * (1.0 - heavier)
