@@ -13,6 +13,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -238,7 +239,7 @@ def _other_forms(payload: bytes) -> Iterator[str | bytes]:
 def assessors() -> tuple[Assessor, ...]:
     """Fitted models of every kind: classes counted or shared by contour, SNR by line or curves."""
     straight, curved = (_model(DensitySettings(enough_for_curves=n)) for n in (2000, 100))
-    return straight, curved, straight.with_sharing(ClassSharing.MASS_CONTOUR)
+    return straight, curved, replace(straight, sharing=ClassSharing.MASS_CONTOUR)
 
 
 def _model(settings: DensitySettings) -> PastroModel:

@@ -17,7 +17,7 @@ import numpy as np
 
 __all__ = ["Markup", "NotOrdinaryError", "Piece", "Tag", "count", "is_plain"]
 
-_SPACE = rb"[ \t\r\n]"
+_SPACE = rb"[ \t\n]"  # a parser takes a carriage return for a line break; it is not ordinary
 _NAME = rb"[A-Za-z_][\w.\-]*"
 _VALUE = rb"\"[^\"<&\x00-\x1f\x80-\xff]*\"|'[^'<&\x00-\x1f\x80-\xff]*'"
 _ATTRIBUTE = re.compile(
@@ -36,7 +36,7 @@ _DOCTYPE = re.compile(
     rb"(?:\[(?:[^\]<%]|<!(?:ELEMENT|ATTLIST)\s[^<>]*>)*\]\s*)?>"
 )
 _ENTITIES = (b"&lt;", b"&gt;", b"&amp;")
-_BLANK = b" \t\r\n"
+_BLANK = b" \t\n"
 _LONGEST_TAG = 64 << 10
 _LONGEST_LINE = 64 << 20
 
@@ -205,6 +205,8 @@ class Markup:
             head = self._match(_DECLARATION)[0]
         if self._find_tag() and self._data.startswith(b"<!", self._at):
             head += self._match(_DOCTYPE)[0]
+        if b"\r" in head:
+            raise NotOrdinaryError("carriage returns before the root")
         self._declared = _declared(head)
 
     def _attributes(self, element: bytes, text: bytes) -> dict[str, str]:
