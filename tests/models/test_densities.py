@@ -11,15 +11,10 @@ from scipy.integrate import quad
 from scipy.stats import gaussian_kde, norm, t
 
 from spiir_pastro.errors import FitError
-from spiir_pastro.models.densities import (
-    GridDensity,
-    PowerLaw,
-    StudentRegression,
-    effective_size,
-    fit_far_density,
-    fit_power_law,
-    silverman_bandwidth,
-)
+from spiir_pastro.models.densities import GridDensity
+from spiir_pastro.models.far_density import PowerLaw, fit_far_density, fit_power_law
+from spiir_pastro.models.kernels import effective_size, silverman_bandwidth
+from spiir_pastro.models.regression import StudentRegression
 from tolerances import QUADRATURE, ROUNDING
 
 finite = st.floats(-5, 5)

@@ -17,14 +17,10 @@ from scipy.stats import norm, t
 from spiir_pastro.domain import ASTROPHYSICAL, Candidates, Source
 from spiir_pastro.models.components import ComponentDensities
 from spiir_pastro.models.conditional import ConditionalGrid
-from spiir_pastro.models.densities import (
-    GridDensity,
-    PowerLaw,
-    StudentRegression,
-    fit_far_density,
-    fit_power_law,
-)
+from spiir_pastro.models.densities import GridDensity
+from spiir_pastro.models.far_density import PowerLaw, fit_far_density, fit_power_law
 from spiir_pastro.models.fitting import Reference, fit_densities
+from spiir_pastro.models.regression import StudentRegression
 from tolerances import ROUNDING
 
 Floats = NDArray[np.float64]

@@ -14,7 +14,7 @@ from spiir_pastro.io.artifact import ModelArtifact, load_model, write_model
 from spiir_pastro.io.distances import read_distances
 from spiir_pastro.io.predictions import as_csv, as_json, predict_read
 from spiir_pastro.io.sources import read_triggers
-from spiir_pastro.models.densities import PowerLaw
+from spiir_pastro.models.far_density import PowerLaw
 from spiir_pastro.models.pastro import ClassSharing
 from spiir_pastro.pipeline.differences import differences
 from spiir_pastro.pipeline.evaluate import evaluate_triggers

@@ -21,10 +21,12 @@ from spiir_pastro.models.components import CandidateDensity, ComponentDensities
 from spiir_pastro.models.conditional import ConditionalGrid
 from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.counts import CountPosterior
-from spiir_pastro.models.densities import GridDensity, PowerLaw, StudentRegression
+from spiir_pastro.models.densities import GridDensity
 from spiir_pastro.models.distance import DistanceFit, DistanceModel
+from spiir_pastro.models.far_density import PowerLaw
 from spiir_pastro.models.mass_contour import MassContourClassifier
 from spiir_pastro.models.pastro import ClassSharing, PastroModel
+from spiir_pastro.models.regression import StudentRegression
 
 if TYPE_CHECKING:
     import polars as pl

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from spiir_pastro.domain import ASTROPHYSICAL, Candidates, Source
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.conditional import ConditionalGrid
-from spiir_pastro.models.densities import GridDensity, LogDensity, StudentRegression
+from spiir_pastro.models.densities import GridDensity, LogDensity
+from spiir_pastro.models.regression import StudentRegression
 
 __all__ = ["TERMS", "CandidateDensity", "ComponentDensities", "snr_features"]
 

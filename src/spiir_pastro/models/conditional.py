@@ -10,7 +10,8 @@ from scipy.ndimage import gaussian_filter
 from scipy.special import logsumexp
 
 from spiir_pastro.errors import FitError
-from spiir_pastro.models.densities import GridDensity, kernel_errors, silverman_bandwidth
+from spiir_pastro.models.densities import GridDensity
+from spiir_pastro.models.kernels import kernel_errors, silverman_bandwidth
 
 __all__ = ["ConditionalGrid"]
 

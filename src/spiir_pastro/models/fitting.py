@@ -22,15 +22,10 @@ from spiir_pastro.models.components import (
     snr_features,
 )
 from spiir_pastro.models.conditional import ConditionalGrid
-from spiir_pastro.models.densities import (
-    GridDensity,
-    LogDensity,
-    PowerLaw,
-    StudentRegression,
-    effective_size,
-    fit_far_density,
-    fit_power_law,
-)
+from spiir_pastro.models.densities import GridDensity, LogDensity
+from spiir_pastro.models.far_density import PowerLaw, fit_far_density, fit_power_law
+from spiir_pastro.models.kernels import effective_size
+from spiir_pastro.models.regression import StudentRegression
 
 __all__ = ["DensitySettings", "Reference", "fit_densities", "recovered_chirp_masses"]
 
@@ -297,7 +292,7 @@ def _fit_far(
     size = _size(rows, weights)
     mine = None if weights is None else weights[rows]
     if size >= settings.enough_for_a_class:
-        return fit_far_density(x[rows], weights=mine)
+        return fit_far_density(x[rows], floor=settings.density_floor, weights=mine)
     if size:
         scaled = None if mine is None else mine * (size / mine.sum())
         return fit_power_law(x[rows], weights=scaled)

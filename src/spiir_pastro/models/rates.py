@@ -30,7 +30,7 @@ from scipy.special import ndtr
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.counts import CountPosterior
 from spiir_pastro.models.counts.marginals import Marginal
-from spiir_pastro.models.densities import effective_size
+from spiir_pastro.models.kernels import effective_size
 
 __all__ = ["Exposure", "RatePosterior"]
 

@@ -19,9 +19,9 @@ from spiir_pastro.io.triggers import to_candidates
 from spiir_pastro.models.components import ComponentDensities
 from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.counts import CountPosterior, fit_counts
-from spiir_pastro.models.densities import effective_size
 from spiir_pastro.models.distance_fit import fit_distance
 from spiir_pastro.models.fitting import fit_densities
+from spiir_pastro.models.kernels import effective_size
 from spiir_pastro.models.mass_contour import MassContourClassifier
 from spiir_pastro.models.noise_histogram import NoiseHistogram, fit_noise_snr
 from spiir_pastro.models.pastro import PastroModel

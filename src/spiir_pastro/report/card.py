@@ -10,7 +10,7 @@ from astropy.time import Time
 from spiir_pastro.domain import ASTROPHYSICAL
 from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import ModelArtifact
-from spiir_pastro.models.densities import PowerLaw
+from spiir_pastro.models.far_density import PowerLaw
 from spiir_pastro.models.pastro import ClassSharing, PastroModel
 from spiir_pastro.report.numbers import figure, span
 

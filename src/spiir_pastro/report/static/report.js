@@ -81,7 +81,7 @@ const eventBody = (row) => {
   const drawn = node("figure", {});
   const distances = ["H1", "L1", "V1", "K1"].filter((ifo) => row[`eff_distance_mpc_${ifo}`] != null)
     .map((ifo) => `${ifo} ${number(row[`eff_distance_mpc_${ifo}`])}`).join(", ");
-  const facts = [["Probabilities", said(row)], ["p_astro", `${probability(row.p_astro)} (90 % interval ${probability(row.p_astro_low)} to ${probability(row.p_astro_high)}, from the counts alone)`],
+  const facts = [["Probabilities", said(row)], ["p_astro", `${probability(row.p_astro)} (90 % interval ${probability(row.p_astro_low)} to ${probability(row.p_astro_high)})`],
     ["Time", `GPS ${row.gps.toFixed(3)}`], ["Detectors", row.ifos]];
   if (row.is_signal !== undefined) facts.push(["What it is", row.is_signal ? `${DATA.truth}${row.source_class ? `, ${row.source_class}` : ""}` : "no known signal"]);
   if (row.known_event) facts.push(["Catalogue", row.known_event]);
