@@ -33,6 +33,7 @@ from spiir_pastro.io.runs import Run, RunsFile
 from spiir_pastro.models.pastro import Predictions
 from spiir_pastro.pipeline import process
 from spiir_pastro.pipeline.livetime import livetime_table
+from spiir_pastro.pipeline.processed import UNITS
 from spiir_pastro.pipeline.store import TriggerStore
 from spiir_pastro.selection import match_injections
 from spiir_pastro.serve.config import Settings
@@ -196,7 +197,7 @@ def empty_tables() -> dict[str, pl.DataFrame]:
 
 def _columns(schema: Mapping[str, pl.DataType]) -> str:
     rows = [
-        (f"`{name}`", str(dtype), process.UNITS.get(name, ""), _cell(meaning_of_column(name)))
+        (f"`{name}`", str(dtype), UNITS.get(name, ""), _cell(meaning_of_column(name)))
         for name, dtype in schema.items()
     ]
     return _lines(("column", "type", "unit", "meaning"), rows)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import spiir_pastro as sp
 from spiir_pastro.domain.columns import POSTCOH_UNITS
-from spiir_pastro.pipeline.process import UNITS
+from spiir_pastro.pipeline.processed import UNITS
 
 TABLE = pl.DataFrame(
     {

@@ -13,7 +13,8 @@ from spiir_pastro.errors import ConfigError, FitError, TableError
 from spiir_pastro.io.frames import FrameFormat, read_frame, read_units
 from spiir_pastro.io.populations import convert_population
 from spiir_pastro.io.runs import RunsFile, read_runs
-from spiir_pastro.pipeline.process import ProcessSettings, process
+from spiir_pastro.pipeline.process import process
+from spiir_pastro.pipeline.processed import ProcessSettings
 from spiir_pastro.pipeline.store import StagedFile
 from spiir_pastro.pipeline.training import FitSettings, from_processed
 

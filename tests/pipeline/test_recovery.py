@@ -14,7 +14,8 @@ from spiir_pastro.io.frames import read_frame
 from spiir_pastro.io.runs import Purpose, Run, read_runs
 from spiir_pastro.pipeline.extract import extract, staged_files
 from spiir_pastro.pipeline.fates import Fate
-from spiir_pastro.pipeline.process import Processed, process
+from spiir_pastro.pipeline.process import process
+from spiir_pastro.pipeline.processed import Processed
 from spiir_pastro.pipeline.raw import raw_files_of_runs
 from spiir_pastro.pipeline.simulate import simulate
 from spiir_pastro.simulation import CampaignConfig

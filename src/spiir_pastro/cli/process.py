@@ -1,14 +1,18 @@
 """``spiir-pastro process``: staged triggers to foreground and background."""
 
+import sys
 from pathlib import Path
 
 import click
+from rich.console import Console
+from rich.progress import Progress
 
 from spiir_pastro.cli.output import json_option, print_json, print_table
 from spiir_pastro.io.frames import FrameFormat
 from spiir_pastro.io.runs import read_runs
 from spiir_pastro.pipeline.extract import staged_files
-from spiir_pastro.pipeline.process import ProcessSettings, process
+from spiir_pastro.pipeline.process import process
+from spiir_pastro.pipeline.processed import ProcessSettings
 from spiir_pastro.selection import TwinTolerance
 from spiir_pastro.selection.clustering import SECOND_NS
 
@@ -128,7 +132,15 @@ def command(
             snr=twin_snr_excess,
         ),
     )
-    result = process(runs, staged, known_events=known_events, settings=settings, scratch=processed)
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        result = process(
+            runs,
+            staged,
+            known_events=known_events,
+            settings=settings,
+            scratch=processed,
+            watch=lambda steps, stage: progress.track(steps, description=stage),
+        )
     for name in result.left_out:
         click.echo(f"left out, because extract failed or found no triggers: {name}", err=True)
     result.write(processed, file_format=FrameFormat(file_format))

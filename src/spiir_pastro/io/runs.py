@@ -147,6 +147,10 @@ class RunsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int, Meta(ge=1, le=1, description="the version of this format, 1")
     ] = 1
 
+    def having(self, purpose: Purpose, bank: Bank | None = None) -> list[Run]:
+        """Return the runs for a purpose, of a bank or all, in the file's order."""
+        return [r for r in self.runs if r.purpose is purpose and bank in (None, r.bank)]
+
 
 def read_runs(path: str | Path) -> RunsFile:
     """Read a runs file; relative paths in it start from its own directory.

@@ -134,7 +134,7 @@ def _limits(model: PastroModel, evaluation: Evaluation) -> list[str]:
     truth = evaluation.truth
     limits = [
         f"It holds for candidates with a FAR up to {model.far_threshold_hz:g} Hz.",
-        "The 90 % interval of p_astro is that of the counts alone: densities are taken as known.",
+        "The 90 % interval of p_astro holds the errors of counts and densities.",
         _ON_TRUTH.get(truth, f"A candidate counts as a signal if it is a {truth}."),
         f"Probabilities are integrated to {model.counts.node_error:.1g}.",
     ]
