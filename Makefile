@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 export PYTHONHASHSEED = 0
 
-.PHONY: help demo demo-alerts test check lint types floors docs bench fuzz pins clean
+.PHONY: help demo demo-alerts test check lint types floors docs bench fuzz mutate pins clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -53,8 +53,14 @@ fuzz: $(VENV)/.dev  ## fuzz the XML reader and the alert parser, SECONDS=600 eac
 	$(BIN)/python fuzz/run.py ligolw $(SECONDS)
 	$(BIN)/python fuzz/run.py alerts $(SECONDS)
 
+MODULES ?= spiir_pastro.models.*
+mutate: $(VENV)/.dev  ## see which changes to the models no test notices, MODULES='spiir_pastro.models.distance.*'
+	$(BIN)/python -m pip install --quiet mutmut
+	$(BIN)/mutmut run '$(MODULES)'
+	$(BIN)/mutmut results
+
 clean:  ## remove what the targets made
-	rm -rf $(VENV) docs/_build demo build dist
+	rm -rf $(VENV) docs/_build demo build dist mutants
 
 pins:  ## renew the pinned versions of both requirements files
 	$(BIN)/python -m pip install --quiet uv

@@ -1,5 +1,9 @@
 """The summary a model keeps says what the whole posterior says."""
 
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -64,7 +68,48 @@ def test_an_interval_stays_within_zero_and_one_however_little_is_known(
     assert ((wide >= 0) & (wide <= 1)).all()
 
 
-def test_a_summary_that_is_none_is_refused(posterior: CountPosterior) -> None:
-    parts = vars(CountSummary.of(posterior)) | {"weights": np.array([0.5, 0.4])}
-    with pytest.raises(FitError, match="impossible sources"):
-        CountSummary(**{k: v for k, v in parts.items() if not k.startswith("_")})
+def parts_of(summary: CountSummary) -> dict[str, Any]:
+    return {field.name: getattr(summary, field.name) for field in fields(summary)}
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("mean", lambda _: 5.0, "impossible std"),
+        ("std", lambda std: std[:-1], "impossible std"),
+        ("std", lambda std: std * np.nan, "impossible std"),
+        ("std", lambda std: std * np.inf, "impossible std"),
+        ("std", lambda std: -std, "impossible std"),
+        ("interval", lambda interval: interval.T, "impossible interval"),
+        ("draws", lambda draws: draws[:, :-1], "impossible draws"),
+        ("draws", lambda draws: draws[:0], "impossible draws"),
+        ("weights", lambda weights: weights[:-1], "impossible sources"),
+        ("weights", lambda weights: weights * 0.9, "must weigh one"),
+        (
+            "sources",
+            lambda sources: sources * (np.arange(len(sources)) > 0)[:, None],
+            "hold sources",
+        ),
+    ],
+)
+def test_a_summary_that_is_none_is_refused(
+    posterior: CountPosterior, name: str, change: Callable[[Any], object], message: str
+) -> None:
+    parts = parts_of(CountSummary.of(posterior))
+    with pytest.raises(FitError, match=message):
+        CountSummary(**parts | {name: change(parts[name])})
+
+
+def test_a_summary_holds_read_only_floats_whatever_it_is_given(posterior: CountPosterior) -> None:
+    parts = parts_of(CountSummary.of(posterior))
+    summary = CountSummary(**parts | {"std": [0, 1, 2]})
+    assert summary.std.dtype == np.float64
+    with pytest.raises(ValueError, match="read-only"):
+        summary.std[0] = 1.0
+
+
+def test_factors_of_other_classes_are_refused(posterior: CountPosterior) -> None:
+    summary = CountSummary.of(posterior)
+    for answer in (summary.probabilities, summary.p_astro_interval):
+        with pytest.raises(FitError, match=r"shape \(4, 2\), where \(n, 3\) belongs"):
+            answer(np.zeros((4, 2)))
