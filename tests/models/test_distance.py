@@ -1,5 +1,7 @@
 """A distance fit finds the coefficients that made its events."""
 
+import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -98,3 +100,19 @@ def test_events_that_determine_nothing_are_refused() -> None:
 def test_a_model_without_a_scale_is_refused() -> None:
     with pytest.raises(FitError, match="luminosity_per_effective=0"):
         DistanceModel(luminosity_per_effective=0, log_sigma_intercept=0, sigma_snr_exponent=0)
+
+
+def test_the_refusal_of_a_model_names_every_coefficient() -> None:
+    message = (
+        "a distance model needs finite coefficients and a positive ratio, not "
+        "luminosity_per_effective=0.7, log_sigma_intercept=nan, sigma_snr_exponent=-0.3, "
+        "faint_excess=0.1, least_snr=8.0"
+    )
+    with pytest.raises(FitError, match=f"^{re.escape(message)}$"):
+        DistanceModel(
+            luminosity_per_effective=0.7,
+            log_sigma_intercept=math.nan,
+            sigma_snr_exponent=-0.3,
+            faint_excess=0.1,
+            least_snr=8.0,
+        )

@@ -177,7 +177,11 @@ def test_a_value_that_cannot_be_is_named(bad: float) -> None:
         CLASSIFIER.probabilities([5.0, 5.0], [10.0, bad], [500.0, 500.0])
     with pytest.raises(TriggerError, match="eff_distance has shape"):
         CLASSIFIER.probabilities([5.0, 5.0], [10.0, 9.0], [500.0])
-    with pytest.raises(ConfigError, match="mchirp_relative_error"):
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, 1.0, np.inf, np.nan])
+def test_a_chirp_mass_error_that_is_no_fraction_is_refused(bad: float) -> None:
+    with pytest.raises(ConfigError, match=f"mchirp_relative_error is {bad}; it must be between"):
         MassContourClassifier(distance=PYCBC_LIVE_O3, mchirp_relative_error=bad)
 
 
