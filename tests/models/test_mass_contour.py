@@ -177,6 +177,8 @@ def test_a_value_that_cannot_be_is_named(bad: float) -> None:
         CLASSIFIER.probabilities([5.0, 5.0], [10.0, bad], [500.0, 500.0])
     with pytest.raises(TriggerError, match="eff_distance has shape"):
         CLASSIFIER.probabilities([5.0, 5.0], [10.0, 9.0], [500.0])
+    with pytest.raises(TriggerError, match=r"snr has shape \(2, 2\); mchirp has \(2,\), and every"):
+        CLASSIFIER.probabilities([5.0, 5.0], [[10.0, 9.0]] * 2, [500.0, 500.0])
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, 1.0, np.inf, np.nan])
