@@ -1,4 +1,4 @@
-"""Latency and throughput of the whole service on loopback: broker, service and GraceDB stand-in.
+"""The whole alert service on loopback, with its broker and a stand-in of GraceDB: how fast it is.
 
 An event's latency runs from when its alert was read (the spool's ``read_at``) to when GraceDB's
 stand-in has the whole request and wrote it down (the journal's ``at``): a little more than to when
@@ -80,6 +80,14 @@ def throughput(stage: Stage, count: int) -> None:
     print(f"that is {1e3 / cpu_ms:.0f} a second on a core of its own")
 
 
+def stopping(stage: Stage) -> None:
+    begun = time.perf_counter()
+    stage.service.terminate()
+    stage.service.join()
+    print(f"SIGTERM     {time.perf_counter() - begun:.1f} s to the end (bar 5), ", end="")
+    print(f"exit code {stage.service.exitcode}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--alerts", type=int, default=500)
@@ -93,6 +101,7 @@ def main() -> None:
             latency(stage, arguments.alerts)
             floor(stage, arguments.alerts)
             throughput(stage, arguments.burst)
+            stopping(stage)
         finally:
             stage.close()
 
