@@ -7,14 +7,16 @@ and no more memory.
 """
 
 import multiprocessing
+import os
 import resource
+import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pandas as pd
@@ -47,8 +49,11 @@ def in_two_processes(function: Callable[[Path], object]) -> Callable[[list[Path]
 
 
 def ours(paths: list[Path], *, workers: int = _WORKERS) -> None:
+    """Run the command as a user does; in a pool of this script workers would import pandas too."""
     with tempfile.TemporaryDirectory(dir=paths[0].parent) as staging:
-        extract(raw_files(paths), Path(staging), workers=workers)
+        command = [sys.executable, "-m", "spiir_pastro", "extract", *map(str, paths)]
+        options = ["--staging", staging, "--workers", str(workers)]
+        subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL)  # noqa: S603
 
 
 @contextmanager
@@ -56,18 +61,19 @@ def family_peak() -> Iterator[Callable[[], float]]:
     """Watch the resident memory in MB of this process's children, summed, and keep the largest."""
     peak, ended = 0.0, threading.Event()
 
-    def resident(pid: int | None) -> float:
-        try:
-            status = Path(f"/proc/{pid}/statm").read_text()
-        except OSError:
-            return 0.0
-        return int(status.split()[1]) * 4096 / 2**20
+    def family(pid: int) -> Iterator[int]:
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            yield int(child)
+            yield from family(int(child))
+
+    def resident(pid: int) -> float:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 2**20
 
     def watch() -> None:
         nonlocal peak
         while not ended.wait(0.02):
-            children = multiprocessing.active_children()
-            peak = max(peak, sum(resident(child.pid) for child in children))
+            with suppress(OSError):  # one of them has just ended
+                peak = max(peak, sum(map(resident, family(os.getpid()))))
 
     watcher = threading.Thread(target=watch)
     watcher.start()

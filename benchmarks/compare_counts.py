@@ -12,10 +12,13 @@ take minutes and run only when asked for. Times are CPU seconds of a fit with it
 import contextlib
 import io
 import itertools
+import os
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before the linear algebra starts its threads
 
 import numpy as np
 from ligo import p_astro

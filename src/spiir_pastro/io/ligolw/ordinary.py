@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 
 from spiir_pastro.io.ligolw.cells import CellReader
@@ -41,14 +42,15 @@ def _rows(markup: Markup, layout: Layout, stream: Tag) -> Iterator[Batch]:
     delimiter = stream.attributes.get("Delimiter", ",")
     read = partial(_read, layout if delimiter == "," else None)
     reader, row = None, 0
-    for (piece, last), batch in _ahead(read, markup.text()):
-        if reader is None and batch is not None:
-            row += batch.frame.height
-            yield batch
-            continue
-        if reader is None:
-            reader = CellReader(layout, delimiter=delimiter, line=piece.line, row=row)
-        yield from reader.feed(decoded(piece.text), last=last)
+    with closing(_ahead(read, markup.text())) as pieces:
+        for (piece, last), batch in pieces:
+            if reader is None and batch is not None:
+                row += batch.frame.height
+                yield batch
+                continue
+            if reader is None:
+                reader = CellReader(layout, delimiter=delimiter, line=piece.line, row=row)
+            yield from reader.feed(decoded(piece.text), last=last)
 
 
 def _read(layout: Layout | None, lines: Lines) -> Batch | None:
@@ -63,7 +65,7 @@ def _read(layout: Layout | None, lines: Lines) -> Batch | None:
 
 def _ahead(
     read: Callable[[Lines], Batch | None], pieces: Iterator[Lines]
-) -> Iterator[tuple[Lines, Batch | None]]:
+) -> Generator[tuple[Lines, Batch | None]]:
     """Yield pieces in order with what was read of them, while threads read the next ones."""
     with ThreadPoolExecutor(_THREADS) as threads:
         coming: deque[tuple[Lines, Future[Batch | None]]] = deque()
