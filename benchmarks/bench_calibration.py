@@ -3,13 +3,14 @@
 A model is fitted on one simulated campaign through every stage of the pipeline, from raw files. A
 second campaign, of another seed, is predicted with it; then many short campaigns are counted::
 
-    python benchmarks/bench_calibration.py WORK [--campaigns 200]
+    python benchmarks/bench_calibration.py WORK [--campaigns 200] [--plot STEM]
 
 WORK keeps the fitted model for a second call. The raw files hold triggers below the FAR threshold
 only, which is exact (they are a thinned Poisson process).
 """
 
 import argparse
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -26,6 +27,8 @@ from spiir_pastro.io.triggers import from_postcoh, to_candidates
 from spiir_pastro.models.counts import fit_counts
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.pipeline.run import Workspace, run
+from spiir_pastro.report.evaluation import draw_reliability
+from spiir_pastro.report.style import figure, house_style, save
 from spiir_pastro.selection.clustering import cluster
 from spiir_pastro.simulation import CampaignConfig, draw_candidates
 
@@ -39,14 +42,16 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("work", type=Path)
     arguments.add_argument("--campaigns", type=int, default=200)
+    arguments.add_argument("--plot", type=Path, help="draw the calibration as STEM.png and .svg")
     chosen = arguments.parse_args()
     workspace = Workspace(root=chosen.work, workers=2)
     if not workspace.model.exists():
         for stage in run(workspace, simulation=TRAINING):
             print(f"{stage.stage:10} {stage.seconds:6.1f} s  {stage.result}", flush=True)
     model = load_model(workspace.model).model
-    report_calibration(model, candidates_of(HELD_OUT))
-    report_coverage(model, chosen.campaigns)
+    report_calibration(model, candidates_of(HELD_OUT), chosen.plot)
+    if chosen.campaigns:
+        report_coverage(model, chosen.campaigns)
 
 
 def candidates_of(config: CampaignConfig) -> pl.DataFrame:
@@ -61,7 +66,7 @@ def candidates_of(config: CampaignConfig) -> pl.DataFrame:
     return cluster(triggers).join(truth, on="event_id", how="left", maintain_order="left")
 
 
-def report_calibration(model: PastroModel, candidates: pl.DataFrame) -> None:
+def report_calibration(model: PastroModel, candidates: pl.DataFrame, plot: Path | None) -> None:
     said = model.predict(to_candidates(candidates))
     true = candidates["source_class"].fill_null("").to_numpy().astype(np.str_)
     signal = true != ""
@@ -78,6 +83,8 @@ def report_calibration(model: PastroModel, candidates: pl.DataFrame) -> None:
             f"{name:10} {s.signals:6} {s.expected_signals:9.1f} {s.log_loss:9.4f} {s.auc:7.4f} "
             f"{ece:7.4f} {slope:7.3f}"
         )
+    if plot is not None:
+        draw_calibration(rows, plot)
     found = signal & (said.p_astro > 0.5)
     arrays = to_candidates(candidates)[found]
     shares = model.contour.probabilities(arrays.mchirp_det, arrays.snr, arrays.eff_distance_mpc)
@@ -85,6 +92,16 @@ def report_calibration(model: PastroModel, candidates: pl.DataFrame) -> None:
     for name, p in (("densities", said.probabilities[found]), ("mass contour alone", contour)):
         agreement = class_agreement(p, true[found])
         print(f"class by {name}: {agreement.fraction:.2%} of {agreement.events} right")
+
+
+def draw_calibration(rows: Sequence[tuple[str, np.ndarray, np.ndarray]], stem: Path) -> None:
+    with house_style():
+        drawn = figure(width=1.4, height=0.85)
+        for ax, (name, p, y) in zip(drawn.subplots(2, 2).flat, rows, strict=True):
+            draw_reliability(ax, reliability(p, y))
+            title = f"{name}: {y.sum()} true, {p.sum():.1f} expected"
+            ax.set(title=title, xlabel="probability said", ylabel="fraction that are")
+        save(drawn, stem)
 
 
 def report_coverage(model: PastroModel, campaigns: int) -> None:

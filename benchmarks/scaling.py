@@ -22,10 +22,12 @@ from bench_ligolw import peer
 from bench_matching import campaign, every_pair
 from compare_counts import by_peer
 from ligo import p_astro
+from matplotlib.ticker import NullFormatter
 from zerolag_files import write_zerolag
 
 import spiir_pastro as sp
-from spiir_pastro.report.style import figure, house_style, save
+from spiir_pastro.domain import Source
+from spiir_pastro.report.style import ACCENT, SOURCE_COLOURS, figure, house_style, save
 from spiir_pastro.selection import match_injections
 
 _LONG = 12.0  # seconds after which a side is not asked for more
@@ -161,8 +163,11 @@ def draw(panels: list[Panel], stem: Path) -> None:
     with house_style():
         drawn = figure(width=1.5, height=0.8)
         for axis, panel in zip(drawn.subplots(2, 2).flat, panels, strict=True):
-            for each in panel.curves:
-                axis.loglog(each.sizes, each.seconds, "o-", label=each.side)
+            for each, colour in zip(
+                panel.curves, (SOURCE_COLOURS[Source.BNS], ACCENT), strict=True
+            ):
+                axis.loglog(each.sizes, each.seconds, "o-", color=colour, label=each.side)
+            axis.xaxis.set_minor_formatter(NullFormatter())
             axis.set(title=panel.title, xlabel=panel.quantity, ylabel="seconds")
             axis.legend()
         save(drawn, stem)
