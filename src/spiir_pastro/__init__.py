@@ -4,10 +4,10 @@ Names load when first used, so ``import spiir_pastro`` costs nothing.
 """
 
 from importlib import import_module
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    __version__: str
     from spiir_pastro.domain import Candidates, MassBoundaries, Source, SourceProbabilities, Trigger
     from spiir_pastro.errors import PastroError
     from spiir_pastro.io.artifact import ModelArtifact, load_model
@@ -64,11 +64,12 @@ __all__ = [
     "read_triggers",
     "to_qtable",
 ]
-__version__ = _version("spiir-pastro")
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name from its home."""
+    """Import a public name from its home, or look up the version."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("spiir-pastro")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -18,7 +18,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import constants, interpolate, special
 
 __all__ = [
     "HUBBLE_CONSTANT",
@@ -37,7 +36,7 @@ HUBBLE_CONSTANT = 67.90
 MATTER_DENSITY = 0.3065
 """Ω_m today."""
 
-_HUBBLE_DISTANCE = constants.c / 1e3 / HUBBLE_CONSTANT
+_HUBBLE_DISTANCE = 299_792.458 / HUBBLE_CONSTANT
 _CUBE_ROOT = np.cbrt((1 - MATTER_DENSITY) / MATTER_DENSITY)
 _ROOTS_OF_UNITY = np.exp(2j * np.pi / 3 * np.arange(3))
 
@@ -54,12 +53,14 @@ def luminosity_distance(z: ArrayLike) -> Floats:
     >>> luminosity_distance([0.0, 0.01, 1.0]).round(3)
     array([   0.   ,   44.491, 6785.945])
     """
+    from scipy.special import elliprf  # noqa: PLC0415  (slow to load; who only reads needs none)
+
     z = np.asarray(z, dtype=np.float64)
     # E(z)² = Ω_m ∏ (1 + z + s ωⁱ); X and Y are the roots of the factors at z and at zero.
     shifts = _CUBE_ROOT * _ROOTS_OF_UNITY
     x1, x2, x3 = (np.sqrt(1 + z + shift) for shift in shifts)
     y1, y2, y3 = np.sqrt(1 + shifts)
-    rf = special.elliprf(
+    rf = elliprf(
         (x1 * x2 * y3 + y1 * y2 * x3) ** 2,
         (x1 * x3 * y2 + y1 * y3 * x2) ** 2,
         (x2 * x3 * y1 + y2 * y3 * x1) ** 2,
@@ -124,8 +125,10 @@ def _inverse() -> tuple[Callable[[Floats], Floats], float]:
     The ratio is smooth and of order one over all distances, so z keeps its relative accuracy from
     a kiloparsec to any redshift.
     """
+    from scipy.interpolate import make_interp_spline  # noqa: PLC0415  (as above)
+
     # Midpoints, so that none is 0/0; from below zero, so that zero is no end of the spline.
     log_z = np.arange(-0.25 + _KNOT_SPACING / 2, _LAST_LOG, _KNOT_SPACING)
     log_distance = np.log1p(luminosity_distance(np.expm1(log_z)) / _HUBBLE_DISTANCE)
-    inverse = interpolate.make_interp_spline(log_distance, log_z / log_distance - 1, k=7)
+    inverse = make_interp_spline(log_distance, log_z / log_distance - 1, k=7)
     return inverse, float(log_distance[-1])
