@@ -21,6 +21,7 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # before the linear algebra starts its threads
 
 import numpy as np
+from bench_counts import simulated
 from ligo import p_astro
 from numpy.typing import NDArray
 from pycbc.population.fgmc_laguerre import count_posterior
@@ -32,22 +33,9 @@ Floats = NDArray[np.float64]
 Counted = tuple[Floats, float]
 
 CLASSES = ("BNS", "NSBH", "BBH")
-CENTRES = (-2.0, 0.0, 2.0)
 SETS = {"few": (5, 8, 22), "many": (10, 40, 300)}
 N_CANDIDATES = 8_822
 _FITS, _LONG = 5, 5.0
-
-
-def simulated(signals: tuple[int, ...]) -> Floats:
-    """Ln f/b: noise uniform in u, signals 0.1 u**-0.9; a broad and three narrow densities in x."""
-    rng = np.random.default_rng(1)
-    n_noise = N_CANDIDATES - sum(signals)
-    log_u = np.log(rng.random(N_CANDIDATES))
-    log_u[n_noise:] *= 10
-    narrow = [rng.normal(c, 0.7, s) for c, s in zip(CENTRES, signals, strict=True)]
-    x = np.concatenate([rng.normal(0, 3, n_noise), *narrow])[:, None]
-    in_x = np.log(3 / 0.7) - ((x - CENTRES) / 0.7) ** 2 / 2 + (x / 3) ** 2 / 2
-    return np.asarray(np.log(0.1) - 0.9 * log_u[:, None] + in_x)
 
 
 def timed(fit: Callable[[], Floats]) -> Counted:
@@ -103,7 +91,7 @@ def row(name: str, counted: Counted, exact: Floats, ours: float) -> None:
 
 def compare(name: str, signals: tuple[int, ...], *, slow: bool) -> None:
     """Print the table of one set."""
-    logs, noise = simulated(signals), float(N_CANDIDATES - sum(signals))
+    logs, noise = simulated(N_CANDIDATES, signals), float(N_CANDIDATES - sum(signals))
     print(f"\n{name}: {signals} signals among {N_CANDIDATES}\n")
     print(
         "| | BNS | NSBH | BBH | worst error | CPU s | times ours |\n|---|---|---|---|---|---|---|"

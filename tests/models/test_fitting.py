@@ -5,9 +5,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from spiir_pastro.domain import Source
 from spiir_pastro.errors import FitError
-from spiir_pastro.models.fitting import DensitySettings, recovered_chirp_masses
+from spiir_pastro.models.fitting import DensitySettings, Reference
+
+
+def _recovered(true: NDArray[np.float64], settings: DensitySettings) -> NDArray[np.float64]:
+    reference = Reference.of_injections({Source.BBH: true}, settings=settings)
+    return reference.mchirp_det[Source.BBH]
 
 
 def test_as_many_heavy_masses_as_chosen_are_recovered_far_off() -> None:
@@ -15,7 +22,7 @@ def test_as_many_heavy_masses_as_chosen_are_recovered_far_off() -> None:
     settings = DensitySettings(
         misrecovered_fraction=0.25, misrecovered_ratio_min=0.5, misrecovered_ratio_max=0.6
     )
-    recovered = recovered_chirp_masses(true, settings=settings)
+    recovered = _recovered(true, settings)
     assert np.bincount(np.digitize(recovered, [15, 38, 50])).tolist() == [36, 18, 27, 27]
     assert recovered[(recovered > 15) & (recovered < 38)].min() == pytest.approx(20.0)
 
@@ -23,7 +30,7 @@ def test_as_many_heavy_masses_as_chosen_are_recovered_far_off() -> None:
 def test_none_is_recovered_far_off_if_so_chosen() -> None:
     true = np.array([10.0, 40.0])
     settings = DensitySettings(misrecovered_fraction=0.0)
-    np.testing.assert_array_equal(recovered_chirp_masses(true, settings=settings), true)
+    np.testing.assert_array_equal(_recovered(true, settings), true)
 
 
 @pytest.mark.parametrize(

@@ -4,18 +4,17 @@ from pathlib import Path
 
 import click
 
+from spiir_pastro.cli.options import FILE
 from spiir_pastro.cli.output import json_option, print_json, print_table
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.pipeline.differences import differences
 
 __all__ = ["command"]
 
-_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
-
 
 @click.command("compare")
-@click.argument("first", type=_FILE)
-@click.argument("second", type=_FILE)
+@click.argument("first", type=FILE)
+@click.argument("second", type=FILE)
 @json_option("the rows")
 def command(*, first: Path, second: Path, as_json: bool) -> None:
     """List the parameters and provenance in which two models differ.

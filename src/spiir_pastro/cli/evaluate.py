@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from spiir_pastro.cli.options import FILE, candidate_options, from_either
 from spiir_pastro.cli.output import json_option, print_json, print_table
 from spiir_pastro.errors import ArtifactError
 from spiir_pastro.evaluation.result import Evaluation
@@ -21,29 +22,18 @@ from spiir_pastro.report.page import Previous
 __all__ = ["command"]
 
 _SHOWN = 30
-_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
 @click.command("evaluate")
-@click.option("--model", type=_FILE, required=True, help="Model file that fit wrote.")
-@click.option("--triggers", type=_FILE, help="Uploaded triggers, CSV or Parquet.")
-@click.option(
-    "--processed",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="A processed campaign, in place of uploads.",
-)
-@click.option(
-    "--known-events",
-    type=_FILE,
-    help="Known mergers (name, gps, ...); default: GWTC-1 to GWTC-4.0.",
-)
+@click.option("--model", type=FILE, required=True, help="Model file that fit wrote.")
+@candidate_options
 @click.option(
     "--report",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
     help="Folder to write.",
 )
-@click.option("--against", type=_FILE, help="Compare with this model, or its metrics.json.")
+@click.option("--against", type=FILE, help="Compare with this model, or its metrics.json.")
 @json_option("the report's path and the metrics")
 def command(
     *,
@@ -59,15 +49,16 @@ def command(
 
     Writes report.html, metrics.json, tables and figures into the report folder.
     """
-    match (processed, triggers):
-        case (Path(), None):
-            judge = partial(evaluate_processed, folder=processed, known_events_path=known_events)
-        case (None, Path()):
-            judge = partial(
-                evaluate_triggers, triggers_path=triggers, known_events_path=known_events
-            )
-        case _:
-            raise click.UsageError("give either --processed DIR or --triggers FILE")
+    judge = from_either(
+        processed,
+        triggers,
+        of_campaign=lambda folder: partial(
+            evaluate_processed, folder=folder, known_events_path=known_events
+        ),
+        of_uploads=lambda path: partial(
+            evaluate_triggers, triggers_path=path, known_events_path=known_events
+        ),
+    )
     artifact = load_model(model)
     previous = None if against is None else _previous(against, judge)
     evaluation = judge(artifact)

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from spiir_pastro.cli.options import FILE
 from spiir_pastro.cli.output import json_option, print_json, print_table
 from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.errors import TriggerError
@@ -23,7 +24,6 @@ from spiir_pastro.report.page import write_event_page
 
 __all__ = ["command"]
 
-_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 _SHARING = {
     ClassSharing.MULTI_COMPONENT: "their own densities",
     ClassSharing.MASS_CONTOUR: "the mass contour",
@@ -33,8 +33,8 @@ _COLUMNS = {"far": "far_hz", "mchirp": "mchirp_det", "snr": "snr"}
 
 @click.command("explain")
 @click.argument("event")
-@click.option("--model", type=_FILE, required=True, help="Model file that fit wrote.")
-@click.option("--triggers", type=_FILE, help="Where EVENT is an id: the file that has it.")
+@click.option("--model", type=FILE, required=True, help="Model file that fit wrote.")
+@click.option("--triggers", type=FILE, help="Where EVENT is an id: the file that has it.")
 @click.option(
     "--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page as well."
 )

@@ -1,12 +1,14 @@
 """``spiir-pastro fit``."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 import polars as pl
 
+from spiir_pastro.cli.options import FILE, candidate_options, from_either
 from spiir_pastro.cli.output import json_option, print_json, print_table
 from spiir_pastro.domain import ASTROPHYSICAL, MassBoundaries
 from spiir_pastro.io.artifact import ModelArtifact, write_model
@@ -26,7 +28,6 @@ from spiir_pastro.pipeline.training import (
 
 __all__ = ["command"]
 
-_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 _MASSES = MassBoundaries()
 _DENSITIES = {
     "mchirp_min": "Least chirp mass of a template bank, solar masses.",
@@ -52,21 +53,11 @@ def _densities(command: click.Command) -> click.Command:
 
 @_densities
 @click.command("fit")
-@click.option("--triggers", type=_FILE, help="Uploaded triggers, CSV or Parquet.")
-@click.option(
-    "--processed",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="A processed campaign, in place of uploads.",
-)
+@candidate_options
 @click.option(
     "--distances",
-    type=_FILE,
+    type=FILE,
     help="Events with effective and BAYESTAR distances; default: the campaign that ships.",
-)
-@click.option(
-    "--known-events",
-    type=_FILE,
-    help="Known mergers (name, gps, ...); default: GWTC-1 to GWTC-4.0.",
 )
 @click.option(
     "--model",
@@ -130,7 +121,7 @@ def _densities(command: click.Command) -> click.Command:
 )
 @click.option(
     "--noise-statistics",
-    type=_FILE,
+    type=FILE,
     multiple=True,
     help="SPIIR statistics file of a bank, for the SNR of noise; may be given more than once.",
 )
@@ -183,13 +174,12 @@ def command(
         densities=DensitySettings(**densities),
         population=None if population is None else read_populations(population),
     )
-    match (processed, triggers):
-        case (Path(), None):
-            training = from_processed(processed, settings=settings)
-        case (None, Path()):
-            training = from_uploads(triggers, known_events_path=known_events, settings=settings)
-        case _:
-            raise click.UsageError("give either --processed DIR or --triggers FILE")
+    training = from_either(
+        processed,
+        triggers,
+        of_campaign=partial(from_processed, settings=settings),
+        of_uploads=partial(from_uploads, known_events_path=known_events, settings=settings),
+    )
     artifact = fit(
         training,
         read_distances(distances or CAMPAIGN),

@@ -4,17 +4,16 @@ from pathlib import Path
 
 import click
 
+from spiir_pastro.cli.options import FILE
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.serve import run
 
 __all__ = ["command"]
 
-_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
-
 
 @click.command("listen")
-@click.option("--model", type=_FILE, required=True, help="Model file that fit wrote.")
-@click.option("--config", type=_FILE, required=True, help="Settings, see the operations guide.")
+@click.option("--model", type=FILE, required=True, help="Model file that fit wrote.")
+@click.option("--config", type=FILE, required=True, help="Settings, see the operations guide.")
 @click.option(
     "--check", is_flag=True, help="Try settings, model, credentials and servers, then end."
 )

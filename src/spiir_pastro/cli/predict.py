@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 import polars as pl
 
+from spiir_pastro.cli.options import FILE
 from spiir_pastro.cli.output import print_table
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.io.atomic import write_atomically
@@ -13,12 +14,10 @@ from spiir_pastro.io.sources import read_triggers
 
 __all__ = ["command"]
 
-_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
-
 
 @click.command("predict")
-@click.argument("files", type=_FILE, nargs=-1, required=True, metavar="FILE...")
-@click.option("--model", type=_FILE, required=True, help="Model file that fit wrote.")
+@click.argument("files", type=FILE, nargs=-1, required=True, metavar="FILE...")
+@click.option("--model", type=FILE, required=True, help="Model file that fit wrote.")
 @click.option(
     "--format",
     "style",

@@ -1,12 +1,14 @@
 """``spiir-pastro process``: staged triggers to foreground and background."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.progress import Progress
 
+from spiir_pastro.cli.options import FILE, known_events_option
 from spiir_pastro.cli.output import json_option, print_json, print_table
 from spiir_pastro.io.frames import FrameFormat
 from spiir_pastro.io.runs import read_runs
@@ -18,12 +20,19 @@ from spiir_pastro.selection.clustering import SECOND_NS
 
 __all__ = ["command"]
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _DEFAULT = ProcessSettings()
 
 
+def _not_negative(
+    name: str, default: float, text: str
+) -> Callable[[click.decorators.FC], click.decorators.FC]:
+    return click.option(
+        name, type=click.FloatRange(min=0), default=default, show_default=True, help=text
+    )
+
+
 @click.command(name="process")
-@click.argument("runs_file", metavar="RUNS.yaml", type=_FILE)
+@click.argument("runs_file", metavar="RUNS.yaml", type=FILE)
 @click.option(
     "--staging",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -38,11 +47,7 @@ _DEFAULT = ProcessSettings()
     show_default=True,
     help="Where to write; an earlier result there is replaced.",
 )
-@click.option(
-    "--known-events",
-    type=_FILE,
-    help="CSV of known mergers with columns name and gps; the GWTC catalogues if not given.",
-)
+@known_events_option
 @click.option(
     "--format",
     "file_format",
@@ -51,54 +56,40 @@ _DEFAULT = ProcessSettings()
     show_default=True,
     help="How tables are stored.",
 )
-@click.option(
+@_not_negative(
     "--cluster-window",
-    type=click.FloatRange(min=0),
-    default=_DEFAULT.cluster_window_ns / SECOND_NS,
-    show_default=True,
-    help="Of triggers nearer in time only the most significant is a candidate, seconds.",
+    _DEFAULT.cluster_window_ns / SECOND_NS,
+    "Of triggers nearer in time only the most significant is a candidate, seconds.",
 )
-@click.option(
+@_not_negative(
     "--known-window",
-    type=click.FloatRange(min=0),
-    default=_DEFAULT.known_window_ns / SECOND_NS,
-    show_default=True,
-    help="Largest distance in time of a trigger from its known merger, seconds.",
+    _DEFAULT.known_window_ns / SECOND_NS,
+    "Largest distance in time of a trigger from its known merger, seconds.",
 )
-@click.option(
+@_not_negative(
     "--injection-window",
-    type=click.FloatRange(min=0),
-    default=_DEFAULT.injection_window_ns / SECOND_NS,
-    show_default=True,
-    help="Largest distance in time of a trigger from its injection, seconds.",
+    _DEFAULT.injection_window_ns / SECOND_NS,
+    "Largest distance in time of a trigger from its injection, seconds.",
 )
-@click.option(
+@_not_negative(
     "--injection-mchirp-tolerance",
-    type=click.FloatRange(min=0),
-    default=_DEFAULT.injection_mchirp_tolerance,
-    show_default=True,
-    help="Largest distance in chirp mass, as a fraction of the injection's.",
+    _DEFAULT.injection_mchirp_tolerance,
+    "Largest distance in chirp mass, as a fraction of the injection's.",
 )
-@click.option(
+@_not_negative(
     "--twin-window",
-    type=click.FloatRange(min=0),
-    default=_DEFAULT.twin.window_ns / SECOND_NS,
-    show_default=True,
-    help="Largest distance in time of noise from itself in the twin run, seconds.",
+    _DEFAULT.twin.window_ns / SECOND_NS,
+    "Largest distance in time of noise from itself in the twin run, seconds.",
 )
-@click.option(
+@_not_negative(
     "--twin-mchirp-tolerance",
-    type=click.FloatRange(min=0),
-    default=_DEFAULT.twin.mchirp,
-    show_default=True,
-    help="Largest distance in chirp mass, as a fraction of the twin's.",
+    _DEFAULT.twin.mchirp,
+    "Largest distance in chirp mass, as a fraction of the twin's.",
 )
-@click.option(
+@_not_negative(
     "--twin-snr-excess",
-    type=click.FloatRange(min=0),
-    default=_DEFAULT.twin.snr,
-    show_default=True,
-    help="Louder than its twin by more than this fraction, a trigger is no noise.",
+    _DEFAULT.twin.snr,
+    "Louder than its twin by more than this fraction, a trigger is no noise.",
 )
 @json_option("the content of summary.json")
 def command(

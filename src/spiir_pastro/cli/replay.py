@@ -5,23 +5,22 @@ from pathlib import Path
 import click
 
 from spiir_pastro.cli.exit_codes import ExitCode
+from spiir_pastro.cli.options import FILE
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.serve import run
 
 __all__ = ["command"]
 
-_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
-
 
 @click.command("replay")
-@click.argument("files", type=_FILE, nargs=-1, required=True, metavar="FILE...")
-@click.option("--model", type=_FILE, required=True, help="Model file that fit wrote.")
+@click.argument("files", type=FILE, nargs=-1, required=True, metavar="FILE...")
+@click.option("--model", type=FILE, required=True, help="Model file that fit wrote.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     help="Write the files into this folder's uploads, and a spool beside them.",
 )
-@click.option("--config", type=_FILE, help="Upload where these settings say, through their spool.")
+@click.option("--config", type=FILE, help="Upload where these settings say, through their spool.")
 def command(files: tuple[Path, ...], model: Path, out: Path | None, config: Path | None) -> None:
     """Feed recorded alerts through the alert service's own code.
 

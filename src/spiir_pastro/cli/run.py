@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import polars as pl
 
+from spiir_pastro.cli.options import FILE
 from spiir_pastro.cli.output import print_table
 from spiir_pastro.pipeline.run import Workspace, run
 from spiir_pastro.simulation import CampaignConfig
@@ -13,11 +14,10 @@ from spiir_pastro.simulation import CampaignConfig
 __all__ = ["command"]
 
 _SHOWN = 8
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command(name="run")
-@click.argument("runs_file", metavar="[RUNS.yaml]", required=False, type=_FILE)
+@click.argument("runs_file", metavar="[RUNS.yaml]", required=False, type=FILE)
 @click.option(
     "--into",
     type=click.Path(file_okay=False, path_type=Path),
@@ -27,12 +27,12 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option(
     "--known-events",
-    type=_FILE,
+    type=FILE,
     help="CSV of known mergers; the GWTC catalogues, or a simulated campaign's own.",
 )
 @click.option(
     "--distances",
-    type=_FILE,
+    type=FILE,
     help="CSV of localised events; the BAYESTAR campaign that ships, or a simulated one's own.",
 )
 @click.option(

@@ -27,7 +27,7 @@ from spiir_pastro.models.far_density import PowerLaw, fit_far_density, fit_power
 from spiir_pastro.models.kernels import effective_size
 from spiir_pastro.models.regression import StudentRegression
 
-__all__ = ["DensitySettings", "Reference", "fit_densities", "recovered_chirp_masses"]
+__all__ = ["DensitySettings", "Reference", "fit_densities"]
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.bool_]
@@ -133,7 +133,11 @@ class Reference:
         weight: float = weight,
         sample_weights: Mapping[Source, Floats] | None = None,
     ) -> Self:
-        """Spread the chirp masses of injections, by class, into recovered ones."""
+        """Spread the chirp masses of injections, by class, into recovered ones.
+
+        Deterministic: each value stands for itself many times, a heavy one also for its far-off
+        images, as often as happens.
+        """
         settings = settings or DensitySettings()
         spread = {source: _images(masses, settings) for source, masses in mchirp_det.items()}
         given = sample_weights or {}
@@ -219,18 +223,6 @@ def fit_densities(
         for source in ASTROPHYSICAL
     }
     return ComponentDensities(noise=noise, signals=signals)
-
-
-def recovered_chirp_masses(
-    true_mchirp: Floats, *, settings: DensitySettings | None = None
-) -> Floats:
-    """Spread true chirp masses, (n,), into recovered ones, with SPIIR's share of far-off values.
-
-    Deterministic: each value stands for itself many times, a heavy one also for its far-off images,
-    as often as happens.
-    """
-    rows, ratios = _images(true_mchirp, settings or DensitySettings())
-    return np.asarray(true_mchirp[rows] * ratios)
 
 
 def _images(true_mchirp: Floats, settings: DensitySettings) -> tuple[NDArray[np.int64], Floats]:

@@ -1,0 +1,53 @@
+"""Options that several commands have: which candidates to work on, and files."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+__all__ = ["FILE", "candidate_options", "from_either", "known_events_option"]
+
+T = TypeVar("T")
+
+FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+"""A file that is there."""
+
+known_events_option = click.option(
+    "--known-events",
+    type=FILE,
+    help="Known mergers (name, gps, ...); default: GWTC-1 to GWTC-4.0.",
+)
+
+
+def candidate_options(command: click.decorators.FC) -> click.decorators.FC:
+    """Give a command ``--triggers``, ``--processed`` and ``--known-events``; see `from_either`."""
+    triggers = click.option("--triggers", type=FILE, help="Uploaded triggers, CSV or Parquet.")
+    processed = click.option(
+        "--processed",
+        type=click.Path(path_type=Path, file_okay=False, exists=True),
+        help="A processed campaign, in place of uploads.",
+    )
+    return triggers(processed(known_events_option(command)))
+
+
+def from_either(
+    processed: Path | None,
+    triggers: Path | None,
+    *,
+    of_campaign: Callable[[Path], T],
+    of_uploads: Callable[[Path], T],
+) -> T:
+    """Begin with a processed campaign or with uploads, whichever was given.
+
+    Raises
+    ------
+    UsageError
+        If both were given, or none.
+    """
+    match (processed, triggers):
+        case (Path(), None):
+            return of_campaign(processed)
+        case (None, Path()):
+            return of_uploads(triggers)
+    raise click.UsageError("give either --processed DIR or --triggers FILE")
