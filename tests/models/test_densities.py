@@ -2,6 +2,8 @@
 
 import itertools
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,9 +100,97 @@ def test_far_density_integrates_to_one_and_follows_a_power_law() -> None:
     density = fit_far_density(x)
     fine = np.linspace(-400, 0, 2_000_001)
     assert np.trapezoid(np.exp(density.log_pdf(fine)), fine) == pytest.approx(1, rel=QUADRATURE)
-    y = np.array([-60.0, -30.0, -10.0, -5.0])
+    y = np.array([-60.0, -30.0, -10.0, -5.0, -1.0, -0.1, 0.0])  # nothing leaks over the threshold
     np.testing.assert_allclose(density.log_pdf(y), math.log(0.1) + 0.1 * y, atol=0.2)
     assert density.log_pdf(np.array(1.0)) == density.log_pdf(np.array(0.0))
+
+
+def test_the_floor_of_a_far_density_weighs_what_was_asked() -> None:
+    """Signals at both ends of a span of 50, and nothing but the floor between them."""
+    density = fit_far_density(
+        np.append(np.linspace(-2, 0, 950), [-50.0] * 50), floor=0.2, size=2000
+    )
+    fine = np.linspace(-50, 0, 100_001)
+    inside = np.trapezoid(np.exp(density.log_pdf(fine)), fine)
+    between = math.exp(density.log_pdf(np.array([-25.0]))[0])
+    assert between / inside == pytest.approx(0.2 / 50, rel=0.03)
+
+
+def test_values_without_weight_change_no_far_density() -> None:
+    rng = np.random.default_rng(12)
+    x = np.append(-rng.exponential(10, 400), -70.0)
+    junk = np.append(-rng.exponential(2, 300), -69.0)
+    alone = fit_far_density(x, weights=np.ones(401))
+    weights = np.concatenate([np.full(401, 3.0), np.zeros(301)])
+    weighted = fit_far_density(np.concatenate([x, junk]), weights=weights)
+    assert weighted.nodes[0] == alone.nodes[0]
+    assert weighted.left_scale == pytest.approx(alone.left_scale, rel=ROUNDING)
+    assert weighted.left_error == pytest.approx(alone.left_error, rel=ROUNDING)
+    y = np.linspace(-80, 0, 30)
+    np.testing.assert_allclose(weighted.log_pdf(y), alone.log_pdf(y), atol=1e-9)
+
+
+def test_a_tail_of_far_falls_by_the_mean_excess_below_its_start() -> None:
+    x = -np.concatenate([np.linspace(0, 10, 980), 20.0 + np.arange(20)])
+    density = fit_far_density(x)
+    start = float(np.quantile(x, 0.02))
+    excess = start - x[x <= start]
+    below = density.log_pdf(start - np.array([0.0, 7.0]))
+    assert below[0] - below[1] == pytest.approx(7.0 / excess.mean(), rel=1e-9)
+    assert density.left_error == pytest.approx(1 / math.sqrt(excess.size), rel=ROUNDING)
+
+
+@pytest.mark.parametrize("x", [[], [-1.0], [-1.0, 0.5], [-1.0, math.nan]])
+def test_a_far_density_needs_two_values_below_the_threshold(x: list[float]) -> None:
+    with pytest.raises(FitError, match="needs two or more values at or below 0"):
+        fit_far_density(np.array(x))
+
+
+def test_two_signals_make_a_far_density_even_at_the_threshold() -> None:
+    density = fit_far_density(np.array([-3.0, 0.0]))
+    x = np.linspace(-60, 0, 600_001)
+    assert np.trapezoid(np.exp(density.log_pdf(x)), x) == pytest.approx(1, rel=1e-4)
+    alike = fit_far_density(np.array([-3.0, -3.0]))
+    assert alike.left_scale == 3.0  # no excess to take the mean of
+
+
+def test_a_kernel_at_the_end_of_the_span_is_a_kernel() -> None:
+    density = GridDensity.from_samples(np.full(9, 5.0), span=(-5, 5), bandwidth=0.5, floor=1e-9)
+    fall = density.log_pdf(np.array([5.0])) - density.log_pdf(np.array([4.0]))
+    assert fall[0] == pytest.approx(0.5 * (1 / 0.5) ** 2, rel=0.07)  # binned to h / 8
+
+
+@pytest.mark.parametrize("samples", [[], [1.0, math.nan], [math.inf]])
+def test_a_kernel_density_needs_finite_samples(samples: list[float]) -> None:
+    with pytest.raises(FitError, match="needs finite samples"):
+        GridDensity.from_samples(np.array(samples), span=(0, 1))
+
+
+def test_weighted_samples_are_as_uncertain_as_they_are_few() -> None:
+    x = np.random.default_rng(13).normal(size=500)
+    weights = np.exp(x)
+    told, counted = (
+        GridDensity.from_samples(x, span=(-5, 5), bandwidth=0.3, weights=weights, events=events)
+        for events in (None, effective_size(weights))
+    )
+    np.testing.assert_array_equal(told.node_errors, counted.node_errors)
+    assert effective_size(np.zeros(3)) == 0.0
+
+
+def test_errors_of_a_mixture_are_those_of_its_parts_by_their_shares() -> None:
+    flat = GridDensity(
+        nodes=np.array([0.0, 1.0]),
+        log_values=np.zeros(2),
+        left_scale=0.0,
+        right_scale=0.0,
+        node_errors=np.array([[0.3, 0.0], [0.6, 0.0]]),
+    )
+    other = replace(flat, node_errors=np.array([[0.4, 0.1], [0.0, 0.1]]))
+    mixed = GridDensity.mixture([(1.0, flat), (3.0, other)])
+    expected = [[math.hypot(0.075, 0.3), 0.075], [0.15, 0.075]]
+    np.testing.assert_allclose(mixed.node_errors, expected, atol=5e-4)
+    alone = GridDensity.mixture([(0.0, replace(flat, nodes=flat.nodes * 0.5)), (3.0, other)])
+    np.testing.assert_array_equal(alone.nodes, [0.0, 0.5])
 
 
 def test_mixture_is_the_weighted_sum() -> None:
@@ -120,10 +210,11 @@ def test_grid_density_refuses_a_grid_that_is_none(nodes: list[float], values: li
         GridDensity(nodes=np.array(nodes), log_values=np.array(values))
 
 
-def test_regression_density_is_students_t() -> None:
-    density = StudentRegression(coefficients=np.array([1.0, 0.5]), scale=0.3, dof=4)
+@pytest.mark.parametrize("dof", [2.5, 4, 7])
+def test_regression_density_is_students_t(dof: float) -> None:
+    density = StudentRegression(coefficients=np.array([1.0, 0.5]), scale=0.3, dof=dof)
     y, features = np.array([0.7, 5.0]), np.array([[1.0, 2.0], [1.0, -1.0]])
-    expected = t.logpdf(y, 4, loc=features @ [1.0, 0.5], scale=0.3)
+    expected = t.logpdf(y, dof, loc=features @ [1.0, 0.5], scale=0.3)
     np.testing.assert_allclose(density.log_pdf(y, features), expected, rtol=ROUNDING)
 
 
@@ -149,9 +240,39 @@ def test_regression_maximises_the_likelihood() -> None:
         assert moved.log_pdf(y, features).sum() < likelihood
 
 
+def test_regression_of_normal_errors_is_least_squares() -> None:
+    rng = np.random.default_rng(11)
+    features = np.stack([np.ones(12), rng.normal(size=12), np.zeros(12)], axis=1)
+    y = features @ [0.3, 1.2, 0.0] + rng.normal(size=12)
+    solution, squares, _, _ = np.linalg.lstsq(features[:, :2], y, rcond=None)
+    fitted = StudentRegression.fit(y, features, dof=1e7)
+    np.testing.assert_allclose(fitted.coefficients, [*solution, 0.0], rtol=1e-5)
+    assert fitted.scale**2 == pytest.approx(squares[0] / (12 - 2), rel=1e-5)
+    assert fitted.dof == 1e7
+
+
 def test_regression_needs_more_rows_than_features() -> None:
-    with pytest.raises(FitError, match="needs more than 2 rows"):
-        StudentRegression.fit(np.zeros(2), np.ones((2, 2)))
+    features = np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 3.0], [1.0, 4.0]])
+    y = np.array([0.0, 1.0, 2.0, 5.0])
+    with pytest.raises(FitError, match="on 2 features needs more than 3 rows"):
+        StudentRegression.fit(y[:3], features[:3])
+    assert StudentRegression.fit(y, features).events == 4
+    assert StudentRegression.fit(y[:3], features[:3] * [1, 0]).events == 3
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"coefficients": [1.0, math.nan]},
+        {"inverse_moments": np.full((2, 2), math.inf)},
+        {"scale": 0.0},
+        {"dof": 0.0},
+        {"events": 0.0},
+    ],
+)
+def test_a_regression_that_is_none_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(FitError, match="regression"):
+        StudentRegression(**{"coefficients": np.ones(2), "scale": 1.0, **wrong})
 
 
 @given(st.lists(st.tuples(finite, st.integers(1, 4)), min_size=2, max_size=12))

@@ -173,6 +173,53 @@ def test_a_regression_scatters_from_fit_to_fit_as_it_says() -> None:
     np.testing.assert_allclose(np.mean(errors, axis=0), np.std(said, axis=0), rtol=0.15)
 
 
+def test_a_regression_is_as_uncertain_as_its_fisher_information_says() -> None:
+    """The delta method, with derivatives and informations of Student's t by brute force."""
+    dof, scale, leverage, events = 3.0, 0.5, 1e-5, 1e6
+    density = StudentRegression(
+        coefficients=np.zeros(1),
+        scale=scale,
+        dof=dof,
+        events=events,
+        inverse_moments=np.array([[leverage]]),
+    )
+
+    def by_location(y: Floats) -> Floats:
+        shifted = [t.logpdf(y, dof, loc=shift, scale=scale) for shift in (1e-5, -1e-5)]
+        return np.asarray((shifted[0] - shifted[1]) / 2e-5)
+
+    def by_log_scale(y: Floats) -> Floats:
+        widened = [t.logpdf(y, dof, scale=scale * math.exp(e)) for e in (1e-5, -1e-5)]
+        return np.asarray((widened[0] - widened[1]) / 2e-5)
+
+    grid = t.ppf((np.arange(200_000) + 0.5) / 200_000, dof, scale=scale)
+    y = np.array([-1.0, 0.0, 0.3, 4.0])
+    variance = by_location(y) ** 2 * leverage / np.mean(by_location(grid) ** 2)
+    variance += by_log_scale(y) ** 2 / np.mean(by_log_scale(grid) ** 2) / events
+    errors = density.log_errors(y, np.ones((4, 1)))
+    np.testing.assert_allclose(errors, np.sqrt([variance, variance]), rtol=1e-3)
+
+
+def test_a_regression_knows_its_centre_to_second_order() -> None:
+    """At the top of the curve the first derivative is none; a normal shift is left, squared."""
+    density = StudentRegression(
+        coefficients=np.zeros(1), scale=1.0, dof=4, events=1e12, inverse_moments=np.array([[0.02]])
+    )
+    shifts = norm.rvs(scale=math.sqrt(0.02 * 7 / 5), size=400_000, random_state=16)
+    # To second order in the shift: what a parabola makes of it.
+    curvature = t.logpdf(0.0, 4) - t.logpdf(1e-3, 4)
+    scattered = np.std(curvature * (shifts / 1e-3) ** 2)
+    said = density.log_errors(np.zeros(1), np.ones((1, 1)))
+    np.testing.assert_allclose(said, scattered, rtol=0.01)
+
+
+def test_a_regression_beyond_all_its_events_is_as_uncertain_as_its_tail_is_deep() -> None:
+    density = StudentRegression(coefficients=np.zeros(1), scale=1.0, dof=3, events=1e6)
+    y = -t.isf(0.5e-6 * np.exp([2.0, 0.1, -0.5, -4.0]), 3)  # 7.4, 1.1, 0.6, 0.02 expected beyond
+    errors = density.log_errors(y, np.zeros((4, 1)))[0]
+    np.testing.assert_allclose(errors, [0.0, 0.0, 0.5, 4.0], atol=0.01)
+
+
 def test_a_regression_is_less_sure_far_from_its_rows_and_of_outliers() -> None:
     rng = np.random.default_rng(9)
     f = np.stack([np.ones(100), rng.normal(size=100)], axis=1)

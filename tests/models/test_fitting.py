@@ -1,15 +1,255 @@
-"""What a person chooses about the densities does what its name says."""
+"""Densities come from the candidates they should, and a person's choices do what they say."""
 
 import math
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spiir_pastro.domain import Source
+from spiir_pastro.domain import ASTROPHYSICAL, Candidates, Source
 from spiir_pastro.errors import FitError
-from spiir_pastro.models.fitting import DensitySettings, Reference
+from spiir_pastro.models.components import CandidateDensity, ComponentDensities
+from spiir_pastro.models.conditional import ConditionalGrid
+from spiir_pastro.models.densities import GridDensity
+from spiir_pastro.models.far_density import PowerLaw
+from spiir_pastro.models.fitting import DensitySettings, Reference, fit_densities
+from spiir_pastro.models.kernels import effective_size
+from spiir_pastro.models.regression import StudentRegression
+from tolerances import ROUNDING
+
+Floats = NDArray[np.float64]
+
+FAR_THRESHOLD = 3e-4
+MASSES = {Source.BNS: 1.2, Source.NSBH: 3.0, Source.BBH: 25.0}
+EXPONENTS = {Source.BNS: 0.3, Source.NSBH: 0.15, Source.BBH: 0.1}
+SETTINGS = DensitySettings(enough_for_a_class=30, enough_for_curves=400)
+
+
+class Sample:
+    """Candidates with their labels: noise, then as many signals of each class as asked."""
+
+    def __init__(self, *, noise: int = 300, seed: int = 1, **signals: int) -> None:
+        rng = np.random.default_rng(seed)
+        numbers = {Source(name): n for name, n in signals.items()}
+        self.classes = np.repeat(["", *map(str, numbers)], [noise, *numbers.values()])
+        self.is_signal = self.classes != ""
+        exponents = [1.0, *(EXPONENTS[source] for source in numbers)]
+        self.x = -rng.exponential(1, self.classes.size) / np.repeat(
+            exponents, [noise, *numbers.values()]
+        )
+        log_mass = np.log([5.0, *(MASSES[source] for source in numbers)])
+        self.m = np.repeat(log_mass, [noise, *numbers.values()]) + rng.normal(
+            0, 0.1, self.classes.size
+        )
+        self.s = (
+            2.2
+            - 0.03 * np.maximum(self.x, -12) * self.is_signal
+            + 0.1 * rng.standard_t(5, self.classes.size)
+        )
+        self.weights = np.ones(self.classes.size)
+
+    def take(self, rows: NDArray[np.int64]) -> "Sample":
+        taken = copy(self)
+        taken.__dict__ |= {name: values[rows] for name, values in vars(self).items()}
+        return taken
+
+    def fit(self, *, weighted: bool = False, weight: float = 10.0) -> ComponentDensities:
+        rng = np.random.default_rng(2)
+        masses = {source: mass * np.exp(rng.normal(0, 0.1, 50)) for source, mass in MASSES.items()}
+        return fit_densities(
+            Candidates(
+                far_hz=FAR_THRESHOLD * np.exp(self.x),
+                mchirp_det=np.exp(self.m),
+                snr=np.exp(self.s),
+                eff_distance_mpc=np.full((self.x.size, 4), np.nan),
+            ),
+            is_signal=self.is_signal,
+            classes=self.classes,
+            reference=Reference(mchirp_det=masses, weight=weight),
+            far_threshold_hz=FAR_THRESHOLD,
+            settings=SETTINGS,
+            weights=self.weights if weighted else None,
+        )
+
+
+def agree(one: CandidateDensity, other: CandidateDensity, *, rtol: float = 1e-9) -> bool:
+    """Tell whether two densities and their errors are the same, at candidates of many kinds."""
+    rng = np.random.default_rng(3)
+    several = Candidates(
+        far_hz=FAR_THRESHOLD * np.exp(-rng.exponential(5, 40)),
+        mchirp_det=np.exp(rng.uniform(-0.5, 4, 40)),
+        snr=np.exp(rng.uniform(1.8, 3, 40)),
+        eff_distance_mpc=np.full((40, 4), np.nan),
+    )
+    (p, q), (e, f) = (
+        [d.log_pdf(several, far_threshold_hz=FAR_THRESHOLD) for d in (one, other)],
+        [d.log_errors(several, far_threshold_hz=FAR_THRESHOLD) for d in (one, other)],
+    )
+    return np.allclose(p, q, rtol=rtol, atol=rtol) and np.allclose(e, f, rtol=rtol, atol=2e-3)
+
+
+def law_of(density: CandidateDensity) -> PowerLaw:
+    assert isinstance(density.far, PowerLaw)
+    return density.far
+
+
+def test_a_class_seen_often_enough_has_a_law_of_its_own() -> None:
+    signals = Sample(BNS=2_000, NSBH=29, BBH=30).fit().signals
+    x = np.array([-2.0, -8.0])
+    fall = np.diff(signals[Source.BNS].far.log_pdf(x))[0]
+    assert fall == pytest.approx(-6 * EXPONENTS[Source.BNS], rel=0.15)  # a curve, of its own
+    assert isinstance(signals[Source.BBH].far, GridDensity)  # thirty are enough
+    # Twenty-nine are not: all signals speak for them, and most of those are BNS.
+    assert np.diff(signals[Source.NSBH].far.log_pdf(x))[0] == pytest.approx(fall, rel=0.1)
+    few = Sample(BNS=4, NSBH=0, BBH=12)
+    together = few.x[few.is_signal]
+    for density in few.fit().signals.values():
+        assert law_of(density).exponent == pytest.approx(-1 / together.mean(), rel=ROUNDING)
+        assert law_of(density).exponent_std == pytest.approx(
+            law_of(density).exponent / 4, rel=ROUNDING
+        )
+
+
+def test_with_no_signal_at_all_the_typical_law_stands_in_with_a_large_error() -> None:
+    signals = Sample().fit().signals
+    for density in signals.values():
+        assert law_of(density).exponent == pytest.approx(0.1)
+        assert law_of(density).exponent_std == pytest.approx(0.05)
+        assert density.snr is None
+
+
+def test_signals_without_weight_tell_nothing() -> None:
+    """But for the masses, which a reference of infinite weight tells alone."""
+    for numbers in ({"BNS": 9, "BBH": 12}, {"BNS": 40, "NSBH": 5, "BBH": 60}):
+        sample = Sample(**numbers)
+        sample.weights = np.where(sample.is_signal & (np.arange(sample.x.size) % 3 > 0), 0.0, 1.0)
+        sample.s[sample.weights == 0] += 2.0
+        without = sample.take(np.flatnonzero(sample.weights))
+        fits = (each.fit(weighted=True, weight=math.inf) for each in (sample, without))
+        for one, other in zip(*fits, strict=True):
+            assert agree(one, other)
+
+
+def test_weights_make_one_population_of_another() -> None:
+    """Signals of exponent 0.1 weighted into exponent 0.2; 4 standard errors."""
+    sample = Sample(BBH=25)
+    sample.weights = np.where(sample.is_signal, 2 * np.exp(0.1 * sample.x), 1.0)
+    law = law_of(sample.fit(weighted=True).signals[Source.BBH])
+    mine = sample.weights[sample.is_signal]
+    expected = mine.sum() / -(mine * sample.x[sample.is_signal]).sum()
+    assert law.exponent == pytest.approx(expected, rel=ROUNDING)
+    assert law.exponent_std == pytest.approx(expected / math.sqrt(effective_size(mine)))
+    assert abs(law.exponent - 0.2) < 4 * law.exponent_std
+
+
+def test_seen_chirp_masses_and_the_references_are_mixed_by_number() -> None:
+    sample = Sample(BNS=0, NSBH=0, BBH=30)
+    sample.m[sample.is_signal] += math.log(4)  # around 100, where the reference has none
+    sample.m[-1] = np.nan
+    mass_above_50 = {}
+    for weight in (0.0, 10.0, math.inf):
+        mchirp = sample.fit(weight=weight).signals[Source.BBH].mchirp
+        assert mchirp is not None
+        m = np.linspace(math.log(50), math.log(200), 20_000)
+        mass_above_50[weight] = np.trapezoid(np.exp(mchirp.log_pdf(m)), m)
+    floor = 0.01 * math.log(4) / math.log(400)
+    assert mass_above_50[0.0] == pytest.approx(0.99 + floor, abs=5e-3)
+    assert mass_above_50[10.0] == pytest.approx(0.99 * 29 / 39 + floor, abs=5e-3)
+    assert mass_above_50[math.inf] == pytest.approx(floor, abs=5e-3)
+
+
+def test_a_candidate_of_unknown_mass_or_snr_changes_no_law_of_either() -> None:
+    for noise in (300, 500):  # a regression; curves
+        sample = Sample(noise=noise, BBH=40)
+        known, more = sample.fit().noise, np.append(np.arange(sample.x.size), [0, 1, 2])
+        without_mass, without_snr = sample.take(more), sample.take(more)
+        without_mass.m[-3:] = without_snr.s[-3:] = np.nan
+        assert agree(without_mass.fit().noise, known)
+        assert agree(replace(without_snr.fit().noise, mchirp=None), replace(known, mchirp=None))
+
+
+def test_the_snr_of_noise_is_described_mass_by_mass_where_there_is_enough() -> None:
+    assert isinstance(Sample(noise=400, BBH=40).fit().noise.snr, ConditionalGrid)
+    few = Sample(noise=399, BBH=200).fit()
+    assert isinstance(few.noise.snr, StudentRegression)
+    # Noise's SNR goes with the chirp mass, not with FAR; that of signals with both.
+    assert few.noise.snr.coefficients[1] == pytest.approx(0, abs=ROUNDING)
+    snr = few.signals[Source.BBH].snr
+    assert isinstance(snr, StudentRegression)
+    assert snr.coefficients[1] == pytest.approx(-0.03, abs=0.01)
+    assert snr.coefficients[3] == pytest.approx(0, abs=ROUNDING)
+
+
+@pytest.mark.parametrize(("noise", "signals", "used"), [(8, 8, True), (7, 9, False), (9, 7, False)])
+def test_snr_is_left_out_of_both_sides_where_either_is_too_few(
+    noise: int, signals: int, *, used: bool
+) -> None:
+    for density in Sample(noise=noise, BBH=signals).fit():
+        assert (density.snr is not None) == used
+
+
+def test_candidates_that_no_model_can_be_fitted_to_are_refused() -> None:
+    above, unknown, edge = (Sample(BBH=9) for _ in range(3))
+    above.x[4] = 0.5
+    unknown.x[4] = np.nan
+    for sample in (above, unknown):
+        with pytest.raises(FitError, match=r"1 of 309 candidates have no FAR below 0\.0003 Hz"):
+            sample.fit()
+    with pytest.raises(FitError, match="0 are noise"):
+        Sample(noise=0, BBH=9).fit()
+    edge.x[4] = 0.0
+    assert edge.fit().noise.far == PowerLaw(exponent=1.0)
+
+
+def test_an_injection_keeps_its_weight_through_its_images() -> None:
+    """As many events as injections, or as their weights are worth; not as many as images."""
+    true = {source: np.array([10.0, 42.0, 30.0]) for source in ASTROPHYSICAL}
+    weights = {Source.BBH: np.array([1.0, 3.0, 2.0])}
+    reference = Reference.of_injections(true, weight=5.0, sample_weights=weights)
+    assert reference.weight == 5.0
+    assert Reference.of_injections(true).weight == Reference(mchirp_det=true).weight == 10.0
+    assert reference.events == {Source.BNS: 3, Source.NSBH: 3, Source.BBH: pytest.approx(36 / 14)}
+    masses, carried = reference.mchirp_det[Source.BBH], reference.sample_weights[Source.BBH]
+    far_off = (masses < 17) & (masses != 10)
+    parts = [carried[rows].sum() for rows in (masses == 10, far_off, masses == 42, masses == 30)]
+    # 30 solar masses are not heavier than 30.
+    np.testing.assert_allclose(np.array(parts) / sum(parts), np.array([1, 0.9, 2.1, 2]) / 6)
+    assert Source.BNS not in reference.sample_weights
+
+
+def test_images_of_an_injection_are_no_events() -> None:
+    """One law of chirp mass, whose errors go with the injections, or what they are worth."""
+    true = {source: mass * np.linspace(0.7, 1.3, 40) for source, mass in MASSES.items()}
+    sample = Sample(BBH=9)
+
+    def error(reference: Reference) -> float:
+        densities = fit_densities(
+            Candidates(
+                far_hz=FAR_THRESHOLD * np.exp(sample.x),
+                mchirp_det=np.exp(sample.m),
+                snr=np.exp(sample.s),
+                eff_distance_mpc=np.full((sample.x.size, 4), np.nan),
+            ),
+            is_signal=sample.is_signal,
+            classes=sample.classes,
+            reference=reference,
+            far_threshold_hz=FAR_THRESHOLD,
+        )
+        mchirp = densities.signals[Source.BNS].mchirp
+        assert mchirp is not None
+        return float(mchirp.log_errors(np.log([1.2])).max())
+
+    plain = error(Reference.of_injections(true, weight=math.inf))
+    few = {Source.BNS: np.where(np.arange(40) % 4, 0.0, 1.0)}
+    tenth = error(Reference.of_injections(true, weight=math.inf, sample_weights=few))
+    as_images = error(
+        Reference(mchirp_det=Reference.of_injections(true).mchirp_det, weight=math.inf)
+    )
+    assert plain / as_images == pytest.approx(math.sqrt(30), rel=0.2)
+    assert tenth / plain == pytest.approx(math.sqrt(40 / 10), rel=0.2)
 
 
 def _recovered(true: NDArray[np.float64], settings: DensitySettings) -> NDArray[np.float64]:

@@ -13,7 +13,12 @@ from scipy.special import logit, ndtri
 
 from spiir_pastro.domain import ASTROPHYSICAL, Candidates, Source, Trigger
 from spiir_pastro.errors import FitError, TriggerError
-from spiir_pastro.models.components import CandidateDensity, ComponentDensities
+from spiir_pastro.models.components import (
+    TERMS,
+    CandidateDensity,
+    ComponentDensities,
+    snr_features,
+)
 from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.densities import GridDensity
 from spiir_pastro.models.distance import PYCBC_LIVE_O3
@@ -335,6 +340,7 @@ def test_p_astro_is_at_most_one_whatever_rounding_does() -> None:
 def test_an_explanation_multiplies_up_to_the_odds() -> None:
     model = replace(rich_model(), counts=counts())
     why = explain(model, SOME)
+    assert why.log_terms.keys() == TERMS.keys()
     np.testing.assert_array_equal(why.counts, list(COUNTS.values()))
     p = why.predictions.probabilities
     log_odds = np.log(why.counts[:-1] / why.counts[-1]) + sum(why.log_factors.values())
@@ -354,6 +360,11 @@ def test_an_explanation_shows_the_mass_contour_whoever_shares() -> None:
     np.testing.assert_array_equal(why.contour_shares, contour.probabilities(*event))
     np.testing.assert_array_equal(why.source_mchirp.T, contour.source_mchirp(*event))
     assert np.isfinite(why.source_mchirp[0]).all()
+
+
+def test_the_regression_of_snr_holds_still_beyond_the_lowest_fars() -> None:
+    features = snr_features(np.array([-3.0, -500.0]), np.array([2.0, 5.0]))
+    assert features.tolist() == [[1, -3, 2, 4], [1, -12, 5, 25]]
 
 
 def test_densities_belong_to_the_three_classes_in_their_order() -> None:

@@ -58,12 +58,34 @@ def test_equal_volumes_measure_a_binomial_fraction() -> None:
     assert exposure.log_error == pytest.approx(math.hypot(math.sqrt(0.75 / 100), 0.06), rel=1e-12)
 
 
+def test_an_injection_without_volume_and_one_that_all_find_are_injections() -> None:
+    found = Exposure.sensitive_volume_time([0.5, 0.5, 0], drawn=3, livetime_yr=2.0)
+    assert found.size == pytest.approx(2.0, rel=1e-12)
+    # Two of three in equal volumes: a binomial fraction again.
+    assert found.log_error == pytest.approx(math.sqrt(1 / 2 - 1 / 3), rel=1e-12)
+    everything = Exposure.sensitive_volume_time([1, 1], drawn=2, livetime_yr=1.0)
+    assert (everything.size, everything.log_error) == (2.0, 0.0)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 1.5])
+def test_an_interval_has_a_level_between_none_and_all(level: float) -> None:
+    rate = RatePosterior(counts=fit_counts([50.0]), exposures=(Exposure(size=1.0),))
+    with pytest.raises(FitError, match=f"level is {level}"):
+        rate.interval(level)
+
+
 def test_impossible_exposures_are_refused() -> None:
     posterior = fit_counts([[1.0, 2.0, 3.0]])
     with pytest.raises(FitError, match=r"exposure of 0\.0"):
         Exposure(size=0.0)
     with pytest.raises(FitError, match="log error of -1"):
         Exposure(size=1.0, log_error=-1.0)
+    with pytest.raises(FitError, match="exposure of inf"):
+        Exposure(size=math.inf)
+    with pytest.raises(FitError, match="log error of nan"):
+        Exposure(size=1.0, log_error=math.nan)
+    with pytest.raises(FitError, match="2 injections found of 5 drawn"):
+        Exposure.sensitive_volume_time([1, -0.5], drawn=5, livetime_yr=1)
     with pytest.raises(FitError, match="2 exposures belong to 3 classes"):
         RatePosterior(counts=posterior, exposures=(Exposure(size=1.0),) * 2)
     with pytest.raises(FitError, match="0 injections found of 2 drawn"):

@@ -160,9 +160,8 @@ class GridDensity:
         h = silverman_bandwidth(samples, weights) if bandwidth is None else bandwidth
         nodes = np.linspace(*span, size)
         # Histogram finer than the kernel first: the cost is then independent of the samples.
-        fine = np.arange(min(span[0], samples.min()), max(span[1], samples.max()) + h, h / 8)
-        bins = np.append(fine, fine[-1] + h / 8)
-        counts, edges = np.histogram(samples, bins=bins, weights=weights)
+        edges = np.arange(min(span[0], samples.min()), max(span[1], samples.max()) + h, h / 8)
+        counts, _ = np.histogram(samples, bins=edges, weights=weights)
         used = counts > 0
         centres = (edges[:-1] + h / 16)[used]
         log_floor = math.log(floor / (span[1] - span[0]))

@@ -148,7 +148,7 @@ class LatticeMarginal:
         if self.total_shape is not None:
             log_totals, _ = _gamma_nodes(self.total_shape)
             low, high = low + log_totals[0], high + log_totals[-1]
-        return float(np.exp(optimize.brentq(lambda x: self.cdf(x) - q, low, high, xtol=1e-12)))
+        return float(np.exp(optimize.brentq(lambda x: self.cdf(x) - q, low, high)))
 
 
 def _gamma_nodes(shape: float) -> tuple[Floats, Floats]:
