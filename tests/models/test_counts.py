@@ -255,9 +255,10 @@ def test_probability_rises_with_the_bayes_factor() -> None:
     assert p[-1] == 1.0
 
 
-def test_quantiles_agree_with_samples() -> None:
-    """40 000 draws; Kolmogorov-Smirnov with a false alarm of one in 10^4 for each class."""
-    posterior = fit_counts(simulated(400, (0, 12)))
+@pytest.mark.parametrize("noise", [None, 400.0])
+def test_quantiles_agree_with_samples(noise: float | None) -> None:
+    """40 000 draws; a false alarm of one in 10^4 for each class and level."""
+    posterior = fit_counts(simulated(400, (0, 12)), expected_noise=noise)
     samples = posterior.samples(40_000, np.random.default_rng(5))
     assert samples.shape == (40_000, 2)
     for level in (0.05, 0.3, 0.5, 0.8, 0.99):
