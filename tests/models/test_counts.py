@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable
 from itertools import product
+from typing import Any
 
 import emcee
 import numpy as np
@@ -430,6 +431,28 @@ def test_what_is_written_predicts_the_same(noise: float | None) -> None:
         stored.probability_intervals(logs), posterior.probability_intervals(logs)
     )
     np.testing.assert_array_equal(stored.interval(), posterior.interval())
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("reference", lambda numbers: numbers[:-1]),
+        ("scale", lambda numbers: numbers[:-1]),
+        ("box", lambda numbers: [*numbers, numbers[0]]),
+        ("coefficients", lambda numbers: numbers[:-1]),
+        ("coefficients", lambda numbers: [math.nan, *numbers[1:]]),
+        ("coefficients", lambda _: 7.0),
+        ("singles", lambda numbers: [row[:-1] for row in numbers]),
+        ("n", lambda _: None),
+        ("error", lambda _: "none"),
+    ],
+)
+def test_stored_counts_that_are_none_are_refused(
+    name: str, change: Callable[[Any], object]
+) -> None:
+    stored: dict[str, Any] = fit_counts(simulated(500, (3, 10))).as_mapping()
+    with pytest.raises(FitError, match="stored counts cannot be read"):
+        CountPosterior.from_mapping(stored | {name: change(stored[name])})
 
 
 @pytest.mark.parametrize(

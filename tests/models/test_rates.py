@@ -23,7 +23,7 @@ def test_a_rate_per_year_is_a_scaled_count() -> None:
 
 
 @pytest.mark.parametrize("log_error", [0.05, 0.3])
-@pytest.mark.parametrize("signals", [0, 4, 300])
+@pytest.mark.parametrize("signals", [0, 4, 300, 200_000])
 def test_a_merger_rate_density_is_a_gamma_over_a_log_normal(signals: int, log_error: float) -> None:
     posterior = fit_counts(np.full(signals, 300.0), expected_noise=1.0)
     rate = RatePosterior(counts=posterior, exposures=(Exposure(size=2.5, log_error=log_error),))

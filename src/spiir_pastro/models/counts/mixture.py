@@ -76,8 +76,7 @@ def _monomials(variables: int, order: int) -> tuple[Integers, Integers, Floats, 
 
 
 def _highest_order(variables: int) -> int:
-    fits = (m for m in range(20, 0, -1) if math.comb(m + variables, variables) <= _MAX_MONOMIALS)
-    return next(fits, 1)
+    return max(m for m in range(1, 21) if math.comb(m + variables, variables) <= _MAX_MONOMIALS)
 
 
 def _powers(values: Floats, order: int) -> Floats:
@@ -86,7 +85,7 @@ def _powers(values: Floats, order: int) -> Floats:
     columns = np.ascontiguousarray(values.T)
     powers = np.empty((sizes[order], len(values)))
     powers[0] = 1.0
-    for start, stop in itertools.pairwise(sizes[: order + 1]):
+    for start, stop in itertools.pairwise(sizes):
         np.take(powers, parents[start:stop], axis=0, out=powers[start:stop])
         powers[start:stop] *= columns[factors[start:stop]]
     return powers
@@ -255,23 +254,26 @@ class CompressedMixture:
         FitError
             If something is missing, or is not what belongs there.
         """
-        k = len(cast("list[float]", numbers.get("reference", []))) - 1
-        shapes = {"scale": (k, k), "box": (2, k), "singles": (-1, k + 1)}
 
-        def array(name: str) -> Floats:
-            values = np.asarray(numbers[name], dtype=np.float64).reshape(shapes.get(name, (-1,)))
+        def array(name: str, *shape: int) -> Floats:
+            values = np.asarray(numbers[name], dtype=np.float64).reshape(shape)
             if not np.isfinite(values).all():
                 raise ValueError(f"{name} is not finite")
             return values
 
         try:
-            return cls(
-                reference=array("reference"),
+            reference = array("reference", -1)
+            k = len(reference) - 1
+            nothing = cls.around(
+                reference,
                 pinned=bool(numbers["pinned"]),
-                scale=array("scale"),
-                box=array("box"),
-                coefficients=array("coefficients"),
-                singles=array("singles"),
+                scale=array("scale", k, k),
+                box=array("box", 2, k),
+            )
+            return replace(
+                nothing,
+                coefficients=array("coefficients", len(nothing.coefficients)),
+                singles=array("singles", -1, k + 1),
                 n=int(cast("int", numbers["n"])),
                 error=float(cast("float", numbers["error"])),
             )
