@@ -18,6 +18,7 @@ from scipy.special import digamma, logsumexp, polygamma
 import spiir_pastro as sp
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.counts import CountPosterior, Prior, fit_counts
+from spiir_pastro.models.counts.candidates import most_probable_counts, scaled_densities
 from spiir_pastro.models.counts.lattice import lattice_of
 from spiir_pastro.models.counts.sticks import Sticks
 
@@ -91,6 +92,25 @@ def test_equals_brute_force_on_few_candidates(k: int, prior: Prior, noise: float
     np.testing.assert_allclose(posterior.mean, mean, rtol=1e-8)
     np.testing.assert_allclose(posterior.covariance, covariance, rtol=1e-8, atol=1e-8)
     np.testing.assert_allclose(posterior.probabilities(logs[:3]), shares, rtol=1e-7)
+
+
+@pytest.mark.parametrize("noise", [None, 1e-3, 1e4])
+@PRIORS
+def test_the_most_probable_counts_are_what_candidates_and_prior_add_up_to(
+    prior: Prior, noise: float | None
+) -> None:
+    """Expectation maximisation's fixed point, however unlike the candidates are."""
+    rng = np.random.default_rng(17)
+    for n, spread in product([0, 1, 50, 50, 50, 1000], [0.1, 2.0, 20.0, 50.0]):
+        logs = rng.normal(0, spread, (n, 2))
+        logs[: n // 2] += rng.normal(0, 50, 2)
+        densities = scaled_densities(logs)
+        a = PRIOR_POWER[prior]
+        counts, _ = most_probable_counts(densities, expected_noise=noise, prior_power=a)
+        p = densities * counts / (densities @ counts)[:, None]
+        free = slice(None) if noise is None else slice(-1)
+        np.testing.assert_allclose(counts[free], (a + p.sum(axis=0))[free], rtol=1e-6)
+        assert noise is None or counts[-1] == noise
 
 
 @pytest.mark.parametrize("n", [0, 1, 5, 70, 5_000, 200_000])
