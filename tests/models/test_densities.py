@@ -44,6 +44,12 @@ def test_power_law_fit_recovers_its_exponent_within_its_uncertainty() -> None:
     assert abs(fitted.exponent - 0.1) < 4 * fitted.exponent_std  # false alarm 6e-5
 
 
+def test_a_power_law_is_as_steep_as_its_values_are_near_the_threshold() -> None:
+    fitted = fit_power_law(np.array([0.0, -2e-3]))
+    assert fitted.exponent == pytest.approx(1000, rel=ROUNDING)
+    assert fitted.exponent_std == pytest.approx(1000 / math.sqrt(2), rel=ROUNDING)
+
+
 @given(st.lists(st.floats(-30, -1e-3), min_size=1, max_size=20), st.integers(2, 5))
 def test_power_law_fit_weighs_a_value_like_its_copies(x: list[float], copies: int) -> None:
     values = np.array(x)

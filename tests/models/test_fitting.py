@@ -13,7 +13,6 @@ from spiir_pastro.domain import ASTROPHYSICAL, Candidates, Source
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.components import CandidateDensity, ComponentDensities
 from spiir_pastro.models.conditional import ConditionalGrid
-from spiir_pastro.models.densities import GridDensity
 from spiir_pastro.models.far_density import PowerLaw
 from spiir_pastro.models.fitting import DensitySettings, Reference, fit_densities
 from spiir_pastro.models.kernels import effective_size
@@ -25,7 +24,7 @@ Floats = NDArray[np.float64]
 FAR_THRESHOLD = 3e-4
 MASSES = {Source.BNS: 1.2, Source.NSBH: 3.0, Source.BBH: 25.0}
 EXPONENTS = {Source.BNS: 0.3, Source.NSBH: 0.15, Source.BBH: 0.1}
-SETTINGS = DensitySettings(enough_for_a_class=30, enough_for_curves=400)
+SETTINGS = DensitySettings(density_floor=0.02, enough_for_a_class=30, enough_for_curves=400)
 
 
 class Sample:
@@ -47,6 +46,7 @@ class Sample:
         self.s = (
             2.2
             - 0.03 * np.maximum(self.x, -12) * self.is_signal
+            + 0.1 * self.m
             + 0.1 * rng.standard_t(5, self.classes.size)
         )
         self.weights = np.ones(self.classes.size)
@@ -56,7 +56,9 @@ class Sample:
         taken.__dict__ |= {name: values[rows] for name, values in vars(self).items()}
         return taken
 
-    def fit(self, *, weighted: bool = False, weight: float = 10.0) -> ComponentDensities:
+    def fit(
+        self, *, weighted: bool = False, weight: float = 10.0, reference: Reference | None = None
+    ) -> ComponentDensities:
         rng = np.random.default_rng(2)
         masses = {source: mass * np.exp(rng.normal(0, 0.1, 50)) for source, mass in MASSES.items()}
         return fit_densities(
@@ -68,7 +70,7 @@ class Sample:
             ),
             is_signal=self.is_signal,
             classes=self.classes,
-            reference=Reference(mchirp_det=masses, weight=weight),
+            reference=reference or Reference(mchirp_det=masses, weight=weight),
             far_threshold_hz=FAR_THRESHOLD,
             settings=SETTINGS,
             weights=self.weights if weighted else None,
@@ -99,11 +101,11 @@ def law_of(density: CandidateDensity) -> PowerLaw:
 def test_a_class_seen_often_enough_has_a_law_of_its_own() -> None:
     signals = Sample(BNS=2_000, NSBH=29, BBH=30).fit().signals
     x = np.array([-2.0, -8.0])
-    fall = np.diff(signals[Source.BNS].far.log_pdf(x))[0]
-    assert fall == pytest.approx(-6 * EXPONENTS[Source.BNS], rel=0.15)  # a curve, of its own
-    assert isinstance(signals[Source.BBH].far, GridDensity)  # thirty are enough
+    fall = {source: np.diff(density.far.log_pdf(x))[0] for source, density in signals.items()}
+    assert fall[Source.BNS] == pytest.approx(-6 * EXPONENTS[Source.BNS], rel=0.15)
+    assert fall[Source.BBH] > -6 * 0.2  # thirty are enough
     # Twenty-nine are not: all signals speak for them, and most of those are BNS.
-    assert np.diff(signals[Source.NSBH].far.log_pdf(x))[0] == pytest.approx(fall, rel=0.1)
+    assert fall[Source.NSBH] == pytest.approx(fall[Source.BNS], rel=0.1)
     few = Sample(BNS=4, NSBH=0, BBH=12)
     together = few.x[few.is_signal]
     for density in few.fit().signals.values():
@@ -155,9 +157,9 @@ def test_seen_chirp_masses_and_the_references_are_mixed_by_number() -> None:
         assert mchirp is not None
         m = np.linspace(math.log(50), math.log(200), 20_000)
         mass_above_50[weight] = np.trapezoid(np.exp(mchirp.log_pdf(m)), m)
-    floor = 0.01 * math.log(4) / math.log(400)
-    assert mass_above_50[0.0] == pytest.approx(0.99 + floor, abs=5e-3)
-    assert mass_above_50[10.0] == pytest.approx(0.99 * 29 / 39 + floor, abs=5e-3)
+    floor = 0.02 * math.log(4) / math.log(400)
+    assert mass_above_50[0.0] == pytest.approx(0.98 + floor, abs=5e-3)
+    assert mass_above_50[10.0] == pytest.approx(0.98 * 29 / 39 + floor, abs=5e-3)
     assert mass_above_50[math.inf] == pytest.approx(floor, abs=5e-3)
 
 
@@ -181,6 +183,9 @@ def test_the_snr_of_noise_is_described_mass_by_mass_where_there_is_enough() -> N
     assert isinstance(snr, StudentRegression)
     assert snr.coefficients[1] == pytest.approx(-0.03, abs=0.01)
     assert snr.coefficients[3] == pytest.approx(0, abs=ROUNDING)
+    pooled = Sample(BNS=25, NSBH=25, BBH=25).fit().signals[Source.BBH].snr
+    assert isinstance(pooled, StudentRegression)
+    assert pooled.coefficients[2] == pytest.approx(0.1, abs=0.04)  # three standard errors
 
 
 @pytest.mark.parametrize(("noise", "signals", "used"), [(8, 8, True), (7, 9, False), (9, 7, False)])
@@ -220,25 +225,28 @@ def test_an_injection_keeps_its_weight_through_its_images() -> None:
     assert Source.BNS not in reference.sample_weights
 
 
+def test_a_reference_is_weighted_and_has_a_floor() -> None:
+    """Three quarters of the weight at the heavier mass; elsewhere the floor alone."""
+    masses = dict.fromkeys(ASTROPHYSICAL, np.repeat([2.0, 20.0], 50))
+    weights = dict.fromkeys(ASTROPHYSICAL, np.repeat([1.0, 3.0], 50))
+    sample = Sample(BBH=9)
+    reference = Reference(mchirp_det=masses, weight=math.inf, sample_weights=weights)
+    mchirp = sample.fit(reference=reference).signals[Source.NSBH].mchirp
+    assert mchirp is not None
+    m = np.linspace(math.log(6), math.log(200), 20_000)
+    floor = SETTINGS.density_floor / math.log(400)
+    expected = 0.75 * (1 - SETTINGS.density_floor) + floor * math.log(200 / 6)
+    assert np.trapezoid(np.exp(mchirp.log_pdf(m)), m) == pytest.approx(expected, rel=0.02)
+    assert mchirp.log_pdf(np.log([190.0]))[0] == pytest.approx(math.log(floor), abs=0.02)
+
+
 def test_images_of_an_injection_are_no_events() -> None:
     """One law of chirp mass, whose errors go with the injections, or what they are worth."""
     true = {source: mass * np.linspace(0.7, 1.3, 40) for source, mass in MASSES.items()}
     sample = Sample(BBH=9)
 
     def error(reference: Reference) -> float:
-        densities = fit_densities(
-            Candidates(
-                far_hz=FAR_THRESHOLD * np.exp(sample.x),
-                mchirp_det=np.exp(sample.m),
-                snr=np.exp(sample.s),
-                eff_distance_mpc=np.full((sample.x.size, 4), np.nan),
-            ),
-            is_signal=sample.is_signal,
-            classes=sample.classes,
-            reference=reference,
-            far_threshold_hz=FAR_THRESHOLD,
-        )
-        mchirp = densities.signals[Source.BNS].mchirp
+        mchirp = sample.fit(reference=reference).signals[Source.BNS].mchirp
         assert mchirp is not None
         return float(mchirp.log_errors(np.log([1.2])).max())
 
@@ -282,9 +290,29 @@ def test_none_is_recovered_far_off_if_so_chosen() -> None:
         ({"enough_for_curves": 1}, "enough_for_curves of 2 or more"),
         ({"heavy_mchirp": math.nan}, "heavy_mchirp >= 0"),
         ({"misrecovered_fraction": 1.0}, "misrecovered_fraction of 0, or"),
+        ({"mchirp_min": 7.0, "mchirp_max": 7.0}, "mchirp_min < mchirp_max"),
+        ({"mchirp_max": math.inf}, "mchirp_min < mchirp_max"),
+        ({"density_floor": 1.0}, "density_floor < 1"),
         ({"misrecovered_ratio_min": 0.5}, "misrecovered_ratio_min <= misrecovered_ratio_max"),
+        ({"misrecovered_ratio_min": 0.0}, "0 < misrecovered_ratio_min"),
+        ({"misrecovered_ratio_max": math.inf}, "misrecovered_ratio_max"),
     ],
 )
 def test_nonsense_is_refused(wrong: dict[str, Any], rule: str) -> None:
     with pytest.raises(FitError, match=rule):
         DensitySettings(**wrong)
+
+
+@pytest.mark.parametrize(
+    "edge",
+    [
+        {"enough_for_a_class": 2, "enough_for_curves": 2},
+        {"heavy_mchirp": 0.0},
+        {"misrecovered_fraction": 0.01},
+        {"misrecovered_fraction": 0.9},
+        {"misrecovered_ratio_min": 0.3, "misrecovered_ratio_max": 0.3},
+    ],
+)
+def test_the_edges_of_what_makes_sense_are_allowed(edge: dict[str, Any]) -> None:
+    settings = DensitySettings(**edge)
+    assert {name: getattr(settings, name) for name in edge} == edge
