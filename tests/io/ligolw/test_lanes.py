@@ -17,8 +17,9 @@ from ligolw_documents import INTEGERS, Document, documents
 from spiir_pastro.errors import TableError
 from spiir_pastro.io.ligolw import Sifted, ordinary
 from spiir_pastro.io.ligolw.inflate import blocks
-from spiir_pastro.io.ligolw.layout import DTYPES
-from spiir_pastro.io.ligolw.markup import NotOrdinaryError
+from spiir_pastro.io.ligolw.layout import DTYPES, Layout
+from spiir_pastro.io.ligolw.lines import read_lines
+from spiir_pastro.io.ligolw.markup import NotOrdinaryError, Piece
 from spiir_pastro.io.ligolw.ordinary import ordinary_batches
 from spiir_pastro.io.ligolw.reference import reference_batches
 from spiir_pastro.io.ligolw.tables import gathered
@@ -215,13 +216,37 @@ def test_igwn_ligolw_itself_reads_the_same(document: Document) -> None:
 
 def test_ordinary_rows_never_reach_the_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = ("ilwd:char", "lstring", "real_4", "int_4s")
-    rows = tuple((f'"a:b:{i}"', '"H1,L1&<>"', f"{i / 7:.8g}", "") for i in range(500))
+    rows = tuple((f'"a:b:{i}"', '"H1,L1"', f"{i / 7:.8g}", "") for i in range(500))
     document = Document(kinds, rows)
     expected = slow_lane(document.xml)
     monkeypatch.setattr(ordinary, "CellReader", None)
     fast = fast_lane(document.xml, 1000)
     assert fast is not None
     assert fast.rows.equals(expected.rows)
+
+
+NUMBERS = sorted(
+    kind for kind, dtype in DTYPES.items() if dtype.is_numeric() and kind != "ilwd:char"
+)
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+@pytest.mark.parametrize("cell", ["%s12", "1%s2", "12%s", "%s", "12%s%s"])
+def test_the_csv_reader_takes_no_byte_in_a_number_that_the_format_reads_otherwise(
+    kind: str, cell: str
+) -> None:
+    """Which is why the fast lane looks at strings only."""
+    around = Document((kind, "real_8"), (("7", "1"), ("@", "2"), ("8", "3"))).xml
+    layout = Layout(table="t", names=("c0", "c1"), types=(kind, "real_8"))
+    taken = 0
+    for byte in range(256):
+        odd = cell.encode().replace(b"%s", bytes([byte]))
+        text = b"\t7,1,\n\t" + odd + b",2,\n\t8,3,\n"
+        batch = read_lines(Piece(text, line=1, breaks=text.count(b"\n")), layout)
+        if batch is not None:
+            taken += 1
+            assert batch.frame.equals(slow_lane(around.replace(b"@", odd)).rows)
+    assert taken >= 10 or cell == "12%s%s"
 
 
 def test_real_files_read_alike_in_both_lanes(real_data: Path) -> None:

@@ -10,6 +10,8 @@ __all__ = ["Declarations", "Wanted", "table_name"]
 Wanted = Mapping[str, Sequence[str] | None]
 """Columns to deliver, by table; None for all columns of that table."""
 
+_SHOWN = 50
+
 
 def table_name(name: str) -> str:
     """Take ``:table`` off a table's name."""
@@ -27,6 +29,7 @@ class Declarations:
 
     def __init__(self, wanted: Wanted | None) -> None:
         self._wanted = wanted
+        self._has_root = False
         self._table: str | None = None
         self._columns: list[tuple[str, str]] = []
         self._has_stream = False
@@ -34,6 +37,12 @@ class Declarations:
 
     def open(self, name: str, attributes: Mapping[str, str]) -> Layout | None:
         """Take an opening tag; return a layout where a wanted table's rows begin."""
+        if not self._has_root and name != "LIGO_LW":
+            raise TableError(
+                f"the document is <{name[:_SHOWN]}>, not LIGO_LW; "
+                "name a file that SPIIR or GraceDB wrote"
+            )
+        self._has_root = True
         if name == "Table":
             self._table, self._columns = table_name(attributes.get("Name", "")), []
             self._has_stream = False

@@ -17,14 +17,15 @@ __all__ = ["MAX_BYTES", "blocks"]
 MAX_BYTES = 8 << 30
 """Default limit on the bytes of one inflated file: ten million SPIIR triggers."""
 
-_BLOCK = 8 << 20
+_BLOCK = 5 << 20
+_CHUNK = 256 << 10
 _READ = 2 << 20
 _GZIP = b"\x1f\x8b"
 _FOREIGN = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip"}
 
 
 def blocks(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Generator[bytes]:
-    """Yield a plain or gzipped file's content in blocks of at most 8 MiB.
+    """Yield a plain or gzipped file's content in blocks of some MiB that end with a line.
 
     A thread inflates the next block while the caller works on this one; who stops early must close
     the generator, which ends the thread.
@@ -34,7 +35,7 @@ def blocks(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Generator[bytes]:
     TableError
         If the file cannot be opened, is damaged, or inflates to more than ``max_bytes``.
     """
-    source = _blocks(Path(path), max_bytes)
+    source = _joined(_chunks(Path(path), max_bytes))
     with ThreadPoolExecutor(1) as thread:
         coming = thread.submit(next, source, None)
         while (block := coming.result()) is not None:
@@ -42,7 +43,22 @@ def blocks(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Generator[bytes]:
             yield block
 
 
-def _blocks(path: Path, max_bytes: int) -> Iterator[bytes]:
+def _joined(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Join chunks to blocks that end with a line, if any ends in their last chunk."""
+    held: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        end = chunk.rfind(b"\n") + 1 or len(chunk)
+        size += len(chunk)
+        if size < _BLOCK:
+            held.append(chunk)
+            continue
+        yield b"".join((*held, memoryview(chunk)[:end]))
+        held, size = [chunk[end:]], len(chunk) - end
+    yield b"".join(held)
+
+
+def _chunks(path: Path, max_bytes: int) -> Iterator[bytes]:
     total = 0
     try:
         with path.open("rb") as file:
@@ -50,21 +66,21 @@ def _blocks(path: Path, max_bytes: int) -> Iterator[bytes]:
             file.seek(0)
             for kind in (kind for mark, kind in _FOREIGN.items() if magic.startswith(mark)):
                 raise TableError(f"compressed with {kind}; unpack it, or compress it with gzip")
-            for block in _inflated(file) if magic.startswith(_GZIP) else _plain(file):
-                total += len(block)
+            for chunk in _inflated(file) if magic.startswith(_GZIP) else _plain(file):
+                total += len(chunk)
                 if total > max_bytes:
                     raise TableError(
                         f"inflates to more than {max_bytes} bytes; "
                         "if the file is sound, read it with a larger max_bytes"
                     )
-                yield block
+                yield chunk
     except OSError as error:
         raise TableError(f"cannot be read: {error.strerror or error}") from error
 
 
 def _plain(file: BinaryIO) -> Iterator[bytes]:
-    while block := file.read(_BLOCK):
-        yield block
+    while chunk := file.read(_CHUNK):
+        yield chunk
 
 
 def _inflated(file: BinaryIO) -> Iterator[bytes]:
@@ -74,14 +90,14 @@ def _inflated(file: BinaryIO) -> Iterator[bytes]:
         member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
         while not member.eof:
             try:
-                block = member.decompress(compressed, _BLOCK)
+                chunk = member.decompress(compressed, _CHUNK)
             except (igzip_lib.IsalError, EOFError, ValueError) as error:  # type: ignore[misc]
                 raise TableError(
                     f"damaged gzip data after {done} inflated bytes ({error}); copy the file again"
                 ) from error
-            done += len(block)
-            if block:
-                yield block
+            done += len(chunk)
+            if chunk:
+                yield chunk
             compressed = b""
             if member.needs_input and not member.eof:
                 compressed = file.read(_READ)

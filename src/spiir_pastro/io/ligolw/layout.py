@@ -139,6 +139,19 @@ class Layout:
         chosen = self.names if self.wanted is None else self.wanted
         return {name: DTYPES.get(self._type(name), pl.String) for name in chosen}
 
+    @cached_property
+    def cells(self) -> dict[str, type[pl.DataType]]:
+        """What the file's cells are before ids lose their prefix: numbers and strings."""
+        return {
+            name: pl.String if kind == "ilwd:char" else DTYPES.get(kind, pl.String)
+            for name, kind in zip(self.names, self.types, strict=True)
+        }
+
+    @cached_property
+    def strings(self) -> tuple[str, ...]:
+        """Names of the columns whose cells are strings, ids among them."""
+        return tuple(name for name, dtype in self.cells.items() if dtype == pl.String)
+
     def deliver(self, columns: Iterable[pl.Series], *, height: int) -> pl.DataFrame:
         """Put columns in order, normalise detector sets, and fill absent columns with nulls."""
         have = {column.name: column for column in columns}

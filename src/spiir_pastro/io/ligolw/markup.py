@@ -15,7 +15,7 @@ from xml.parsers import expat
 
 import numpy as np
 
-__all__ = ["Markup", "NotOrdinaryError", "Piece", "Tag", "count", "is_plain"]
+__all__ = ["Markup", "NotOrdinaryError", "Piece", "Tag", "count", "decoded", "is_plain"]
 
 _SPACE = rb"[ \t\n]"  # a parser takes a carriage return for a line break; it is not ordinary
 _NAME = rb"[A-Za-z_][\w.\-]*"
@@ -35,7 +35,7 @@ _DOCTYPE = re.compile(
     rb"<!DOCTYPE\s+LIGO_LW(?:\s+SYSTEM\s+(?:\"[^\"]*\"|'[^']*'))?\s*"
     rb"(?:\[(?:[^\]<%]|<!(?:ELEMENT|ATTLIST)\s[^<>]*>)*\]\s*)?>"
 )
-_ENTITIES = (b"&lt;", b"&gt;", b"&amp;")
+_ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"))
 _BLANK = b" \t\n"
 _LONGEST_TAG = 64 << 10
 _LONGEST_LINE = 64 << 20
@@ -85,10 +85,21 @@ def is_plain(piece: Piece) -> bool:
     return (
         text.isascii()
         and (b"]" not in text or b"]]>" not in text)
-        and (b"&" not in text or text.count(b"&") == sum(map(text.count, _ENTITIES)))
+        and (
+            b"&" not in text
+            or text.count(b"&") == sum(text.count(entity.encode()) for entity, _ in _ENTITIES)
+        )
         and int(np.count_nonzero(np.frombuffer(text, np.uint8) < 32))
         == piece.breaks + count(text, b"\t")
     )
+
+
+def decoded(text: bytes) -> str:
+    """Decode plain text as an XML parser does."""
+    characters = text.decode("ascii")
+    for entity, character in _ENTITIES if "&" in characters else ():
+        characters = characters.replace(entity, character)
+    return characters
 
 
 class Markup:
@@ -145,9 +156,11 @@ class Markup:
         if (self._at < len(self._data) or self._more()) and self._data.startswith(b"\n", self._at):
             self._take(self._at + 1)
         while (end := self._data.find(b"<", self._at)) < 0:
-            last_line = self._data.rfind(b"\n", self._at, self._data.rfind(b"\n", self._at)) + 1
-            if last_line > self._at:
-                yield self._take(last_line), False
+            end = self._data.rfind(b"\n", self._at) + 1
+            if not self._data.endswith(b",\n"):  # the last row may end without a delimiter
+                end = self._data.rfind(b"\n", self._at, end - 1) + 1
+            if end > self._at:
+                yield self._take(end), False
             if not self._more():
                 raise NotOrdinaryError("the document ends inside a table")
         if end + 1 == len(self._data) and self._more():

@@ -9,8 +9,8 @@ from functools import partial
 from spiir_pastro.io.ligolw.cells import CellReader
 from spiir_pastro.io.ligolw.declarations import Declarations, Wanted
 from spiir_pastro.io.ligolw.layout import Batch, Layout
-from spiir_pastro.io.ligolw.lines import decoded, read_lines
-from spiir_pastro.io.ligolw.markup import Markup, NotOrdinaryError, Piece, Tag, is_plain
+from spiir_pastro.io.ligolw.lines import read_lines
+from spiir_pastro.io.ligolw.markup import Markup, NotOrdinaryError, Piece, Tag, decoded, is_plain
 
 __all__ = ["ordinary_batches"]
 
@@ -56,11 +56,10 @@ def _rows(markup: Markup, layout: Layout, stream: Tag) -> Iterator[Batch]:
 def _read(layout: Layout | None, lines: Lines) -> Batch | None:
     """Read some lines as CSV, if a layout is given; None if they are not."""
     piece, last = lines
-    if not is_plain(piece):
+    batch = None if layout is None else read_lines(_ended(piece) if last else piece, layout)
+    if batch is None and not is_plain(piece):
         raise NotOrdinaryError(f"line {piece.line}: text that only an XML parser can read")
-    if layout is None:
-        return None
-    return read_lines(_ended(piece) if last else piece, layout)
+    return batch
 
 
 def _ahead(
