@@ -14,6 +14,7 @@ ilwd:char, ``"table:column:7"``        Int64, 7
 A number is written in decimal; ``nan`` and ``inf`` are numbers, an empty cell is null.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -196,8 +197,9 @@ def typed(text: pl.Series, kind: str) -> pl.Series:
 
 def _ids(text: pl.Series) -> pl.Series:
     """Take ``table:column:`` off ids; a table's ids all share it, as a rule."""
-    for prefix in text.head(1).str.extract(_ID_PREFIX, 1).drop_nulls():
-        ids = text.str.strip_prefix(prefix).cast(pl.Int64, strict=False)
+    for first in text.head(1).drop_nulls():
+        prefix = re.match(_ID_PREFIX, first, re.ASCII)
+        ids = text.str.strip_prefix(prefix[1] if prefix else "").cast(pl.Int64, strict=False)
         if ids.null_count() == text.null_count():
             return ids
     return text.str.strip_chars().str.replace(_ID_PREFIX, "").cast(pl.Int64, strict=False)
