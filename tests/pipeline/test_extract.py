@@ -18,8 +18,9 @@ from spiir_pastro.cli import app
 from spiir_pastro.errors import ConfigError, TableError
 from spiir_pastro.io.ligolw import read_table
 from spiir_pastro.io.runs import read_runs
-from spiir_pastro.pipeline.extract import Outcome, Status, extract, staged_files
+from spiir_pastro.pipeline.extract import Outcome, extract
 from spiir_pastro.pipeline.raw import raw_files, raw_files_of_runs
+from spiir_pastro.pipeline.staging import Status, staged_files
 
 COLUMNS = {
     "bankid": "int_4s",
@@ -92,7 +93,8 @@ def test_a_streamed_table_is_written_as_a_small_one_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = zerolag(tmp_path / "x_zerolag_1_10.xml.gz", 5000)
-    monkeypatch.setattr("spiir_pastro.io.ligolw.inflate._READ", 5000)
+    monkeypatch.setattr("spiir_pastro.io.ligolw.inflate._CHUNK", 5000)
+    monkeypatch.setattr("spiir_pastro.io.ligolw.inflate._BLOCK", 50_000)
     monkeypatch.setattr("spiir_pastro.pipeline.extract._ROWS_PER_GROUP", 1000)
     extract(raw_files([raw]), tmp_path / "staging", workers=1)
     staged = tmp_path / "staging" / "x_zerolag_1_10.postcoh.parquet"

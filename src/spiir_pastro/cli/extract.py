@@ -20,8 +20,9 @@ from spiir_pastro.cli.exit_codes import ExitCode
 from spiir_pastro.cli.output import json_option, print_json
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.io.runs import read_runs
-from spiir_pastro.pipeline.extract import Outcome, Receipt, Status, extract
+from spiir_pastro.pipeline.extract import Outcome, extract
 from spiir_pastro.pipeline.raw import RawFile, raw_files, raw_files_of_runs
+from spiir_pastro.pipeline.staging import Receipt, Status
 
 __all__ = ["command"]
 

@@ -12,9 +12,9 @@ from spiir_pastro.cli.options import FILE, known_events_option
 from spiir_pastro.cli.output import json_option, print_json, print_table
 from spiir_pastro.io.frames import FrameFormat
 from spiir_pastro.io.runs import read_runs
-from spiir_pastro.pipeline.extract import staged_files
 from spiir_pastro.pipeline.process import process
 from spiir_pastro.pipeline.processed import ProcessSettings
+from spiir_pastro.pipeline.staging import staged_files
 from spiir_pastro.selection import TwinTolerance
 from spiir_pastro.selection.clustering import SECOND_NS
 

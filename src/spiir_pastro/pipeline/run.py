@@ -31,11 +31,12 @@ from spiir_pastro.io.predictions import as_csv, predict_read
 from spiir_pastro.io.runs import Purpose, RunsFile, read_runs
 from spiir_pastro.io.sources import read_triggers
 from spiir_pastro.pipeline.evaluate import evaluate_processed, write_evaluation
-from spiir_pastro.pipeline.extract import Status, extract, staged_files
+from spiir_pastro.pipeline.extract import extract
 from spiir_pastro.pipeline.fit import fit
 from spiir_pastro.pipeline.process import process
 from spiir_pastro.pipeline.raw import raw_files_of_runs, raw_triggers
 from spiir_pastro.pipeline.simulate import simulate
+from spiir_pastro.pipeline.staging import Status, staged_files
 from spiir_pastro.pipeline.training import FitSettings, from_processed
 from spiir_pastro.simulation import CampaignConfig
 
