@@ -4,6 +4,7 @@ import os
 import socket
 from collections.abc import Iterator
 
+import dask
 import pytest
 
 from spiir_pastro.errors import ConfigError, PastroError
@@ -37,6 +38,8 @@ def test_a_dead_worker_is_an_error() -> None:
 def test_impossible_requests_are_refused() -> None:
     with pytest.raises(ConfigError, match="0 workers cannot work"):
         run_all(abs, [1], workers=0)
+    with pytest.raises(ConfigError, match="'tcp://host' is no address of a scheduler; write tcp:"):
+        list(run_all(abs, [1], scheduler="tcp://host"))
 
 
 @pytest.mark.slow
@@ -46,3 +49,38 @@ def test_a_scheduler_that_is_not_there_is_an_error() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match="no Dask scheduler answers"):
             list(run_all(abs, [1], scheduler=f"tcp://127.0.0.1:{port}"))
+
+
+@pytest.fixture
+def scheduler() -> Iterator[str]:
+    distributed = pytest.importorskip("distributed")
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        distributed.LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            protocol="tcp",
+            host="127.0.0.1",
+            dashboard_address=None,
+        ) as cluster,
+    ):
+        yield cluster.scheduler_address
+
+
+def test_a_cluster_that_adapts_sees_how_much_there_is_to_do(scheduler: str) -> None:
+    drawn = []
+
+    def tasks() -> Iterator[int]:
+        for i in range(100):
+            drawn.append(i)
+            yield i
+
+    results = run_all(abs, tasks(), scheduler=scheduler)
+    next(iter(results))
+    assert len(drawn) == 100
+    assert len(list(results)) == 99
+
+
+def test_a_worker_that_dies_on_a_cluster_is_an_error(scheduler: str) -> None:
+    with pytest.raises(PastroError, match="died again and again over one file"):
+        list(run_all(os._exit, [1], scheduler=scheduler))

@@ -133,5 +133,5 @@ tests:
           - exp_labels: {severity: page, part: kafka}
             exp_annotations:
               summary: The alert service has a problem with kafka
-              description: "/healthz says what it is; the operations guide says what to do."
+              description: "/healthz says what it is; docs/how-to/serve.md says what to do."
 """

@@ -1,11 +1,12 @@
 """Run a function over many tasks: here, on this machine's processes, or on a Dask cluster.
 
-Results come as they are done, and only a few tasks wait at a time, so memory does not grow with
-their number. What must be in order is put in order by whoever gathers.
+Results come as they are done, and a bounded number of tasks wait at a time, so memory does not grow
+with their number. What must be in order is put in order by whoever gathers.
 """
 
 import multiprocessing
 import os
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -23,6 +24,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _WAITING_PER_WORKER = 2
+_WAITING_ON_CLUSTER = 1000  # a cluster that adapts asks for workers by the tasks that wait
 
 
 def run_all(
@@ -50,7 +52,7 @@ def run_all(
     ConfigError
         If ``workers`` is not positive, Dask is not installed, or the scheduler does not answer.
     PastroError
-        If a worker process dies.
+        If a worker process dies, or the scheduler goes away.
     """
     if scheduler is not None:
         return _on_cluster(function, tasks, scheduler)
@@ -101,6 +103,8 @@ def _on_cluster(function: Callable[[T], R], tasks: Iterable[T], address: str) ->
         distributed: Any = import_module("distributed")
     except ImportError as error:
         raise ConfigError("a Dask cluster needs: pip install 'spiir-pastro[cluster]'") from error
+    if not re.search(r":\d+$", address):
+        raise ConfigError(f"{address!r} is no address of a scheduler; write tcp://host:port")
     try:
         client = distributed.Client(address, timeout="10s", set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
@@ -113,7 +117,18 @@ def _on_cluster(function: Callable[[T], R], tasks: Iterable[T], address: str) ->
             for task in islice(todo, number):
                 waiting.add(client.submit(function, task, pure=False))
 
-        submit(_WAITING_PER_WORKER * max(1, sum(client.nthreads().values())))
-        for future in waiting:
-            yield future.result()
-            submit(1)
+        submit(_WAITING_ON_CLUSTER)
+        try:
+            for future in waiting:
+                yield future.result()
+                submit(1)
+        except distributed.KilledWorker as error:
+            raise PastroError(
+                f"workers of {address} died again and again over one file, perhaps for want of "
+                "memory; give them more and start again: what is done is kept"
+            ) from error
+        except distributed.CancelledError as error:
+            raise PastroError(
+                f"the Dask scheduler at {address} went away; start it and this again: "
+                "what is done is kept"
+            ) from error

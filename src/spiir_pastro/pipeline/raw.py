@@ -57,7 +57,7 @@ def _below(path: Path) -> Iterator[RawFile]:
             if file.name.endswith(_ENDINGS) and file.is_file():
                 yield RawFile(path=file, name=_name(folder.name, file.relative_to(folder)))
     elif path.is_file():
-        yield RawFile(path=path, name=_name("", Path(path.name)))
+        yield RawFile(path=path.absolute(), name=_name("", Path(path.name)))
     else:
         raise ConfigError(f"no file or directory {path}; correct the path")
 
