@@ -78,6 +78,8 @@ def test_from_uploads_to_p_astro_json(
         [float(p) for p in predicted.split(",")[2:6]], rel=0.01, abs=5e-5
     )
     assert "G1510" in page.read_text()
+    nowhere = _run("explain", "nobody", "--model", model)
+    assert nowhere.stderr.startswith("spiir-pastro: error: no file nobody; correct its name, or")
     nobody = _run("explain", "nobody", "--model", model, "--triggers", triggers)
     assert "holds 0 candidates called nobody, where one belongs" in nobody.stderr
 
@@ -88,4 +90,6 @@ def test_an_error_is_one_line_that_names_the_file(tmp_path: Path) -> None:
     result = _run("predict", model, "--model", model)
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1
-    assert result.stderr.startswith(f"spiir-pastro: error: {model}: schema is None")
+    assert result.stderr.startswith(
+        f"spiir-pastro: error: {model}: no model file: it names no schema"
+    )

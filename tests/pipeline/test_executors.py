@@ -61,7 +61,7 @@ def scheduler() -> Iterator[str]:
             threads_per_worker=1,
             protocol="tcp",
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
         ) as cluster,
     ):
         yield cluster.scheduler_address

@@ -169,7 +169,7 @@ def test_processes_and_a_cluster_give_the_same_bytes(campaign: Path, tmp_path: P
         processes=True,
         protocol="tcp",
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
     ) as cluster:
         address = cluster.scheduler_address
         assert address.startswith("tcp://")

@@ -63,6 +63,10 @@ def command(
 def _find(event: str, triggers: Path | None) -> pl.DataFrame:
     """Return the one candidate meant, as a canonical trigger table of one row."""
     path = Path(event) if triggers is None else triggers
+    if triggers is None and not path.exists():
+        raise TriggerError(
+            f"no file {event}; correct its name, or say with --triggers whose id it is"
+        )
     table = read_triggers(path).triggers
     if triggers is not None:
         table = table.filter(pl.col("event_id") == event)

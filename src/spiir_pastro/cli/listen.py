@@ -13,9 +13,7 @@ __all__ = ["command"]
 
 @click.command("listen")
 @click.option("--model", type=FILE, required=True, help="Model file that fit wrote.")
-@click.option(
-    "--config", type=FILE, required=True, help="Settings; deploy/listen.toml is a sample."
-)
+@click.option("--config", type=FILE, required=True, help="Settings, as in deploy/listen.toml.")
 @click.option(
     "--check", is_flag=True, help="Try settings, model, credentials and servers, then end."
 )

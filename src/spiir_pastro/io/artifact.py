@@ -148,6 +148,8 @@ def load_model(path: str | Path) -> ModelArtifact:
     except (OSError, ValueError, RecursionError) as exc:
         raise ArtifactError(f"{path}: no model file: {exc}") from exc
     schema = document.get("schema") if isinstance(document, dict) else None
+    if schema is None:
+        raise ArtifactError(f"{path}: no model file: it names no schema; give what fit wrote")
     if schema not in _READABLE:
         raise ArtifactError(
             f"{path}: schema is {schema!r}, this version reads {' and '.join(_READABLE)}; "
