@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -69,6 +70,20 @@ def test_another_search_from_its_csv_to_a_model(
     commands = commands.replace("fit ", f"fit {extra} --distances {distances} ")
     said = _shell(commands.replace("evaluate ", f"evaluate {extra} "), tmp_path, shell)
     assert "1540 candidates, 40 of them signals" in said
+
+
+def test_the_jobs_that_a_cluster_is_asked_for(shell: dict[str, str], tmp_path: Path) -> None:
+    condor, slurm = _blocks("how-to/cluster.md", "python")
+    recipes = [block.partition("cluster.adapt")[0] for block in (condor, slurm)]
+    (tmp_path / "cluster.py").write_text("\nprint(cluster.job_script())\n".join([*recipes, ""]))
+    said = _shell(f"{sys.executable} cluster.py", tmp_path, shell)
+    condor, _, slurm = said.partition("#!/usr/bin/env bash")
+    assert "accounting_group = your.accounting.group" in condor
+    assert "#SBATCH --mem=2G" in slurm
+    for job in (condor, slurm):
+        assert "export POLARS_MAX_THREADS=1" in job
+        assert "--nthreads 1" in job
+    _shell(f"bash -n <<'JOB'\n{slurm}\nJOB", tmp_path, shell)
 
 
 def test_the_mass_gap_s_share(capsys: pytest.CaptureFixture[str]) -> None:

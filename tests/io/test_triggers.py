@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spiir_pastro.errors import TableError
+from spiir_pastro.io.sources import read_triggers
 from spiir_pastro.io.triggers import from_coinc, from_csv, from_postcoh, to_candidates
 
 GOOD = {
@@ -75,6 +76,13 @@ def test_a_bad_row_is_set_aside_with_its_rule(change: dict[str, object], rule: s
 def test_a_table_without_a_needed_column_is_refused_by_name() -> None:
     with pytest.raises(TableError, match="no column for mchirp_det; it has"):
         from_csv(pl.DataFrame([GOOD]).drop("mchirp"))
+
+
+def test_a_file_without_a_needed_column_is_named_with_the_remedy(tmp_path: Path) -> None:
+    file = tmp_path / "uploads.csv"
+    pl.DataFrame([GOOD]).drop("mchirp").write_csv(file)
+    with pytest.raises(TableError, match=r"uploads\.csv: .* no column for mchirp_det.*: rename"):
+        read_triggers(file)
 
 
 @given(st.floats(1e-30, 1e-3), st.floats(4, 100), st.floats(0.5, 100))

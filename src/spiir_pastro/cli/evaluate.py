@@ -73,21 +73,22 @@ def command(
 def _print(evaluation: Evaluation) -> None:
     known = evaluation.known_mergers
     seen = known.filter(known["event_id"].is_not_null()).sort("far_hz").head(_SHOWN)
-    print_table(
-        seen.select(
-            "name",
-            "source_class",
-            "event_id",
-            "far_hz",
-            "spiir_snr",
-            "p_astro",
-            "BNS",
-            "NSBH",
-            "BBH",
-        ),
-        title=f"Known mergers SPIIR has, the {_SHOWN} most significant at most",
-    )
-    click.echo("")
+    if seen.height:
+        print_table(
+            seen.select(
+                "name",
+                "source_class",
+                "event_id",
+                "far_hz",
+                "spiir_snr",
+                "p_astro",
+                "BNS",
+                "NSBH",
+                "BBH",
+            ),
+            title=f"Known mergers SPIIR has, the {_SHOWN} most significant at most",
+        )
+        click.echo("")
     for name, value in evaluation.metrics().items():
         if "." not in name and value is not None:
             click.echo(f"{name:28} {value:.4g}")

@@ -35,9 +35,9 @@ def read_triggers(path: str | Path) -> TriggerRead:
             case ".xml" | ".xml.gz":
                 return _read_ligolw(path)
             case ".csv":
-                return from_csv(pl.read_csv(path, infer_schema_length=None))
+                return _from_columns(path, pl.read_csv(path, infer_schema_length=None))
             case ".parquet":
-                return from_csv(pl.read_parquet(path))
+                return _from_columns(path, pl.read_parquet(path))
             case ".json":
                 return _read_alert(path)
     except (OSError, pl.exceptions.PolarsError) as exc:
@@ -45,6 +45,13 @@ def read_triggers(path: str | Path) -> TriggerRead:
     raise TableError(
         f"{path}: its name tells no format; triggers come as .xml, .xml.gz, .csv, .parquet or .json"
     )
+
+
+def _from_columns(path: Path, table: pl.DataFrame) -> TriggerRead:
+    try:
+        return from_csv(table)
+    except TableError as exc:
+        raise TableError(f"{path}: {exc}") from exc
 
 
 def _read_ligolw(path: Path) -> TriggerRead:

@@ -156,7 +156,8 @@ def _canonical(table: pl.DataFrame) -> TriggerRead:
     for name in _REQUIRED[: -len(EFF_DISTANCES)]:
         if name not in table.columns:
             raise TableError(
-                f"a trigger table has no column for {name}; it has {', '.join(table.columns)}"
+                f"a trigger table has no column for {name}; it has {', '.join(table.columns)}: "
+                "rename the one that is meant"
             )
     absent = [pl.lit(None, pl.Float64).alias(n) for n in EFF_DISTANCES if n not in table.columns]
     optional = [n for n in TRIGGER_UNITS if n in table.columns and n not in _REQUIRED]

@@ -143,7 +143,9 @@ def _uploader(settings: Settings) -> GraceDBUploader:
 def _service(settings: Settings, model: ModelSlot, source: Source, *, dry_run: bool) -> Service:
     make_uploader: Callable[[], Uploader] = partial(_uploader, settings)
     if dry_run:
-        make_uploader = partial(FileUploader, Path(settings.spool) / "uploads")
+        folder = Path(settings.spool) / "uploads"
+        make_uploader = partial(FileUploader, folder)
+    log.info("uploads.go", to=str(folder) if dry_run else settings.gracedb.api)
     return Service(settings, model=model, source=source, make_uploader=make_uploader)
 
 

@@ -104,7 +104,7 @@ class Service:
             in the dead-letter folder.
         """
         self._resume()
-        log.info("service.started", model=self.model.version, gracedb=self.settings.gracedb.api)
+        log.info("service.started", model=self.model.version)
         try:
             while not self._stop.is_set():
                 self._keep_house()

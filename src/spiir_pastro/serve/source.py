@@ -141,8 +141,8 @@ class KafkaSource:
             offered = consumer.list_topics(timeout=CHECK_TIMEOUT_S).topics
         except KafkaException as exc:
             consumer.poll(0)  # lets the client say what is wrong
-            problem = self._health.problems().get("kafka", str(exc))
-            raise ConfigError(f"broker {self._config['bootstrap.servers']}: {problem}") from exc
+            problem = self._health.problems().get("kafka", f"{self._broker}: {exc}")
+            raise ConfigError(problem) from exc
         finally:
             consumer.close()
         return [topic for topic in self._wanted if topic not in offered]
