@@ -87,9 +87,10 @@ class MassLaw:
         """Return the density up to a factor, for masses up to ``end``; -inf outside."""
         m = np.clip(mass, self.low, end)
         log_m = np.log(m)
-        flat = abs(self.exponent + 1) < 1e-9
-        power = 1e-9 if flat else self.exponent + 1
-        log_norm = math.log(abs(end**power - self.low**power) / abs(power))
+        # (end^p - low^p) / p, which is ln(end / low) where p vanishes.
+        power, span = self.exponent + 1, math.log(end / self.low)
+        rise = math.expm1(power * span) / (power * span) if power else 1.0
+        log_norm = power * math.log(self.low) + math.log(span * rise)
         with np.errstate(divide="ignore"):
             law = np.log1p(-self.peak_fraction) + self.exponent * log_m - log_norm
             peak = (
