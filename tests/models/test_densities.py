@@ -291,6 +291,12 @@ def test_kernels_weigh_a_sample_like_its_copies(samples: list[tuple[float, int]]
     np.testing.assert_allclose(weighted.log_values, repeated.log_values, atol=1e-9)
 
 
+def test_kernels_are_as_wide_as_the_weighted_scatter() -> None:
+    width = silverman_bandwidth(np.array([0.0, 1.0]), np.array([1.0, 3.0]))
+    assert width == pytest.approx(0.9 * math.sqrt(3 / 16) * 1.6**-0.2, rel=ROUNDING)
+    assert silverman_bandwidth(np.zeros(9)) == 0.02
+
+
 def test_weights_make_one_density_of_another() -> None:
     """Uniform samples weighted by a normal density, against it; n_eff of 5000 is about 2400."""
     x = np.random.default_rng(8).uniform(-5, 5, 5000)

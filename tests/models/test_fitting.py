@@ -188,6 +188,23 @@ def test_the_snr_of_noise_is_described_mass_by_mass_where_there_is_enough() -> N
     assert pooled.coefficients[2] == pytest.approx(0.1, abs=0.04)  # three standard errors
 
 
+def test_the_snr_of_noise_may_bend_with_the_logarithm_of_its_mass() -> None:
+    bent = Sample(noise=300, BBH=40)
+    bent.m[:300] = np.linspace(0, 4, 300)
+    bent.s[:300] = 2 + 0.05 * bent.m[:300] ** 2 + 0.01 * np.random.default_rng(4).normal(size=300)
+    snr = bent.fit().noise.snr
+    assert isinstance(snr, StudentRegression)
+    np.testing.assert_allclose(snr.coefficients, [2, 0, 0, 0.05], atol=0.01)
+
+
+def test_the_floor_of_a_far_density_is_the_one_asked_for() -> None:
+    sample = Sample(BBH=400)
+    sample.x[sample.is_signal] = np.append(np.linspace(-2, 0, 380), [-50.0] * 20)
+    far = sample.fit().signals[Source.BBH].far
+    between = np.exp(far.log_pdf(np.array([-25.0]))[0])
+    assert between == pytest.approx(SETTINGS.density_floor / 50, rel=0.2)
+
+
 @pytest.mark.parametrize(("noise", "signals", "used"), [(8, 8, True), (7, 9, False), (9, 7, False)])
 def test_snr_is_left_out_of_both_sides_where_either_is_too_few(
     noise: int, signals: int, *, used: bool
