@@ -199,9 +199,9 @@ def test_the_snr_of_noise_may_bend_with_the_logarithm_of_its_mass() -> None:
 
 def test_the_floor_of_a_far_density_is_the_one_asked_for() -> None:
     sample = Sample(BBH=400)
-    sample.x[sample.is_signal] = np.append(np.linspace(-2, 0, 380), [-50.0] * 20)
+    sample.x[sample.is_signal] = np.append(np.linspace(-12, 0, 380), np.linspace(-51, -50, 20))
     far = sample.fit().signals[Source.BBH].far
-    between = np.exp(far.log_pdf(np.array([-25.0]))[0])
+    between = np.exp(far.log_pdf(np.array([-30.0]))[0])
     assert between == pytest.approx(SETTINGS.density_floor / 50, rel=0.2)
 
 
