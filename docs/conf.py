@@ -24,6 +24,7 @@ nb_execution_mode = "force"  # a notebook is kept without its results
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 html_theme = "furo"
+html_show_copyright = False
 html_static_path = ["_static"]
 html_css_files = ["equations.css"]
 html_math_renderer = "mathml"
