@@ -82,6 +82,25 @@ def test_beyond_the_loudest_event_little_is_known() -> None:
     assert (errors[:, 1] > 1).all()
 
 
+def test_events_below_a_far_stand_in_the_middle_of_their_bins() -> None:
+    counts = np.zeros((11, 3), int)
+    counts[3, 1], counts[5, 0], counts[2, 2] = 2, 1, 4
+    noise = NoiseHistogram(
+        counts=counts,
+        lgsnr=np.array([0.0, 1.0]),
+        lgchisq=np.array([-1.0, 1.0]),
+        livetime_s=10.0,
+        slides=10,
+    )
+    # No louder one of as low a chi-square but itself; then all three; then seven.
+    far_hz, snr = noise.below(0.03)
+    assert far_hz.tolist() == [0.03, 0.03, 0.01]
+    np.testing.assert_allclose(np.log10(snr), [0.4, 0.4, 0.6], rtol=1e-12)
+    for edge, far in ((0.355, 0.03), (0.445, 0.03), (0.555, 0.01), (0.645, 0.01)):
+        assert noise.far_of(np.array(10**edge), np.array(10.0)) == pytest.approx(far)
+    assert noise.below(0.07)[0].size == 7
+
+
 def test_what_makes_no_background_is_refused(tmp_path: Path) -> None:
     one = histogram(np.random.default_rng(6), 100)
     with pytest.raises(FitError, match="100 are needed"):

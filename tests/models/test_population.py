@@ -1,6 +1,7 @@
 """Populations are normalised, draw what their density says, and know their volume."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -160,3 +161,29 @@ def test_impossible_populations_are_refused() -> None:
     )
     with pytest.raises(FitError, match="fill no volume"):
         by_distance.log_volume_density(np.array(1.5), np.array(1.5), np.array(0.1))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"low": 0.0},
+        {"low": 2.0, "high": 2.0},
+        {"low": 1.0, "exponent": math.inf},
+        {"low": 1.0, "taper": -0.1},
+        {"low": 1.0, "peak_fraction": 1.1},
+        {"low": 1.0, "peak_mean": 0.0},
+        {"low": 1.0, "peak_std": 0.0},
+    ],
+)
+def test_a_mass_law_on_the_edge_of_sense_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(FitError, match=r"limits must be positive|mean and width be positive"):
+        MassLaw(**wrong)
+    assert MassLaw(low=1.0, peak_fraction=1.0).peak_fraction == 1.0
+
+
+def test_a_distance_law_and_a_redshift_law_need_room() -> None:
+    for low, high in ((0.0, 1.0), (1.0, 1.0)):
+        with pytest.raises(FitError, match="distances from"):
+            DistanceLaw(low=low, high=high)
+    with pytest.raises(FitError, match="redshifts to 0"):
+        RedshiftLaw(high=0.0)
