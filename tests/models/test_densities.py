@@ -15,7 +15,7 @@ from scipy.stats import gaussian_kde, norm, t
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.densities import GridDensity
 from spiir_pastro.models.far_density import PowerLaw, fit_far_density, fit_power_law
-from spiir_pastro.models.kernels import effective_size, silverman_bandwidth
+from spiir_pastro.models.kernels import effective_size, kernel_errors, silverman_bandwidth
 from spiir_pastro.models.regression import StudentRegression
 from tolerances import QUADRATURE, ROUNDING
 
@@ -295,6 +295,25 @@ def test_kernels_are_as_wide_as_the_weighted_scatter() -> None:
     width = silverman_bandwidth(np.array([0.0, 1.0]), np.array([1.0, 3.0]))
     assert width == pytest.approx(0.9 * math.sqrt(3 / 16) * 1.6**-0.2, rel=ROUNDING)
     assert silverman_bandwidth(np.zeros(9)) == 0.02
+
+
+def test_an_outlier_widens_no_kernel_but_where_all_else_is_alike() -> None:
+    x = np.append(np.arange(100.0), 1e6)
+    assert silverman_bandwidth(x) == pytest.approx(0.9 * 50 / 1.34 * 101**-0.2, rel=ROUNDING)
+    alike = np.append(np.zeros(99), 100.0)
+    assert silverman_bandwidth(alike) == pytest.approx(0.9 * alike.std() * 100**-0.2, rel=ROUNDING)
+
+
+def test_a_floor_far_from_any_event_is_as_uncertain_as_it_is_far() -> None:
+    """Nothing seen is pi^2 / 2 in the square; a floor d widths away lifts by d^2 / 2; 20 at most."""
+    d = np.array([0.0, 1.0, 10.0, 20.0, 50.0])
+    none = np.zeros(5)
+    below, above = kernel_errors(local_events=none, bias=none, lift=d**2 / 2)
+    np.testing.assert_allclose(above, math.pi / math.sqrt(2), atol=1e-3)
+    expected = np.hypot(math.pi / math.sqrt(2), np.hypot(1, np.minimum(d, 20)) - 1)
+    np.testing.assert_allclose(below, expected, atol=1e-3)
+    for ends in kernel_errors(local_events=none[:1], bias=np.array([0.3]), lift=np.array([-0.4])):
+        assert ends[0] == pytest.approx(math.hypot(math.pi / math.sqrt(2), 0.3), abs=1e-3)
 
 
 def test_weights_make_one_density_of_another() -> None:
