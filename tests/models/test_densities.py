@@ -305,7 +305,7 @@ def test_an_outlier_widens_no_kernel_but_where_all_else_is_alike() -> None:
 
 
 def test_a_floor_far_from_any_event_is_as_uncertain_as_it_is_far() -> None:
-    """Nothing seen is pi^2 / 2 in the square; a floor d widths away lifts by d^2 / 2; 20 at most."""
+    """Nothing seen is pi^2 / 2 in the square; a floor d widths off lifts by d^2 / 2; 20 at most."""
     d = np.array([0.0, 1.0, 10.0, 20.0, 50.0])
     none = np.zeros(5)
     below, above = kernel_errors(local_events=none, bias=none, lift=d**2 / 2)
