@@ -2,6 +2,7 @@
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -99,6 +100,41 @@ def test_events_below_a_far_stand_in_the_middle_of_their_bins() -> None:
     for edge, far in ((0.355, 0.03), (0.445, 0.03), (0.555, 0.01), (0.645, 0.01)):
         assert noise.far_of(np.array(10**edge), np.array(10.0)) == pytest.approx(far)
     assert noise.below(0.07)[0].size == 7
+
+
+def test_triggers_beyond_the_bins_belong_to_the_outermost() -> None:
+    counts = np.array([[1, 2, 4], [8, 16, 32], [64, 128, 256]])
+    noise = NoiseHistogram(
+        counts=counts,
+        lgsnr=np.array([0.0, 2.0]),
+        lgchisq=np.array([0.0, 2.0]),
+        livetime_s=1.0,
+        slides=1,
+    )
+    beyond = np.array([1e-3, 1e5])
+    far_hz = noise.far_of(beyond[:, None], beyond)
+    np.testing.assert_array_equal(far_hz, noise.far_hz[np.ix_([0, 2], [0, 2])])
+    assert len(np.unique(far_hz)) == 4
+    with pytest.raises(ValueError, match="read-only"):
+        noise.counts[0, 0] = 7
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"counts": np.ones(4)}, "needs counts"),
+        ({"counts": np.ones((2, 1))}, "needs counts"),
+        ({"counts": np.array([[1, 1], [1, -1]])}, "needs counts"),
+        ({"livetime_s": 0.0}, "both must be positive"),
+        ({"slides": 0}, "both must be positive"),
+    ],
+)
+def test_a_histogram_that_gives_no_rate_is_refused(wrong: dict[str, Any], message: str) -> None:
+    edges = np.array([0.0, 1.0])
+    right: dict[str, Any] = {"lgsnr": edges, "lgchisq": edges, "livetime_s": 1.0, "slides": 1}
+    assert NoiseHistogram(**right | {"counts": np.ones((2, 2))}).far_hz.max() == 4
+    with pytest.raises(FitError, match=message):
+        NoiseHistogram(**right | {"counts": np.ones((2, 2))} | wrong)
 
 
 def test_what_makes_no_background_is_refused(tmp_path: Path) -> None:

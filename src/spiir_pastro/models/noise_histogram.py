@@ -85,7 +85,7 @@ class NoiseHistogram:
 
     def below(self, far_hz: float) -> tuple[Floats, Floats]:
         """Return FAR (Hz) and SNR of every event up to a FAR, (m,) each, at its cell's middle."""
-        chosen = (self.far_hz <= far_hz) & (self.counts > 0)
+        chosen = self.far_hz <= far_hz
         copies = self.counts[chosen]
         step = (self.lgsnr[1] - self.lgsnr[0]) / (len(self.counts) - 1)
         # Bin i holds what rounds down to it half a step above its nominal centre: see _bin.
