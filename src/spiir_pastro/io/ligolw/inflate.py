@@ -4,7 +4,6 @@ isal's igzip inflates two to three times faster than zlib and checks each member
 """
 
 from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,29 +37,19 @@ _keep_freed_memory()
 
 
 def blocks(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Generator[bytes]:
-    """Yield a plain or gzipped file's content in blocks of some MiB that end with a line.
+    """Yield a plain or gzipped file's content in blocks of some MiB.
 
-    A thread inflates the next block while the caller works on this one; who stops early must close
-    the generator, which ends the thread.
+    A block ends with a line, if any ends in its last part. Who stops early should close the
+    generator, which closes the file.
 
     Raises
     ------
     TableError
         If the file cannot be opened, is damaged, or inflates to more than ``max_bytes``.
     """
-    source = _joined(_chunks(Path(path), max_bytes))
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, source, None)
-        while (block := coming.result()) is not None:
-            coming = thread.submit(next, source, None)
-            yield block
-
-
-def _joined(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Join chunks to blocks that end with a line, if any ends in their last chunk."""
     held: list[bytes] = []
     size = 0
-    for chunk in chunks:
+    for chunk in _chunks(Path(path), max_bytes):
         end = chunk.rfind(b"\n") + 1 or len(chunk)
         size += len(chunk)
         if size < _BLOCK:
