@@ -90,7 +90,7 @@ def main(rows: int) -> None:
         for name in ("cohsnr", "deff_H1", "end_time"):
             np.testing.assert_allclose(found[name].to_numpy(), theirs[name].to_numpy(), rtol=1e-7)
         del found, theirs
-        times = race({name: partial(side, path) for name, side in SIDES.items()}, rounds=5)
+        times = race({name: partial(side, path) for name, side in SIDES.items()}, rounds=9)
         compressed = path.stat().st_size
         print(f"{rows} rows x 67 columns: {compressed / 1e6:.1f} MB, {size / 1e6:.1f} inflated")
         heads = ("", "wall ms", "cpu ms", "/ inflate", "peak MB")

@@ -1,6 +1,9 @@
 """Both lanes give what LIGO_LW means, cell by cell, whatever the table and its layout."""
 
+import codecs
+import gzip
 import math
+import zlib
 from contextlib import suppress
 from functools import partial
 from io import BytesIO
@@ -223,6 +226,26 @@ def test_ordinary_rows_never_reach_the_tokenizer(monkeypatch: pytest.MonkeyPatch
     fast = fast_lane(document.xml, 1000)
     assert fast is not None
     assert fast.rows.equals(expected.rows)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        zlib.compress(b'"a",1,\n', level=1),
+        zlib.compress(b'"a",1,\n', level=5),
+        gzip.compress(b'"a",1,\n'),
+        codecs.BOM_UTF8 + b'"a",1,\n',
+        b"x^,1,\n",  # zlib data can be made of letters only
+    ],
+    ids=["zlib, fast", "zlib", "gzip", "byte-order mark", "zlib of letters"],
+)
+def test_the_csv_reader_gets_nothing_that_it_would_unpack_or_strip(
+    monkeypatch: pytest.MonkeyPatch, text: bytes
+) -> None:
+    layout = Layout(table="t", names=("c0", "c1"), types=("lstring", "int_4s"))
+    assert read_lines(Piece(b'"a",1,\n', line=1, breaks=1), layout) is not None
+    monkeypatch.setattr(pl, "read_csv", None)
+    assert read_lines(Piece(text, line=1, breaks=1), layout) is None
 
 
 NUMBERS = sorted(

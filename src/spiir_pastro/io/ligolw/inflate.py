@@ -16,7 +16,7 @@ __all__ = ["MAX_BYTES", "blocks"]
 MAX_BYTES = 8 << 30
 """Default limit on the bytes of one inflated file: ten million SPIIR triggers."""
 
-_BLOCK = 5 << 20
+_BLOCK = 8 << 20
 _CHUNK = 256 << 10
 _GZIP = b"\x1f\x8b"
 _FOREIGN = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip"}

@@ -11,8 +11,9 @@ n + 1 fields, the last one empty. CSV and LIGO_LW agree when
 3. no string holds a quote, an apostrophe, white space, LIGO_LW's escape (a backslash), an entity,
    ``]]>``, or a character that is not printable ASCII: what is left reads the same with quotes
    around it as without, and with an XML parser as without;
-4. the text holds no carriage return. Of all other bytes Polars takes none in a number that LIGO_LW
-   or XML would read otherwise (the tests try each), so numbers need not be looked at.
+4. the text is ASCII and holds no carriage return. Of all other bytes Polars takes none in a number
+   that LIGO_LW or XML would read otherwise (the tests try each), so numbers need not be looked at;
+5. the text begins as rows do, not as compressed data, which Polars would unpack.
 
 Numbers are parsed by the same code in both lanes (Polars', which rounds correctly).
 """
@@ -26,6 +27,7 @@ from spiir_pastro.io.ligolw.markup import Piece, count
 __all__ = ["read_lines"]
 
 _LAST = "\n"  # no column can be called so
+_BEGINNINGS = frozenset(bytes([byte]) for byte in b' \t"+-.,0123456789')
 _SPACE, _DELETE = 0x20, 0x7F  # what stands between them is printable
 _NOT_IN_STRINGS = (b'"', b"'", b"\\", b"&", b"]]>")
 
@@ -43,10 +45,10 @@ def read_lines(piece: Piece, layout: Layout) -> Batch | None:
     text = piece.text
     if not text:
         return layout.empty()
-    if b"\r" in text:
-        return None
     if layout.names[0] in layout.strings:  # the CSV reader would take an indent for part of it
         text = _without_indent(text)
+    if not text.isascii() or b"\r" in text or text[:1] not in _BEGINNINGS:
+        return None
     try:
         frame = pl.read_csv(text, has_header=False, schema=layout.cells | {_LAST: pl.String})
     except pl.exceptions.PolarsError:
