@@ -16,6 +16,7 @@ __all__ = ["MAX_BYTES", "blocks"]
 MAX_BYTES = 8 << 30
 """Default limit on the bytes of one inflated file: ten million SPIIR triggers."""
 
+_FIRST_BLOCK = 1 << 20
 _BLOCK = 8 << 20
 _CHUNK = 256 << 10
 _GZIP = b"\x1f\x8b"
@@ -37,10 +38,10 @@ _keep_freed_memory()
 
 
 def blocks(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Generator[bytes]:
-    """Yield a plain or gzipped file's content in blocks of some MiB.
+    """Yield a plain or gzipped file's content in blocks of 1 to 8 MiB.
 
-    A block ends with a line, if any ends in its last part. Who stops early should close the
-    generator, which closes the file.
+    The first are small, so that work on them begins soon. A block ends with a line, if any ends in
+    its last part. Who stops early should close the generator, which closes the file.
 
     Raises
     ------
@@ -48,15 +49,15 @@ def blocks(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Generator[bytes]:
         If the file cannot be opened, is damaged, or inflates to more than ``max_bytes``.
     """
     held: list[bytes] = []
-    size = 0
+    size, enough = 0, _FIRST_BLOCK
     for chunk in _chunks(Path(path), max_bytes):
         end = chunk.rfind(b"\n") + 1 or len(chunk)
         size += len(chunk)
-        if size < _BLOCK:
+        if size < enough:
             held.append(chunk)
             continue
         yield b"".join((*held, memoryview(chunk)[:end]))
-        held, size = [chunk[end:]], len(chunk) - end
+        held, size, enough = [chunk[end:]], len(chunk) - end, min(2 * enough, _BLOCK)
     yield b"".join(held)
 
 
