@@ -8,9 +8,9 @@ n + 1 fields, the last one empty. CSV and LIGO_LW agree when
    fewer. (All columns are read even if few are wanted: reading fewer would refuse nothing, and
    other proofs take longer than what is saved.)
 2. each row's last field is empty;
-3. no string holds a quote, an apostrophe, white space, LIGO_LW's escape (a backslash), an entity,
-   ``]]>``, or a character that is not printable ASCII: what is left reads the same with quotes
-   around it as without, and with an XML parser as without;
+3. no string holds a quote, an apostrophe, white space, LIGO_LW's escape (a backslash), the ``&`` of
+   an entity, the ``]`` of XML's ``]]>``, or a character that is not printable: what is left reads
+   the same with quotes around it as without, and with an XML parser as without;
 4. the text is ASCII and holds no carriage return. Of all other bytes Polars takes none in a number
    that LIGO_LW or XML would read otherwise (the tests try each), so numbers need not be looked at;
 5. the text begins as rows do, not as compressed data, which Polars would unpack.
@@ -29,7 +29,7 @@ __all__ = ["read_lines"]
 _LAST = "\n"  # no column can be called so
 _BEGINNINGS = frozenset(bytes([byte]) for byte in b' \t"+-.,0123456789')
 _SPACE, _DELETE = 0x20, 0x7F  # what stands between them is printable
-_NOT_IN_STRINGS = (b'"', b"'", b"\\", b"&", b"]]>")
+_NOT_IN_STRINGS = (b'"', b"'", b"\\", b"&", b"]")
 
 
 def read_lines(piece: Piece, layout: Layout) -> Batch | None:
