@@ -20,6 +20,7 @@ import reprlib
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from importlib.resources import files
+from inspect import cleandoc
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -189,7 +190,10 @@ def runs_schema() -> dict[str, Any]:
             raise NotImplementedError(kind)
         return {"type": "string"}
 
-    return msgspec.json.schema(RunsFile, schema_hook=path_as_text)
+    schema = msgspec.json.schema(RunsFile, schema_hook=path_as_text)
+    for kind in schema["$defs"].values():
+        kind["description"] = cleandoc(kind["description"])  # as Python does from 3.13 on
+    return schema
 
 
 def runs_template() -> str:
