@@ -156,8 +156,20 @@ def test_two_signals_make_a_far_density_even_at_the_threshold() -> None:
     density = fit_far_density(np.array([-3.0, 0.0]))
     x = np.linspace(-60, 0, 600_001)
     assert np.trapezoid(np.exp(density.log_pdf(x)), x) == pytest.approx(1, rel=1e-4)
-    alike = fit_far_density(np.array([-3.0, -3.0]))
-    assert alike.left_scale == 3.0  # no excess to take the mean of
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-9, 0.5])
+def test_many_signals_at_the_lowest_far_leave_little_below_it(spread: float) -> None:
+    """Three of a hundred at a FAR that no search goes below, but for rounding or a little more."""
+    x = -np.append(np.linspace(0, 30, 9700), 50 + np.linspace(0, spread, 300))
+    density = fit_far_density(x)
+    lower = np.linspace(-90, -51, 40_001)
+    assert np.trapezoid(np.exp(density.log_pdf(lower)), lower) < 0.03
+    log_bayes_factor = density.log_pdf(lower) - PowerLaw(exponent=1.0).log_pdf(lower)
+    assert (np.diff(log_bayes_factor) < 1e-9).all()  # a lower FAR never speaks for noise
+    # The tail is assumed: as uncertain as it is deep.
+    depth = density.log_pdf(density.nodes[0]) - density.log_pdf(lower)
+    assert (density.log_errors(lower)[0] >= depth).all()
 
 
 def test_a_kernel_at_the_end_of_the_span_is_a_kernel() -> None:

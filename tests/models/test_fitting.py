@@ -124,13 +124,13 @@ def test_with_no_signal_at_all_the_typical_law_stands_in_with_a_large_error() ->
 
 
 def test_signals_without_weight_tell_nothing() -> None:
-    """But for the masses, which a reference of infinite weight tells alone."""
     for numbers in ({"BNS": 9, "BBH": 12}, {"BNS": 40, "NSBH": 5, "BBH": 60}):
         sample = Sample(**numbers)
         sample.weights = np.where(sample.is_signal & (np.arange(sample.x.size) % 3 > 0), 0.0, 1.0)
         sample.s[sample.weights == 0] += 2.0
+        sample.m[sample.weights == 0] += 1.0
         without = sample.take(np.flatnonzero(sample.weights))
-        fits = (each.fit(weighted=True, weight=math.inf) for each in (sample, without))
+        fits = (each.fit(weighted=True) for each in (sample, without))
         for one, other in zip(*fits, strict=True):
             assert agree(one, other)
 
@@ -161,6 +161,20 @@ def test_seen_chirp_masses_and_the_references_are_mixed_by_number() -> None:
     assert mass_above_50[0.0] == pytest.approx(0.98 + floor, abs=5e-3)
     assert mass_above_50[10.0] == pytest.approx(0.98 * 29 / 39 + floor, abs=5e-3)
     assert mass_above_50[math.inf] == pytest.approx(floor, abs=5e-3)
+
+
+def test_a_seen_chirp_mass_counts_in_the_mixture_by_its_weight() -> None:
+    """Two lumps of 20 signals, one of triple weight, that are worth 32 of equal weight."""
+    sample = Sample(BBH=40)
+    light = np.flatnonzero(sample.is_signal)[:20]
+    sample.m[light] -= math.log(8)
+    sample.weights[light] = 3.0
+    mchirp = sample.fit(weighted=True, weight=8.0).signals[Source.BBH].mchirp
+    assert mchirp is not None
+    m = np.linspace(math.log(1), math.log(9), 20_000)
+    floor = 0.02 * math.log(9) / math.log(400)
+    found = np.trapezoid(np.exp(mchirp.log_pdf(m)), m)
+    assert found == pytest.approx(0.98 * 32 / (32 + 8) * 60 / 80 + floor, abs=5e-3)
 
 
 def test_a_candidate_of_unknown_mass_or_snr_changes_no_law_of_either() -> None:

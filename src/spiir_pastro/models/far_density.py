@@ -20,6 +20,9 @@ __all__ = ["PowerLaw", "fit_far_density", "fit_power_law"]
 
 Floats = NDArray[np.float64]
 
+_NOISE_SCALE = 1.0
+"""By which x falls while noise falls by e."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PowerLaw:
@@ -84,8 +87,9 @@ def fit_far_density(
 ) -> GridDensity:
     """Estimate the density of ln(FAR / threshold) <= 0 from many recovered signals.
 
-    Kernels are reflected at 0, where the threshold cuts. Below the least likely 2 % of values the
-    density goes on as an exponential of their mean excess: a power law in FAR.
+    Kernels are reflected at 0, where the threshold cuts. Below the least 2 % of values the density
+    goes on as an exponential of their mean excess, a power law in FAR: no steeper than noise's, so
+    that a lower FAR never speaks for noise, also where many values share the lowest.
 
     Parameters
     ----------
@@ -110,9 +114,11 @@ def fit_far_density(
     )
     low = x <= first
     beyond, mine = x[low], None if weights is None else weights[low]
+    excess = float(np.average(first - beyond, weights=mine))
+    measured = excess > _NOISE_SCALE
     return replace(
         kernels,
-        left_scale=float(np.average(first - beyond, weights=mine)) or -first,
-        left_error=1 / math.sqrt(weighted_size(beyond, mine)),
+        left_scale=max(excess, _NOISE_SCALE),
+        left_error=1 / math.sqrt(weighted_size(beyond, mine)) if measured else 1.0,
         right_scale=0.0,
     )

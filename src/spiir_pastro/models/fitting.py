@@ -217,7 +217,7 @@ def fit_densities(
     signals = {
         source: CandidateDensity(
             far=_fit_far(x, own[source], settings, weights),
-            mchirp=_class_density(m[of_class[source]], source, reference, settings),
+            mchirp=_class_density(m, of_class[source], source, reference, settings, weights),
             snr=signal_snr[source] if use_snr else None,
         )
         for source in ASTROPHYSICAL
@@ -261,20 +261,27 @@ def _density(
 
 
 def _class_density(
-    seen: Floats, source: Source, reference: Reference, settings: DensitySettings
+    log_mchirp: Floats,
+    rows: Labels,
+    source: Source,
+    reference: Reference,
+    settings: DensitySettings,
+    weights: Floats | None,
 ) -> GridDensity:
+    """Mix what the reference expects with what was seen, by how many signals either is worth."""
     expected = _density(
         np.log(reference.mchirp_det[source]),
         settings,
         events=reference.events.get(source),
         weights=reference.sample_weights.get(source),
     )
-    seen = seen[~np.isnan(seen)]
-    if not seen.size or math.isinf(reference.weight):
+    rows = rows & ~np.isnan(log_mchirp)
+    size = _size(rows, weights)
+    if not size or math.isinf(reference.weight):
         return expected
-    return GridDensity.mixture(
-        [(reference.weight, expected), (seen.size, _density(seen, settings))]
-    )
+    mine = None if weights is None else weights[rows]
+    seen = _density(log_mchirp[rows], settings, weights=mine)
+    return GridDensity.mixture([(reference.weight, expected), (size, seen)])
 
 
 def _fit_far(
