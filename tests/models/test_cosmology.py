@@ -12,20 +12,32 @@ from scipy.integrate import quad
 from spiir_pastro.models.cosmology import (
     HUBBLE_CONSTANT,
     MATTER_DENSITY,
+    comoving_volume_slope,
+    distance_slope,
     luminosity_distance,
     redshift,
 )
 from tolerances import ROUNDING
 
 _LIGHT_KM_S = 299792.458
+_ASTROPYS = FlatLambdaCDM(H0=HUBBLE_CONSTANT, Om0=MATTER_DENSITY, Tcmb0=0)
 
 
 def test_distance_is_astropys() -> None:
     z = np.geomspace(0.01, 1000, 200)
-    peer = FlatLambdaCDM(H0=HUBBLE_CONSTANT, Om0=MATTER_DENSITY, Tcmb0=0)
     np.testing.assert_allclose(
-        luminosity_distance(z), peer.luminosity_distance(z).value, rtol=ROUNDING
+        luminosity_distance(z), _ASTROPYS.luminosity_distance(z).value, rtol=ROUNDING
     )
+
+
+def test_slopes_of_distance_and_volume_are_astropys() -> None:
+    z = np.geomspace(0.01, 1000, 200)
+    # Of (1 + z) times the comoving distance, whose own slope is c/H.
+    hubble_radius = _LIGHT_KM_S / _ASTROPYS.H(z).value
+    expected = _ASTROPYS.comoving_distance(z).value + (1 + z) * hubble_radius
+    np.testing.assert_allclose(distance_slope(z), expected, rtol=ROUNDING)
+    whole_sky = 4 * np.pi * _ASTROPYS.differential_comoving_volume(z).to_value("Gpc3 / sr")
+    np.testing.assert_allclose(comoving_volume_slope(z), whole_sky, rtol=ROUNDING)
 
 
 @pytest.mark.parametrize("z", [1e-9, 1e-6, 1e-3, 0.1, 1.0, 20.0])

@@ -175,5 +175,5 @@ def _conditional(log_joint: Floats) -> Floats:
 
 def _cell(nodes: Floats, x: Floats) -> tuple[NDArray[np.int64], Floats]:
     """Return the node to the left of each x within the nodes, and how far x is to the next."""
-    left = np.clip(np.searchsorted(nodes, x, side="right") - 1, 0, len(nodes) - 2)
+    left = np.minimum(np.searchsorted(nodes, x, side="right") - 1, len(nodes) - 2)
     return left, np.asarray((x - nodes[left]) / (nodes[left + 1] - nodes[left]))
