@@ -103,10 +103,10 @@ class MassLaw:
 
     def _log_rise(self, m: Floats) -> Floats:
         """Return the logarithm of the smooth lower end, 0 above it."""
+        if not self.taper:
+            return np.zeros_like(m)
         above = m - self.low
         rising = (above > 0) & (above < self.taper)
-        if not rising.any():
-            return np.where(above < self.taper, -np.inf, 0.0)
         x = np.where(rising, above, self.taper / 2)
         rise = -np.logaddexp(0, self.taper / x + self.taper / (x - self.taper))
         return np.where(rising, rise, np.where(above < self.taper, -np.inf, 0.0))
@@ -318,7 +318,6 @@ class _Tabulated:
     def __init__(self, law: MassLaw, end: float) -> None:
         self.law, self.end = law, end
         nodes = np.geomspace(law.low, end, _NODES)
-        nodes[[0, -1]] = law.low, end
         integral = _running_integral(nodes, np.exp(law.log_shape(nodes, end)))
         self._log_norm = math.log(integral[-1])
         self.reach = nodes, integral / integral[-1]
