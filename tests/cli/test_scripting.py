@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,20 @@ def test_ctrl_c_ends_with_130(tmp_path: Path) -> None:
         started.send_signal(signal.SIGINT)
     _, complaint = started.communicate(timeout=60)
     assert (started.returncode, b"Traceback" in complaint) == (ExitCode.INTERRUPTED, False)
+
+
+def test_ctrl_c_ends_all_workers_at_once(tmp_path: Path) -> None:
+    arguments = ["--days", "20", "--file-seconds", "3600", "--injection-interval", "5000"]
+    started = subprocess.Popen(
+        [*COMMAND, "simulate", tmp_path / "campaign", *arguments, "--processes", "2"],
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    while started.poll() is None and not list(tmp_path.glob("campaign/*_inj/*/*_zerolag_*.gz")):
+        time.sleep(0.05)
+    os.killpg(started.pid, signal.SIGINT)  # as a terminal does
+    _, complaint = started.communicate(timeout=60)  # what is left to do takes many minutes
+    assert (started.returncode, complaint.strip()) == (ExitCode.INTERRUPTED, b"")
 
 
 def test_json_of_every_command_that_has_it(

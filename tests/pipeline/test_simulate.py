@@ -1,6 +1,7 @@
 """A campaign's files: as SPIIR writes them, the same from the same seed, true to their truth."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -177,9 +178,28 @@ def test_older_column_names(tmp_path: Path) -> None:
     assert rows.height > 10
 
 
-def test_a_directory_in_use_is_refused(campaign: Path) -> None:
-    with pytest.raises(ConfigError, match="holds something already; name a new or empty directory"):
+def test_what_was_interrupted_goes_on_to_the_same(campaign: Path, tmp_path: Path) -> None:
+    steps = simulate(tmp_path, CONFIG)
+    rows = next(steps).rows
+    del steps
+    done = next(tmp_path.glob("*_bg/*/*_SEGMENTS_*"))
+    written = done.stat().st_mtime_ns
+    (done.parent / ".a_zerolag_file.xml.gz.123.part").write_bytes(b"half")
+    first, *_ = simulate(tmp_path, CONFIG)
+    assert first.rows == rows
+    assert done.stat().st_mtime_ns == written
+    assert digests(tmp_path) == digests(campaign)
+
+
+def test_a_directory_in_use_is_refused(campaign: Path, tmp_path: Path) -> None:
+    refused = pytest.raises(ConfigError, match="holds something already; name a new or empty dir")
+    with refused:
         next(simulate(campaign, CONFIG))
+    next(simulate(tmp_path, CONFIG))
+    with refused:
+        next(simulate(tmp_path, replace(CONFIG, seed=3)))
+    with refused:
+        next(simulate(tmp_path, CONFIG, legacy=True))
 
 
 def test_an_unknown_bank_is_refused() -> None:

@@ -101,6 +101,8 @@ def command(
 
     Every bank gets a run without injections and one with, over the same noise; truth/ says where
     each trigger comes from, and RUNS.yaml is ready for `spiir-pastro extract`.
+
+    Interrupted, the same command goes on where it stopped.
     """
     config = CampaignConfig(
         seed=seed,

@@ -7,6 +7,7 @@ with their number. What must be in order is put in order by whoever gathers.
 import multiprocessing
 import os
 import re
+import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -86,8 +87,12 @@ def _on_processes(function: Callable[[T], R], tasks: Iterable[T], count: int) ->
 
 
 def _begin_worker() -> None:
-    """Keep to one core, and end when the parent ends, even if it is killed."""
+    """Keep to one core, and end at once when interrupted or when the parent ends, even if killed.
+
+    A worker that caught the interrupt would go on with what waits for it.
+    """
     os.environ["POLARS_MAX_THREADS"] = "1"
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

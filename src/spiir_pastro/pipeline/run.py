@@ -14,11 +14,10 @@ A stage that has its result already is cheap to run again: the campaign is kept 
 the same parameters, and extraction does only what changed.
 """
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -35,7 +34,7 @@ from spiir_pastro.pipeline.extract import extract
 from spiir_pastro.pipeline.fit import fit
 from spiir_pastro.pipeline.process import process
 from spiir_pastro.pipeline.raw import raw_files_of_runs, raw_triggers
-from spiir_pastro.pipeline.simulate import simulate
+from spiir_pastro.pipeline.simulate import is_campaign, simulate
 from spiir_pastro.pipeline.staging import Status, staged_files
 from spiir_pastro.pipeline.training import FitSettings, from_processed
 from spiir_pastro.simulation import CampaignConfig
@@ -139,8 +138,7 @@ def _simulate(workspace: Workspace, config: CampaignConfig) -> str:
     """Simulate a campaign, or find that it stands there already."""
     folder = workspace.campaign
     if (folder / "RUNS.yaml").exists():
-        made_with = json.loads((folder / "campaign.json").read_text())["config"]
-        if made_with != json.loads(json.dumps(asdict(config))):
+        if not is_campaign(folder, config):
             raise ConfigError(
                 f"{folder} holds a campaign of other parameters; remove it or work elsewhere"
             )

@@ -13,13 +13,12 @@
       truth/bbh_bg/HLV_000/HLV_000_zerolag_<gps>_<seconds>.parquet    each row's origin
       truth/injections_bbh.parquet     the injections with everything drawn
 
-Each file is made by itself from the seed, so any number of processes makes the same bytes.
+Each file is made by itself from the seed, so any number of processes makes the same bytes, and what
+was interrupted goes on where it stopped. RUNS.yaml is written last.
 """
 
 import json
-import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -41,6 +40,7 @@ from spiir_pastro.io.ligolw_layouts import (
     SIM_INSPIRAL,
 )
 from spiir_pastro.io.ligolw_writer import LigolwTable, write_ligolw
+from spiir_pastro.pipeline.executors import run_all
 from spiir_pastro.simulation import (
     NETWORK,
     Campaign,
@@ -51,7 +51,7 @@ from spiir_pastro.simulation import (
     merger_frame,
 )
 
-__all__ = ["Progress", "simulate"]
+__all__ = ["Progress", "is_campaign", "simulate"]
 
 _PROGRAM = "spiir_pastro_simulate"
 
@@ -79,12 +79,12 @@ class _Task:
 def simulate(
     root: str | Path, config: CampaignConfig, *, legacy: bool = False, processes: int = 1
 ) -> Iterator[Progress]:
-    """Write a campaign, yielding progress as files are done.
+    """Write a campaign, or what is missing of it, yielding progress as files are done.
 
     Parameters
     ----------
     root
-        A directory, new or empty.
+        A directory, new or empty, or one in which this very campaign was interrupted.
     config
         What to simulate.
     legacy
@@ -95,35 +95,38 @@ def simulate(
     Raises
     ------
     ConfigError
-        If the directory holds something, or processes is not positive.
+        If the directory holds something else, or processes is not positive.
     TableError
         If a file cannot be written.
     """
     root = Path(root)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise ConfigError(f"{root} holds something already; name a new or empty directory")
+        if (root / "RUNS.yaml").exists() or not is_campaign(root, config, legacy=legacy):
+            raise ConfigError(f"{root} holds something already; name a new or empty directory")
+        for draft in root.rglob(".*.part"):
+            draft.unlink()
     if processes < 1:
         raise ConfigError(f"processes is {processes}; at least 1 is needed")
     campaign = build_campaign(config)
-    _write_surroundings(root, campaign)
+    _write_surroundings(root, campaign, legacy=legacy)
     tasks = [
         _Task(root=root, config=config, place=place, span=span, legacy=legacy)
         for span in config.file_spans()
         for place in range(len(campaign.chain))
     ]
-    for done, rows in enumerate(_run(tasks, processes), start=1):
+    for done, rows in enumerate(run_all(_write_files, tasks, workers=processes), start=1):
         yield Progress(files_done=2 * done, files=2 * len(tasks), rows=rows)
     write_atomically(root / "RUNS.yaml", _runs_file(campaign).encode())
 
 
-def _run(tasks: list[_Task], processes: int) -> Iterator[int]:
-    if processes == 1:
-        yield from map(_write_files, tasks)
-        return
-    context = multiprocessing.get_context("spawn")  # Polars' threads do not survive a fork
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        for future in as_completed([pool.submit(_write_files, task) for task in tasks]):
-            yield future.result()
+def is_campaign(root: Path, config: CampaignConfig, *, legacy: bool = False) -> bool:
+    """Whether a directory holds a campaign of these parameters, or the beginning of one."""
+    try:
+        summary = json.loads((root / "campaign.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    wanted = {"config": json.loads(json.dumps(asdict(config))), "legacy": legacy}
+    return isinstance(summary, dict) and wanted.items() <= summary.items()
 
 
 _CAMPAIGNS: dict[str, Campaign] = {}
@@ -139,28 +142,34 @@ def _campaign(config: CampaignConfig) -> Campaign:
 
 
 def _write_files(task: _Task) -> int:
-    """Write a bank group's zerolag, segment and truth files of one span; return the rows."""
+    """Write a bank group's files of one span, those that are not there yet; return the rows."""
+    return sum(_write_run(task, injected=injected) for injected in (False, True))
+
+
+def _write_run(task: _Task, *, injected: bool) -> int:
+    """Write the zerolag, truth and segment file of one run, in this order; return the rows."""
     campaign = _campaign(task.config)
     group = campaign.chain[task.place]
     start, duration = task.span
-    count = 0
-    for kind in ("bg", "inj"):
-        folder = Path(f"{group.bank.lower()}_{kind}") / f"HLV_{group.number:03d}"
-        name = f"{folder.name}_zerolag_{start}_{duration}"
-        truths: list[pl.DataFrame] = []
-        blocks = campaign.blocks(task.place, task.span, injected=kind == "inj")
-        write_ligolw(
-            task.root / folder / f"{name}.xml.gz",
-            [_process_table(start, duration), _postcoh(blocks, truths, legacy=task.legacy)],
-        )
-        truth = pl.concat(truths)
-        _write_parquet(truth, task.root / "truth" / folder / f"{name}.parquet")
-        count += truth.height
-        write_ligolw(
-            task.root / folder / f"{''.join(NETWORK)}_SEGMENTS_{start}_{duration}.xml.gz",
-            [_process_table(start, duration), *_segment_tables(campaign, start, duration)],
-        )
-    return count
+    kind = "inj" if injected else "bg"
+    folder = Path(f"{group.bank.lower()}_{kind}") / f"HLV_{group.number:03d}"
+    name = f"{folder.name}_zerolag_{start}_{duration}"
+    truth_path = task.root / "truth" / folder / f"{name}.parquet"
+    last = task.root / folder / f"{''.join(NETWORK)}_SEGMENTS_{start}_{duration}.xml.gz"
+    if last.exists():
+        return int(pl.scan_parquet(truth_path).select(pl.len()).collect().item())
+    truths: list[pl.DataFrame] = []
+    blocks = campaign.blocks(task.place, task.span, injected=injected)
+    write_ligolw(
+        task.root / folder / f"{name}.xml.gz",
+        [_process_table(start, duration), _postcoh(blocks, truths, legacy=task.legacy)],
+    )
+    truth = pl.concat(truths)
+    _write_parquet(truth, truth_path)
+    write_ligolw(
+        last, [_process_table(start, duration), *_segment_tables(campaign, start, duration)]
+    )
+    return truth.height
 
 
 def _postcoh(
@@ -230,9 +239,10 @@ def _segment_tables(campaign: Campaign, start: int, duration: int) -> list[Ligol
     ]
 
 
-def _write_surroundings(root: Path, campaign: Campaign) -> None:
-    """Write all that is not triggers: injections, mergers, distances and the parameters."""
+def _write_surroundings(root: Path, campaign: Campaign, *, legacy: bool) -> None:
+    """Write all that is not triggers: the parameters, then injections, mergers and distances."""
     config = campaign.config
+    write_atomically(root / "campaign.json", _summary(campaign, legacy=legacy))
     for bank, signals in campaign.injections.items():
         frame = injection_frame(signals)
         table = LigolwTable(
@@ -251,10 +261,14 @@ def _write_surroundings(root: Path, campaign: Campaign) -> None:
         ("distances_drawn", draw_distances(campaign)),
     ):
         write_atomically(root / f"{name}.csv", listing.write_csv().encode())
+
+
+def _summary(campaign: Campaign, *, legacy: bool) -> bytes:
     summary = {
         "schema_version": 1,
         "note": "simulated; distances_drawn.csv is drawn from a formula, not by BAYESTAR",
-        "config": asdict(config),
+        "config": asdict(campaign.config),
+        "legacy": legacy,
         "injections": {
             bank: {
                 "drawn": campaign.drawn[bank],
@@ -263,7 +277,7 @@ def _write_surroundings(root: Path, campaign: Campaign) -> None:
             for bank, signals in campaign.injections.items()
         },
     }
-    write_atomically(root / "campaign.json", f"{json.dumps(summary, indent=2)}\n".encode())
+    return f"{json.dumps(summary, indent=2)}\n".encode()
 
 
 def _runs_file(campaign: Campaign) -> str:
