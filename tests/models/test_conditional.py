@@ -134,10 +134,10 @@ def test_two_samples_make_a_grid() -> None:
 
 
 def test_a_grid_cannot_be_changed_and_keeps_nothing_of_what_it_was_given() -> None:
-    given_nodes = np.array([0.0, 1.0])
-    grid = replace(TWO_CURVES, nodes=given_nodes, node_errors=np.array(0.2))
-    given_nodes[0] = -1.0
-    assert grid.nodes[0] == 0.0
+    nodes, y_nodes = np.array([0.0, 1.0]), np.array([0.0, 1.0])
+    grid = replace(TWO_CURVES, nodes=nodes, y_nodes=y_nodes, node_errors=np.array(0.2))
+    nodes[0] = y_nodes[0] = -1.0
+    assert grid.nodes[0] == grid.y_nodes[0] == 0.0
     for array in (grid.nodes, grid.y_nodes, grid.log_values, grid.node_errors):
         with pytest.raises(ValueError, match="read-only"):
             array[...] = 0.0
