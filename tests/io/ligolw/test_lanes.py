@@ -133,6 +133,17 @@ def test_lanes_agree_on_damaged_cells(document: Document, step: int, data: st.Da
         assert fast == slow
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_blocks_come_in_order_with_threads_and_without(
+    monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    monkeypatch.setattr(pl, "thread_pool_size", lambda: threads)
+    rows = tuple((str(i), f"{i}.5") for i in range(300))
+    fast = fast_lane(Document(("int_4s", "real_8"), rows).xml, 256)
+    assert fast is not None
+    assert fast.rows.rows() == [(i, i + 0.5) for i in range(300)]
+
+
 @pytest.mark.parametrize("rows", [3, 600, 1500])
 def test_a_bad_row_behind_the_rows_read_as_lines_is_set_aside(rows: int) -> None:
     """Although it is alone, or nearly, in the block that the tokenizer sees first."""

@@ -6,6 +6,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 
+import polars as pl
+
 from spiir_pastro.io.ligolw.cells import CellReader
 from spiir_pastro.io.ligolw.declarations import Declarations, Wanted
 from spiir_pastro.io.ligolw.layout import Batch, Layout
@@ -65,7 +67,13 @@ def _read(layout: Layout | None, lines: Lines) -> Batch | None:
 def _ahead(
     read: Callable[[Lines], Batch | None], pieces: Iterator[Lines]
 ) -> Generator[tuple[Lines, Batch | None]]:
-    """Yield pieces in order with what was read of them, while threads read the next ones."""
+    """Yield pieces in order with what was read of them, while threads read the next ones.
+
+    Where Polars keeps to one thread, as beside other workers, so does this.
+    """
+    if pl.thread_pool_size() == 1:
+        yield from ((lines, read(lines)) for lines in pieces)
+        return
     with ThreadPoolExecutor(_THREADS) as threads:
         coming: deque[tuple[Lines, Future[Batch | None]]] = deque()
         for lines in pieces:
