@@ -4,7 +4,6 @@ import os
 import socket
 from collections.abc import Iterator
 
-import dask
 import pytest
 
 from spiir_pastro.errors import ConfigError, PastroError
@@ -53,7 +52,7 @@ def test_a_scheduler_that_is_not_there_is_an_error() -> None:
 
 @pytest.fixture
 def scheduler() -> Iterator[str]:
-    distributed = pytest.importorskip("distributed")
+    dask, distributed = pytest.importorskip("dask"), pytest.importorskip("distributed")
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
         distributed.LocalCluster(
