@@ -104,12 +104,12 @@ def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
 
 
 def _on_cluster(function: Callable[[T], R], tasks: Iterable[T], address: str) -> Iterator[R]:
+    if not re.search(r":\d+$", address):
+        raise ConfigError(f"{address!r} is no address of a scheduler; write tcp://host:port")
     try:
         distributed: Any = import_module("distributed")
     except ImportError as error:
         raise ConfigError("a Dask cluster needs: pip install 'spiir-pastro[cluster]'") from error
-    if not re.search(r":\d+$", address):
-        raise ConfigError(f"{address!r} is no address of a scheduler; write tcp://host:port")
     try:
         client = distributed.Client(address, timeout="10s", set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
