@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spiir_pastro.domain.detectors import join_ifos
 from spiir_pastro.errors import TableError
 
-__all__ = ["coincident_segments", "livetime_by_combination", "merge_segments"]
+__all__ = ["coincident_segments", "is_within", "livetime_by_combination", "merge_segments"]
 
 Segments = NDArray[np.int64]
 
@@ -45,6 +45,19 @@ def merge_segments(segments: Segments) -> Segments:
     opens = np.append(True, apart)[: start.size]
     closes = np.append(apart, True)[: start.size]
     return np.stack([start[opens], reach[closes]], axis=1)
+
+
+def is_within(times: NDArray[np.int64 | np.float64], segments: Segments) -> NDArray[np.bool_]:
+    """Say which times lie in one of the segments, which must be sorted and disjoint, (n,).
+
+    Examples
+    --------
+    >>> is_within(np.array([0, 2, 3]), np.array([[0, 1], [2, 3]])).tolist()
+    [True, True, False]
+    """
+    begun = np.searchsorted(segments[:, 0], times, side="right")
+    ended = np.searchsorted(segments[:, 1], times, side="right")
+    return begun > ended
 
 
 def livetime_by_combination(segments: Mapping[str, Segments]) -> dict[str, int]:
@@ -108,7 +121,5 @@ def _combinations(segments: Mapping[str, Segments]) -> tuple[Segments, NDArray[n
     edges = np.unique(np.concatenate([np.empty(0, np.int64), *(s.ravel() for s in merged)]))
     on = np.zeros(max(edges.size - 1, 0), dtype=np.int64)
     for bit, intervals in enumerate(merged):
-        started = np.searchsorted(intervals[:, 0], edges[:-1], side="right")
-        ended = np.searchsorted(intervals[:, 1], edges[:-1], side="right")
-        on |= (started - ended) << bit
+        on |= is_within(edges[:-1], intervals).astype(np.int64) << bit
     return edges, on

@@ -1,11 +1,12 @@
 """Files appear whole or not at all: written beside their place, synced, then renamed into it."""
 
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["atomic_path", "write_atomically"]
+__all__ = ["atomic_path", "remove_drafts", "write_atomically"]
 
 
 @contextmanager
@@ -33,3 +34,10 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write bytes to a file, whole or not at all."""
     with atomic_path(path) as draft:
         draft.write_bytes(content)
+
+
+def remove_drafts(path: Path) -> None:
+    """Remove what killed processes left of a file, or of all files below a folder."""
+    own = f".{glob.escape(path.name)}.*.part"
+    for draft in path.rglob(".*.part") if path.is_dir() else path.parent.glob(own):
+        draft.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from spiir_pastro.domain import coincident_segments, livetime_by_combination
+from spiir_pastro.domain import coincident_segments, is_within, livetime_by_combination
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.io.runs import Purpose, Run, RunsFile
 from spiir_pastro.io.segments import read_segments
@@ -64,10 +64,8 @@ def with_analysed(injections: pl.DataFrame, run: Run) -> pl.DataFrame:
     False everywhere for a run without segment files, whose livetime is not known.
     """
     segments = coincident_segments(_segments_in_span(run))
-    times = injections["gps_ns"].to_numpy()
-    begun = np.searchsorted(segments[:, 0], times, side="right")
-    ended = np.searchsorted(segments[:, 1], times, side="right")
-    return injections.with_columns(pl.Series("analysed", begun > ended, dtype=pl.Boolean))
+    analysed = is_within(injections["gps_ns"].to_numpy(), segments)
+    return injections.with_columns(pl.Series("analysed", analysed, dtype=pl.Boolean))
 
 
 def _segments_in_span(run: Run) -> Segments:

@@ -28,7 +28,7 @@ import yaml
 
 from spiir_pastro.domain import Source
 from spiir_pastro.errors import ConfigError
-from spiir_pastro.io.atomic import atomic_path, write_atomically
+from spiir_pastro.io.atomic import atomic_path, remove_drafts, write_atomically
 from spiir_pastro.io.ligolw_layouts import (
     ID_OWNERS,
     LEGACY_NAMES,
@@ -103,8 +103,7 @@ def simulate(
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         if (root / "RUNS.yaml").exists() or not is_campaign(root, config, legacy=legacy):
             raise ConfigError(f"{root} holds something already; name a new or empty directory")
-        for draft in root.rglob(".*.part"):
-            draft.unlink()
+        remove_drafts(root)
     if processes < 1:
         raise ConfigError(f"processes is {processes}; at least 1 is needed")
     campaign = build_campaign(config)

@@ -11,7 +11,6 @@
 """
 
 import fcntl
-import glob
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from spiir_pastro.errors import ConfigError
-from spiir_pastro.io.atomic import write_atomically
+from spiir_pastro.io.atomic import remove_drafts, write_atomically
 from spiir_pastro.io.runs import RunsFile
 from spiir_pastro.pipeline.raw import raw_triggers
 from spiir_pastro.pipeline.store import StagedFile
@@ -96,7 +95,7 @@ class Staging:
             *(self.path(name, table) for table in (*TABLES, "rejects")),
         ):
             path.unlink(missing_ok=True)
-            _remove_drafts(path)
+            remove_drafts(path)
 
     def write_manifest(self) -> None:
         """Gather all receipts, by name."""
@@ -107,7 +106,7 @@ class Staging:
         files = [receipt for name in names if (receipt := self.receipt(name))]
         content = {"schema_version": _SCHEMA_VERSION, "files": files}
         manifest = self.folder / "manifest.json"
-        _remove_drafts(manifest)
+        remove_drafts(manifest)
         write_atomically(manifest, _encoded(content))
 
     @contextmanager
@@ -151,12 +150,6 @@ def staged_files(runs: RunsFile, folder: Path) -> dict[str, list[StagedFile]]:
                 path = staging.path(raw.name, "postcoh")
                 staged[run.name].append(StagedFile(path=path, name=raw.name))
     return staged
-
-
-def _remove_drafts(path: Path) -> None:
-    """Remove what killed runs left of a file that they had begun to write."""
-    for draft in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        draft.unlink(missing_ok=True)
 
 
 def _encoded(content: object) -> bytes:

@@ -21,6 +21,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from spiir_pastro.domain import is_within
 from spiir_pastro.simulation.config import NETWORK, CampaignConfig, stream
 
 __all__ = [
@@ -179,10 +180,4 @@ def _draw_on_times(ifo: str, config: CampaignConfig) -> NDArray[np.int64]:
 
 def detectors_on(gps: Floats, segments: Segments) -> NDArray[np.bool_]:
     """Say which detectors are on at each time, (n, 3)."""
-    on = np.zeros((len(gps), len(NETWORK)), dtype=bool)
-    for d, ifo in enumerate(NETWORK):
-        spans = segments[ifo]
-        before = np.searchsorted(spans[:, 0], gps, side="right") - 1
-        known = before >= 0
-        on[known, d] = gps[known] < spans[before[known], 1]
-    return on
+    return np.stack([is_within(gps, segments[ifo]) for ifo in NETWORK], axis=1)
