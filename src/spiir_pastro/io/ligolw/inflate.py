@@ -16,7 +16,7 @@ __all__ = ["MAX_BYTES", "blocks"]
 MAX_BYTES = 8 << 30
 """Default limit on the bytes of one inflated file: ten million SPIIR triggers."""
 
-_FIRST_BLOCK = 1 << 20
+_FIRST_BLOCK = 2 << 20
 _BLOCK = 8 << 20
 _CHUNK = 256 << 10
 _GZIP = b"\x1f\x8b"
@@ -38,7 +38,7 @@ _keep_freed_memory()
 
 
 def blocks(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Generator[bytes]:
-    """Yield a plain or gzipped file's content in blocks of 1 to 8 MiB.
+    """Yield a plain or gzipped file's content in blocks of 2 to 8 MiB.
 
     The first are small, so that work on them begins soon. A block ends with a line, if any ends in
     its last part. Who stops early should close the generator, which closes the file.

@@ -145,8 +145,8 @@ def gathered(batches: Iterator[Batch]) -> dict[str, Sifted]:
         tables[batch.table].append(batch)
     return {
         table: Sifted(
-            rows=pl.concat([part.frame for part in parts], rechunk=True),
-            rejects=pl.concat([part.rejects for part in parts], rechunk=True),
+            rows=pl.concat([part.frame for part in parts]),
+            rejects=pl.concat([part.rejects for part in parts]),
         )
         for table, parts in tables.items()
     }
