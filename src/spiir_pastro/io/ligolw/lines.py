@@ -18,13 +18,15 @@ n + 1 fields, the last one empty. CSV and LIGO_LW agree when
 Numbers are parsed by the same code in both lanes (Polars', which rounds correctly).
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import polars as pl
 
 from spiir_pastro.io.ligolw.layout import REJECTS, Batch, Layout, typed
 from spiir_pastro.io.ligolw.markup import Piece, count
 
-__all__ = ["read_lines"]
+__all__ = ["ParsedLines", "parse_lines"]
 
 _LAST = "\n"  # no column can be called so
 _BEGINNINGS = frozenset(bytes([byte]) for byte in b' \t"+-.,0123456789')
@@ -32,8 +34,49 @@ _SPACE, _DELETE = 0x20, 0x7F  # what stands between them is printable
 _NOT_IN_STRINGS = (b'"', b"'", b"\\", b"&", b"]")
 
 
-def read_lines(piece: Piece, layout: Layout) -> Batch | None:
-    """Read whole lines of a table; None if the reading cannot be proved right.
+@dataclass(frozen=True, slots=True)
+class ParsedLines:
+    """Whole lines of a table, and what the CSV reader made of them."""
+
+    piece: Piece
+    frame: pl.DataFrame
+    layout: Layout
+
+    def proved(self) -> Batch | None:
+        """Return the rows; None if it cannot be proved that they were read right."""
+        follows = self.frame.height == self.piece.breaks and self._follows_rules()
+        return self._deliver() if follows else None
+
+    def _follows_rules(self) -> bool:
+        """Check rules 1 to 3, where each line became a row."""
+        frame = self.frame
+        if frame[_LAST].null_count() != frame.height:
+            return False
+        inside = "".join(frame[name].str.join().item() for name in self.layout.strings).encode()
+        delimiters = count(self.piece.text, b",") - count(inside, b",")
+        characters = np.frombuffer(inside, np.uint8)
+        return (
+            delimiters == (frame.width - 1) * frame.height
+            and bool(((characters > _SPACE) & (characters < _DELETE)).all())
+            and not any(mark in inside for mark in _NOT_IN_STRINGS)
+        )
+
+    def _deliver(self) -> Batch | None:
+        """Turn strings into values; None if a cell does not fit: the other lane says why."""
+        values = []
+        for name, kind in self.layout.present.items():
+            value = self.frame[name]
+            if name in self.layout.strings:
+                value = typed(value, kind)
+                if value.null_count() != self.frame[name].null_count():
+                    return None
+            values.append(value)
+        rows = self.layout.deliver(values, height=self.frame.height)
+        return Batch(table=self.layout.table, frame=rows, rejects=REJECTS.to_frame())
+
+
+def parse_lines(piece: Piece, layout: Layout) -> ParsedLines | None:
+    """Have the CSV reader parse whole lines of a table; None if it must not, or cannot.
 
     Parameters
     ----------
@@ -42,50 +85,20 @@ def read_lines(piece: Piece, layout: Layout) -> Batch | None:
     layout
         The table's columns.
     """
-    text = piece.text
+    text, schema = piece.text, layout.cells | {_LAST: pl.String}
     if not text:
-        return layout.empty()
+        return ParsedLines(piece, pl.DataFrame(schema=schema), layout)
     if layout.names[0] in layout.strings:  # the CSV reader would take an indent for part of it
         text = _without_indent(text)
     if not text.isascii() or b"\r" in text or text[:1] not in _BEGINNINGS:
         return None
     try:
-        frame = pl.read_csv(text, has_header=False, schema=layout.cells | {_LAST: pl.String})
+        frame = pl.read_csv(text, has_header=False, schema=schema)
     except pl.exceptions.PolarsError:
         return None
-    if frame.height != piece.breaks or not _is_proved(text, frame, layout.strings):
-        return None
-    return _deliver(frame, layout)
+    return ParsedLines(piece, frame, layout)
 
 
 def _without_indent(text: bytes) -> bytes:
     indent = text[: len(text) - len(text.lstrip(b" \t"))]
     return text.removeprefix(indent).replace(b"\n" + indent, b"\n") if indent else text
-
-
-def _is_proved(text: bytes, frame: pl.DataFrame, strings: tuple[str, ...]) -> bool:
-    """Check rules 1 to 3, where each line became a row."""
-    if frame[_LAST].null_count() != frame.height:
-        return False
-    inside = "".join(frame[name].str.join().item() for name in strings).encode()
-    delimiters = count(text, b",") - count(inside, b",")
-    characters = np.frombuffer(inside, np.uint8)
-    return (
-        delimiters == (frame.width - 1) * frame.height
-        and bool(((characters > _SPACE) & (characters < _DELETE)).all())
-        and not any(mark in inside for mark in _NOT_IN_STRINGS)
-    )
-
-
-def _deliver(frame: pl.DataFrame, layout: Layout) -> Batch | None:
-    """Turn strings into values; None if a cell does not fit, so that the other lane says why."""
-    values = []
-    for name, kind in layout.present.items():
-        value = frame[name]
-        if name in layout.strings:
-            value = typed(value, kind)
-            if value.null_count() != frame[name].null_count():
-                return None
-        values.append(value)
-    rows = layout.deliver(values, height=frame.height)
-    return Batch(table=layout.table, frame=rows, rejects=REJECTS.to_frame())

@@ -11,13 +11,14 @@ import polars as pl
 from spiir_pastro.io.ligolw.cells import CellReader
 from spiir_pastro.io.ligolw.declarations import Declarations, Wanted
 from spiir_pastro.io.ligolw.layout import Batch, Layout
-from spiir_pastro.io.ligolw.lines import read_lines
+from spiir_pastro.io.ligolw.lines import ParsedLines, parse_lines
 from spiir_pastro.io.ligolw.markup import Markup, NotOrdinaryError, Piece, Tag, decoded, is_plain
 
 __all__ = ["ordinary_batches"]
 
 Lines = tuple[Piece, bool]  # whole lines of a table, and whether they are its last
-_THREADS = 2  # beside the one that inflates; the CSV reader's own fill what is left of two cores
+_THREADS = 2  # each waits for the CSV reader's own; two, so that those never rest
+_AHEAD = 3
 _BLANK = b" \t\n"
 
 
@@ -42,10 +43,13 @@ def ordinary_batches(blocks: Iterator[bytes], wanted: Wanted | None) -> Generato
 def _rows(markup: Markup, layout: Layout, stream: Tag) -> Iterator[Batch]:
     """Yield a table's rows: by the CSV reader, and from where that fails by the tokenizer."""
     delimiter = stream.attributes.get("Delimiter", ",")
-    read = partial(_read, layout if delimiter == "," else None)
+    parse = partial(_parse, layout if delimiter == "," else None)
     reader, row = None, 0
-    with closing(_ahead(read, markup.text())) as pieces:
-        for (piece, last), batch in pieces:
+    with closing(_ahead(parse, markup.text())) as pieces:
+        for (piece, last), parsed in pieces:
+            batch = parsed.proved() if parsed else None
+            if batch is None and not is_plain(piece):
+                raise NotOrdinaryError(f"line {piece.line}: text that only an XML parser can read")
             if reader is None and batch is not None:
                 row += batch.frame.height
                 yield batch
@@ -55,34 +59,29 @@ def _rows(markup: Markup, layout: Layout, stream: Tag) -> Iterator[Batch]:
             yield from reader.feed(decoded(piece.text), last=last)
 
 
-def _read(layout: Layout | None, lines: Lines) -> Batch | None:
-    """Read some lines as CSV, if a layout is given; None if they are not."""
+def _parse(layout: Layout | None, lines: Lines) -> ParsedLines | None:
+    """Parse some lines as CSV, if a layout is given; None if they are not."""
     piece, last = lines
-    batch = None if layout is None else read_lines(_ended(piece) if last else piece, layout)
-    if batch is None and not is_plain(piece):
-        raise NotOrdinaryError(f"line {piece.line}: text that only an XML parser can read")
-    return batch
+    return None if layout is None else parse_lines(_ended(piece) if last else piece, layout)
 
 
 def _ahead(
-    read: Callable[[Lines], Batch | None], pieces: Iterator[Lines]
-) -> Generator[tuple[Lines, Batch | None]]:
-    """Yield pieces in order with what was read of them, while threads read the next ones.
+    parse: Callable[[Lines], ParsedLines | None], pieces: Iterator[Lines]
+) -> Generator[tuple[Lines, ParsedLines | None]]:
+    """Yield pieces in order with what was parsed of them, while threads parse the next ones.
 
-    Where Polars keeps to one thread, as beside other workers, so does this.
+    Where Polars keeps to one thread, as beside other workers, nothing is parsed ahead.
     """
-    if pl.thread_pool_size() == 1:
-        yield from ((lines, read(lines)) for lines in pieces)
-        return
+    ahead = _AHEAD if pl.thread_pool_size() > 1 else 0
     with ThreadPoolExecutor(_THREADS) as threads:
-        coming: deque[tuple[Lines, Future[Batch | None]]] = deque()
+        coming: deque[tuple[Lines, Future[ParsedLines | None]]] = deque()
         for lines in pieces:
-            coming.append((lines, threads.submit(read, lines)))
-            if len(coming) > _THREADS:
-                first, batch = coming.popleft()
-                yield first, batch.result()
-        for lines, batch in coming:
-            yield lines, batch.result()
+            coming.append((lines, threads.submit(parse, lines)))
+            if len(coming) > ahead:
+                first, parsed = coming.popleft()
+                yield first, parsed.result()
+        for lines, parsed in coming:
+            yield lines, parsed.result()
 
 
 def _ended(piece: Piece) -> Piece:
