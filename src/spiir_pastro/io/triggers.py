@@ -46,7 +46,15 @@ TRIGGER_UNITS: Mapping[str, str] = {
 }
 """Canonical columns in their order, with their units; those after the distances are optional."""
 
-_REQUIRED = ("event_id", "gps_ns", "ifos", "far_hz", "snr", "mchirp_det", *EFF_DISTANCES)
+_REQUIRED = {
+    "event_id": "graceid or event_id",
+    "gps_ns": "end_time (GPS seconds, with end_time_ns if they are whole) or gps_ns",
+    "ifos": "ifos",
+    "far_hz": "far or far_hz (Hz)",
+    "snr": "snr or cohsnr",
+    "mchirp_det": "mchirp or mchirp_det (solar masses, in the detectors' frame)",
+}
+"""What must be there, and the names under which a table may have it."""
 
 _FROM_POSTCOH = {
     "far": "far_hz",
@@ -153,14 +161,16 @@ def to_candidates(triggers: pl.DataFrame) -> Candidates:
 def _canonical(table: pl.DataFrame) -> TriggerRead:
     """Bring a table with canonical names to canonical values, and set aside what cannot be."""
     table = _with_time(table)
-    for name in _REQUIRED[: -len(EFF_DISTANCES)]:
+    for name, accepted in _REQUIRED.items():
         if name not in table.columns:
             raise TableError(
-                f"a trigger table has no column for {name}; it has {', '.join(table.columns)}: "
-                "rename the one that is meant"
+                f"a trigger table needs a column {accepted}; this one has "
+                f"{', '.join(table.columns)}: rename the one that is meant"
             )
     absent = [pl.lit(None, pl.Float64).alias(n) for n in EFF_DISTANCES if n not in table.columns]
-    optional = [n for n in TRIGGER_UNITS if n in table.columns and n not in _REQUIRED]
+    optional = [
+        n for n in TRIGGER_UNITS if n in table.columns and n not in (*_REQUIRED, *EFF_DISTANCES)
+    ]
     numbers = ("far_hz", "snr", "mchirp_det", *EFF_DISTANCES)
     table = table.with_columns(absent).select(
         pl.col("event_id").cast(pl.String),

@@ -5,6 +5,7 @@ production's own alerts; a URL that leads there is refused.
 """
 
 import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -174,7 +175,10 @@ class Settings(_Section, frozen=True, kw_only=True):
             If the file cannot be read, or says something unknown, impossible or contradictory.
         """
         try:
-            settings = msgspec.convert(tomllib.loads(path.read_text()), cls)
+            content = tomllib.loads(path.read_text())
+            for mistake in _unknown_keys(content, cls):
+                raise ConfigError(f"{path}: {mistake}")
+            settings = msgspec.convert(content, cls)
         except OSError as exc:
             raise ConfigError(f"{path} cannot be read: {exc.strerror}") from exc
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
@@ -201,3 +205,12 @@ class Settings(_Section, frozen=True, kw_only=True):
                 f"{gracedb.service} service; set kafka.group to {ALERTS[gracedb.service]!r} or "
                 "gracedb.service to the one meant"
             )
+
+
+def _unknown_keys(given: Mapping[str, object], section: type, place: str = "") -> Iterator[str]:
+    known = {field.name: field.type for field in msgspec.structs.fields(section)}
+    for key, value in given.items():
+        if key not in known:
+            yield f"{place}{key} is an unknown key; keep to {', '.join(known)}"
+        elif isinstance(value, dict) and known[key] in _Section.__subclasses__():
+            yield from _unknown_keys(value, known[key], f"{place}{key}.")
