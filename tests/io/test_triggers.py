@@ -1,5 +1,6 @@
 """A trigger reads the same however it is written; what is none is set aside with its rule."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,44 @@ def test_a_bad_row_is_set_aside_with_its_rule(change: dict[str, object], rule: s
     read = from_csv(table)
     assert read.triggers["event_id"].to_list() == ["G1", "G3"]
     assert read.rejects.rows() == [(1, "G1", rule)]
+
+
+def test_text_where_a_number_belongs_costs_its_own_row_only(tmp_path: Path) -> None:
+    file = tmp_path / "uploads.csv"
+    changes = [{}, {"far": "low"}, {"end_time": "noon"}, {"end_time": "1e300"}, {"mass1": "heavy"}]
+    rows = [GOOD | {"graceid": f"G{i}", "mass1": 1.4} | c for i, c in enumerate(changes)]
+    lines = [",".join(rows[0]), *(",".join(f'"{v}"' for v in row.values()) for row in rows)]
+    file.write_text("\n".join(lines))
+    read = read_triggers(file)
+    assert read.triggers.select("event_id", "gps_ns", "far_hz").rows() == [
+        ("G0", 1187008882443359375, 1e-9)
+    ]
+    assert read.rejects.rows() == [
+        (1, "G1", "far_hz: low is no number"),
+        (2, "G2", "gps_ns: no time"),
+        (3, "G3", "gps_ns: no time"),
+        (4, "G4", "mass1_det: heavy is no number"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "remedy"),
+    [
+        (pl.Series("far", [True]), "far_hz holds Boolean; give numbers"),
+        (pl.Series("end_time", [datetime(2017, 8, 17, tzinfo=UTC)]), "end_time holds .*GPS"),
+        (pl.Series("ifos", [["H1", "L1"]]), "ifos holds .*; give text"),
+        (pl.Series("eff_distance_H1", [1.0]), "2 columns give eff_distance_mpc_H1; keep"),
+    ],
+)
+def test_a_column_that_would_mean_something_else_is_refused(column: pl.Series, remedy: str) -> None:
+    with pytest.raises(TableError, match=remedy):
+        from_csv(pl.DataFrame([GOOD]).with_columns(column))
+
+
+@pytest.mark.parametrize("dtype", [pl.Categorical, pl.Enum(["L1,H1"])])
+def test_detectors_may_be_categories(dtype: pl.DataType) -> None:
+    table = pl.DataFrame([GOOD]).with_columns(pl.col("ifos").cast(dtype))
+    assert from_csv(table).triggers["ifos"].to_list() == ["H1L1"]
 
 
 def test_a_table_without_a_needed_column_is_refused_by_name() -> None:

@@ -8,7 +8,8 @@ A row that cannot be a trigger goes to the rejects with the rule it broke.
 """
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from spiir_pastro.domain import DETECTORS, Candidates, join_ifos
 from spiir_pastro.errors import TableError, TriggerError
 
 __all__ = [
+    "TRIGGER_TYPES",
     "TRIGGER_UNITS",
     "TriggerRead",
     "from_coinc",
@@ -46,6 +48,13 @@ TRIGGER_UNITS: Mapping[str, str] = {
 }
 """Canonical columns in their order, with their units; those after the distances are optional."""
 
+TRIGGER_TYPES: Mapping[str, type[pl.DataType]] = {
+    **dict.fromkeys(TRIGGER_UNITS, pl.Float64),
+    **dict.fromkeys(("event_id", "ifos"), pl.String),
+    **dict.fromkeys(("gps_ns", "bank_id", "template_id"), pl.Int64),
+}
+"""Types of the canonical columns."""
+
 _REQUIRED = {
     "event_id": "graceid or event_id",
     "gps_ns": "end_time (GPS seconds, with end_time_ns if they are whole) or gps_ns",
@@ -55,6 +64,9 @@ _REQUIRED = {
     "mchirp_det": "mchirp or mchirp_det (solar masses, in the detectors' frame)",
 }
 """What must be there, and the names under which a table may have it."""
+
+_POSITIVE = ("far_hz", "snr", "mchirp_det", *EFF_DISTANCES)
+"""What SPIIR writes as 0 where it has none."""
 
 _FROM_POSTCOH = {
     "far": "far_hz",
@@ -75,6 +87,10 @@ _FROM_CSV = {
     "mass1": "mass1_det",
     "mass2": "mass2_det",
 }
+_TIMES = ("end_time", "end_time_ns")
+_SECOND_NS = 1_000_000_000
+_LATEST = 9.2e9  # s; later times do not fit into 64 bits of nanoseconds
+_GIVEN = "given "  # begins the names of columns as a source has them
 _CSV_DISTANCE = re.compile(
     r"(?:eff_?dist(?:ance)?|deff)(?:_mpc)?_([HLVK])1?(?:_mpc)?", re.IGNORECASE
 )
@@ -112,6 +128,9 @@ def from_csv(table: pl.DataFrame) -> TriggerRead:
     for name in table.columns:
         if match := _CSV_DISTANCE.fullmatch(name):
             names[name] = f"eff_distance_mpc_{match[1].upper()}1"
+    for name, count in Counter(names.get(n, n) for n in table.columns).items():
+        if count > 1:
+            raise TableError(f"{count} columns give {name}; keep the one that is meant")
     return _canonical(table.rename(names))
 
 
@@ -160,6 +179,7 @@ def to_candidates(triggers: pl.DataFrame) -> Candidates:
 
 def _canonical(table: pl.DataFrame) -> TriggerRead:
     """Bring a table with canonical names to canonical values, and set aside what cannot be."""
+    _require_types(table)
     table = _with_time(table)
     for name, accepted in _REQUIRED.items():
         if name not in table.columns:
@@ -168,44 +188,61 @@ def _canonical(table: pl.DataFrame) -> TriggerRead:
                 f"{', '.join(table.columns)}: rename the one that is meant"
             )
     absent = [pl.lit(None, pl.Float64).alias(n) for n in EFF_DISTANCES if n not in table.columns]
-    optional = [
-        n for n in TRIGGER_UNITS if n in table.columns and n not in (*_REQUIRED, *EFF_DISTANCES)
-    ]
-    numbers = ("far_hz", "snr", "mchirp_det", *EFF_DISTANCES)
-    table = table.with_columns(absent).select(
-        pl.col("event_id").cast(pl.String),
-        pl.col("gps_ns"),
-        _ifos(table["ifos"]).alias("ifos"),
-        *(_null_if_zero(name) for name in numbers),
-        *optional,
-    )
-    rule = pl.coalesce(
-        pl.when(pl.col("gps_ns").is_null()).then(pl.lit("gps_ns: no time")),
-        pl.when(pl.col("ifos").is_null()).then(pl.lit("ifos: no list of detectors")),
-        *(
-            pl.when(~(pl.col(name).is_finite() & (pl.col(name) > 0))).then(
-                pl.format("{}: {} is not finite and positive", pl.lit(name), name)
-            )
-            for name in numbers
-        ),
-    ).alias("rule")
-    judged = table.with_row_index("row").with_columns(rule)
+    table = table.with_columns(absent)
+    given = table.select(name for name in TRIGGER_TYPES if name in table.columns)
+    values = given.select(
+        pl.col(name).cast(TRIGGER_TYPES[name], strict=False) for name in given.columns
+    ).with_columns(_ifos(given["ifos"].cast(pl.String)))
+    judged = given.select(pl.all().name.prefix(_GIVEN)).hstack(values).with_row_index("row")
+    rules = list(_rules(given.columns))
+    broken = pl.any_horizontal(condition.fill_null(value=False) for condition, _ in rules)
+    bad = judged.select(broken).to_series()
+    rule = pl.coalesce(pl.when(condition).then(text) for condition, text in rules).alias("rule")
+    zero_to_null = (pl.when(pl.col(name) != 0).then(name).alias(name) for name in _POSITIVE)
     return TriggerRead(
-        triggers=judged.filter(pl.col("rule").is_null()).drop("row", "rule"),
-        rejects=judged.filter(pl.col("rule").is_not_null()).select("row", "event_id", "rule"),
+        triggers=(values.filter(~bad) if bad.any() else values).with_columns(zero_to_null),
+        rejects=judged.filter(bad).select("row", "event_id", rule),
     )
+
+
+def _rules(columns: Sequence[str]) -> Iterator[tuple[pl.Expr, pl.Expr]]:
+    """Say of each rule which triggers break it, and how that is put."""
+    yield pl.col("gps_ns").is_null(), pl.lit("gps_ns: no time")
+    yield pl.col("ifos").is_null(), pl.lit("ifos: no list of detectors")
+    for name in columns:
+        if TRIGGER_TYPES[name] != pl.String:
+            given, value = pl.col(_GIVEN + name), pl.col(name)
+            rule = pl.format("{}: {} is no number", pl.lit(name), given)
+            yield given.is_not_null() & value.is_null(), rule
+    for name in _POSITIVE:
+        value = pl.col(name)
+        rule = pl.format("{}: {} is not finite and positive", pl.lit(name), value)
+        yield ~(value.is_finite() & (value >= 0)), rule
+
+
+def _require_types(table: pl.DataFrame) -> None:
+    """Refuse columns that would become text or numbers with another meaning, like dates."""
+    types = {**TRIGGER_TYPES, **dict.fromkeys(_TIMES, pl.Int64)}
+    for name, dtype in table.schema.items():
+        is_text = dtype in (pl.String, pl.Categorical, pl.Enum, pl.Null)
+        if name in types and not (dtype.is_numeric() or is_text):
+            what = "text" if types[name] == pl.String else "numbers (times are GPS)"
+            raise TableError(f"column {name} holds {dtype}; give {what}")
 
 
 def _with_time(table: pl.DataFrame) -> pl.DataFrame:
     """Join seconds and nanoseconds into one integer; alone, seconds may have a fraction."""
     if "gps_ns" in table.columns or "end_time" not in table.columns:
         return table
-    whole = pl.col("end_time").cast(pl.Int64)
+    seconds = pl.col("end_time").cast(pl.Float64, strict=False)
+    seconds = pl.when(seconds.is_between(0, _LATEST)).then(seconds)
+    whole = seconds.floor()
     if "end_time_ns" in table.columns:
-        nanoseconds = pl.col("end_time_ns").cast(pl.Int64)
+        nanoseconds = pl.col("end_time_ns").cast(pl.Float64, strict=False)
     else:
-        nanoseconds = ((pl.col("end_time") - whole) * 1e9).round().cast(pl.Int64)
-    return table.with_columns(gps_ns=whole * 1_000_000_000 + nanoseconds)
+        nanoseconds = ((seconds - whole) * _SECOND_NS).round()
+    whole, nanoseconds = (part.cast(pl.Int64, strict=False) for part in (whole, nanoseconds))
+    return table.with_columns(gps_ns=whole * _SECOND_NS + nanoseconds)
 
 
 def _ifos(column: pl.Series) -> pl.Series:
@@ -217,9 +254,3 @@ def _ifos(column: pl.Series) -> pl.Series:
         except TriggerError:
             canonical[text] = None
     return column.replace_strict(canonical, default=None, return_dtype=pl.String)
-
-
-def _null_if_zero(name: str) -> pl.Expr:
-    """Read SPIIR's 0 as what it means, "none", and single precision as the decimals written."""
-    value = pl.col(name).cast(pl.Float64)
-    return pl.when(value != 0).then(value).alias(name)

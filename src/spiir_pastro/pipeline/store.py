@@ -9,20 +9,13 @@ import polars as pl
 
 from spiir_pastro.errors import TableError
 from spiir_pastro.io.runs import Run
-from spiir_pastro.io.triggers import TRIGGER_UNITS, from_postcoh
+from spiir_pastro.io.triggers import TRIGGER_TYPES, from_postcoh
 from spiir_pastro.pipeline.fates import Fate, Fates
 
 __all__ = ["StagedFile", "TriggerStore"]
 
-_TYPES: Mapping[str, type[pl.DataType]] = {
-    "event_id": pl.String,
-    "gps_ns": pl.Int64,
-    "ifos": pl.String,
-    "bank_id": pl.Int64,
-    "template_id": pl.Int64,
-}
 _TRIGGERS: Mapping[str, type[pl.DataType]] = {
-    **{name: _TYPES.get(name, pl.Float64) for name in TRIGGER_UNITS},
+    **TRIGGER_TYPES,
     "run": pl.String,
     "bank": pl.String,
 }
@@ -70,9 +63,8 @@ class TriggerStore:
             raise TableError(f"{file.path}: {exc}; extract it again") from exc
         known = read.triggers.columns
         triggers = read.triggers.select(
-            (pl.col(name) if name in known else pl.lit(None)).cast(kind).alias(name)
-            for name, kind in _TRIGGERS.items()
-            if name in TRIGGER_UNITS
+            pl.col(name) if name in known else pl.lit(None, kind).alias(name)
+            for name, kind in TRIGGER_TYPES.items()
         ).with_columns(
             pl.concat_str(pl.lit(file.name), "event_id", separator=":").alias("event_id"),
             pl.lit(run.name).alias("run"),
