@@ -47,3 +47,18 @@ def test_a_table_of_ones_own_needs_only_names_and_times(tmp_path: Path) -> None:
         read_known_events(path)
     with pytest.raises(TableError, match="no table of known events"):
         read_known_events(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("GW2,soon,9", "line 3: gps is 'soon', not a number"),
+        ("GW2,,9", "line 3: gps is missing"),
+        ("GW2,1126259462.4,loud", "line 3: snr is 'loud', not a number"),
+    ],
+)
+def test_a_cell_that_is_no_number_is_named(tmp_path: Path, row: str, message: str) -> None:
+    table = tmp_path / "events.csv"
+    table.write_text(f"name,gps,snr\nGW1,1187008882.4,32\n{row}\n")
+    with pytest.raises(TableError, match=message):
+        read_known_events(table)

@@ -78,7 +78,7 @@ def read_distances(table: Path | Traversable) -> LocalisedEvents:
         if found is None:
             raise TableError(
                 f"{table}: no column {' or '.join(names)}; "
-                f"a table of localised events needs one, and has {', '.join(header)}"
+                f"a table of localised events needs one, and has {', '.join(header) or 'none'}"
             )
         return np.array(
             [_number(row[found], table, line, found) for line, row in enumerate(rows, 2)]

@@ -54,7 +54,7 @@ def read_known_events(
     Raises
     ------
     TableError
-        If the file cannot be read or lacks ``name`` or ``gps``.
+        If the file cannot be read, lacks ``name`` or ``gps``, or a cell is no number.
     """
     source = path if path is not None else files("spiir_pastro.io").joinpath("data/gwtc.csv")
     try:
@@ -62,13 +62,20 @@ def read_known_events(
     except (OSError, pl.exceptions.PolarsError) as exc:
         raise TableError(f"{source}: no table of known events: {exc}") from exc
     table = table.rename({a: b for a, b in _ALIASES.items() if a in table.columns})
-    if missing := {"name", "gps"} - set(table.columns):
-        raise TableError(
-            f"{source}: a table of known events needs columns name and gps; "
-            f"{', '.join(sorted(missing))} is absent"
-        )
+    for name in ("name", "gps"):
+        if name not in table.columns:
+            raise TableError(
+                f"{source}: a table of known events needs columns name and gps; {name} is absent"
+            )
     absent = [pl.lit(None, t).alias(n) for n, t in _SCHEMA.items() if n not in table.columns]
-    table = table.with_columns(absent).select(pl.col(n).cast(t) for n, t in _SCHEMA.items())
+    given = table.with_columns(absent).select(*_SCHEMA)
+    table = given.select(pl.col(n).cast(t, strict=False) for n, t in _SCHEMA.items())
+    for name in _SCHEMA:
+        empty = table[name].is_null()
+        wrong = empty if name in ("name", "gps") else empty & given[name].is_not_null()
+        for row in wrong.arg_true().head(1):
+            what = "missing" if given[name][row] is None else f"{given[name][row]!r}, not a number"
+            raise TableError(f"{source}, line {row + 2}: {name} is {what}")
     listed = pl.concat_str("catalogue", "status", ignore_nulls=True)
     marginal = listed.str.contains("marginal|auxiliary")
     return table.with_columns(
