@@ -115,3 +115,18 @@ def test_the_citation_names_this_version() -> None:
     citation = yaml.safe_load((DOCS.parent / "CITATION.cff").read_text())
     pyproject = (DOCS.parent / "pyproject.toml").read_text()
     assert f'version = "{citation["version"]}"' in pyproject
+
+
+def test_the_messages_that_troubleshooting_explains_are_said() -> None:
+    sources = sorted((DOCS.parent / "src").rglob("*.py"))
+    code = re.sub(r'"\s*\n\s*f?"', "", "".join(path.read_text() for path in sources))
+    page = (DOCS / "how-to" / "troubleshooting.md").read_text()
+    told = [
+        part.strip(" ,;:")
+        for row in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+        for message in re.findall("`([^`]+)`", row)
+        for part in re.split(r"\.\.\.|\bN\b|\d+|far or far_hz \(Hz\)|data/staging", message)
+    ]
+    told = [part for part in told if len(part) > 8 and part != "No space left on device"]
+    assert len(told) > 15
+    assert [part for part in told if part not in code] == []
