@@ -48,6 +48,13 @@ def test_source_probabilities_write_then_read_is_identity(weights: list[float]) 
     assert list(probabilities.as_mapping()) == [str(source) for source in Source]
 
 
+def test_classes_that_round_to_more_than_one_are_certainly_a_signal() -> None:
+    classes = (0.07396306519631642, 0.4835753438551581, 0.4424615909485256)
+    assert math.fsum(classes) > 1
+    bns, nsbh, bbh = classes
+    assert SourceProbabilities(bns=bns, nsbh=nsbh, bbh=bbh, terrestrial=0.0).p_astro == 1
+
+
 def test_probabilities_that_do_not_sum_to_one_are_refused() -> None:
     with pytest.raises(TriggerError, match=r"sum to 0\.9"):
         SourceProbabilities(bns=0.9, nsbh=0, bbh=0, terrestrial=0)

@@ -221,6 +221,22 @@ def test_the_mass_contour_shares_p_astro_and_leaves_it_as_it_is() -> None:
     np.testing.assert_allclose(p[has_both, :-1], expected, rtol=ROUNDING)
 
 
+@pytest.mark.parametrize("sharing", ClassSharing)
+def test_rounding_leads_no_probability_beyond_certainty(sharing: ClassSharing) -> None:
+    """Three classes of a loud event may add up to one and a bit, which one class may take whole."""
+    rng = np.random.default_rng(0)
+    n = 30_000
+    loud = Candidates(
+        far_hz=10 ** rng.uniform(-40, -12, n),
+        snr=rng.uniform(8, 30, n),
+        mchirp_det=rng.uniform(1.0, 1.3, n),
+        eff_distance_mpc=np.full((n, 4), 20.0),
+    )
+    p = rich_model(sharing).predict(loud).probabilities
+    assert (p > 0.98).any(axis=1).mean() > 0.5
+    assert p.max() <= 1.0
+
+
 def test_without_a_mass_contour_the_densities_share_and_a_note_says_so() -> None:
     by_class, by_contour = (rich_model(sharing).predict(SOME) for sharing in ClassSharing)
     unshared = "no mass contour; classes shared by their densities"

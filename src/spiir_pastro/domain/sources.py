@@ -73,7 +73,7 @@ class SourceProbabilities:
     @property
     def p_astro(self) -> float:
         """Probability of a signal of any class."""
-        return math.fsum((self.bns, self.nsbh, self.bbh))
+        return min(math.fsum((self.bns, self.nsbh, self.bbh)), 1.0)
 
     @property
     def most_probable(self) -> Source:

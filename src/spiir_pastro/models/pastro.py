@@ -58,7 +58,7 @@ class Predictions:
     @property
     def p_astro(self) -> Floats:
         """Probability of a signal of any class, (n,)."""
-        return np.asarray(np.minimum(self.probabilities[:, :-1].sum(axis=1), 1.0))
+        return _of_signals(self.probabilities)
 
     def __repr__(self) -> str:
         said = np.isfinite(self.p_astro)
@@ -125,7 +125,7 @@ class PastroModel:
             candidates.mchirp_det, candidates.snr, candidates.eff_distance_mpc
         )
         has_shares = np.isfinite(shares.sum(axis=1))
-        p_astro = probabilities[:, :-1].sum(axis=1, keepdims=True)
+        p_astro = _of_signals(probabilities)[:, None]
         by_contour = np.concatenate([p_astro * shares, probabilities[:, -1:]], axis=1)
         unshared = ~has_shares & (notes == "")
         return (
@@ -176,6 +176,11 @@ class PastroModel:
             )
         ]
         return [*signals, (Source.TERRESTRIAL, f"{counts.noise_mean:.4g}", "")]
+
+
+def _of_signals(probabilities: Floats) -> Floats:
+    """Add up the classes; rounding must not lead beyond certainty."""
+    return np.asarray(np.minimum(probabilities[:, :-1].sum(axis=1), 1.0))
 
 
 def extrapolations(log_errors: Floats, probabilities: Floats) -> NDArray[np.bool_]:
