@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the commands do, before NumPy is imported
 settings.register_profile("spiir-pastro", deadline=None)  # how fast a machine is proves nothing
 settings.load_profile("spiir-pastro")
 

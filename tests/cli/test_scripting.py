@@ -24,8 +24,12 @@ from spiir_pastro.evaluation.glossary import meaning_of
 COMMAND = [sys.executable, "-m", "spiir_pastro"]
 
 
-def _run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True)  # noqa: PLW1510
+def _run(
+    *arguments: str | Path, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: PLW1510
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, env=environment
+    )
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +65,19 @@ def test_a_damaged_file_leaves_extract_incomplete_and_the_others_done(tmp_path: 
     told = json.loads(done.stdout)
     assert (told["files"], told["failed"], len(told["errors"])) == (1, 1, 1)
     assert (staging / "manifest.json").exists()
+
+
+def test_the_last_digits_do_not_depend_on_how_many_cores_there_are(
+    model: Path, uploads: tuple[Path, Path]
+) -> None:
+    """Linear algebra in two threads adds up in another order."""
+    as_it_is = {key: os.environ[key] for key in os.environ if not key.endswith("NUM_THREADS")}
+    said = [
+        _run("predict", uploads[0], "--model", model, "--format", "csv", environment=environment)
+        for environment in (as_it_is, as_it_is | {"OMP_NUM_THREADS": "1"})
+    ]
+    assert said[0].stdout.count("\n") == 1541
+    assert said[0].stdout == said[1].stdout
 
 
 def test_usage_and_environment(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 Commands load when called, so ``spiir-pastro --help`` answers at once.
 """
 
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -106,7 +107,12 @@ def _section(path: Path, name: str, ctx: click.Context) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run the command line; an error is one line on stderr, and ends with its `ExitCode`."""
+    """Run the command line; an error is one line on stderr, and ends with its `ExitCode`.
+
+    Linear algebra keeps to one thread, unless the environment says otherwise: more win nothing, and
+    the last digits would depend on how many cores there are.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         code = app(prog_name="spiir-pastro", standalone_mode=False)
     except click.ClickException as error:
