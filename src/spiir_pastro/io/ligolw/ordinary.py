@@ -47,10 +47,10 @@ def _rows(markup: Markup, layout: Layout, stream: Tag) -> Iterator[Batch]:
     reader, row = None, 0
     with closing(_ahead(parse, markup.text())) as pieces:
         for (piece, last), parsed in pieces:
-            batch = parsed.proved() if parsed else None
+            batch = parsed.proved() if parsed and reader is None else None
             if batch is None and not is_plain(piece):
                 raise NotOrdinaryError(f"line {piece.line}: text that only an XML parser can read")
-            if reader is None and batch is not None:
+            if batch is not None:
                 row += batch.frame.height
                 yield batch
                 continue
