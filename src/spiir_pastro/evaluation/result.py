@@ -66,6 +66,10 @@ class Evaluation:
     searched
         The candidates among which known mergers were looked for, like ``candidates`` with
         ``known_event``, judged with the model's own counts; None if they are ``candidates``.
+    held_out
+        Whether the candidates were judged by models that had not been fitted on them.
+    data
+        What the candidates are, for people: the name of the file or folder they come from.
     """
 
     candidates: pl.DataFrame
@@ -76,6 +80,8 @@ class Evaluation:
     truth: str = "known merger"
     counts: Floats | None = None
     searched: pl.DataFrame | None = None
+    held_out: bool = False
+    data: str = ""
 
     @cached_property
     def judged(self) -> NDArray[np.bool_]:

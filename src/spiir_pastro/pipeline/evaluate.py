@@ -72,6 +72,7 @@ def evaluate_triggers(
         known_mergers=_known_mergers(candidates, events),
         left_out=selection.left_out,
         alternatives=alternatives(model, to_candidates(triggers), said),
+        data=triggers_path.name,
     )
 
 
@@ -118,6 +119,7 @@ def evaluate_processed(
         truth="injection",
         counts=np.append(counts.mean, counts.noise_mean),
         searched=searched,
+        data=folder.name,
     )
 
 
