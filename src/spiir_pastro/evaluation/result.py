@@ -28,6 +28,8 @@ __all__ = ["Evaluation"]
 Floats = NDArray[np.float64]
 
 PROBABILITIES = tuple(str(source) for source in Source)
+SCORED = {name: f"scored_{name}" for name in ("p_astro", *PROBABILITIES)}
+"""Column that is scored, of a probability that the model itself says otherwise."""
 QUANTITIES = {
     "snr": "coherent SNR",
     "far_hz": "FAR (Hz)",
@@ -48,7 +50,10 @@ class Evaluation:
         Canonical triggers with ``p_astro``, the four probabilities, ``p_astro_low``,
         ``p_astro_high``, ``note``, ``is_signal`` and ``source_class`` (the true one; null for
         noise, or where it is not known), all sorted by time. Where known: ``known_event``,
-        ``bank``, ``injection_mchirp_det``, ``injection_distance_mpc``.
+        ``bank``, ``injection_mchirp_det``, ``injection_distance_mpc``. Probabilities are what the
+        model itself says of the candidate; those that are scored stand in the columns of `SCORED`
+        where they are others, since injections are more frequent than mergers or since a candidate
+        is judged by a model that was fitted without it.
     known_mergers
         A row a known merger within the candidates' time span: SPIIR's most significant candidate
         and its probabilities, or nulls where SPIIR has none.
@@ -66,6 +71,9 @@ class Evaluation:
     searched
         The candidates among which known mergers were looked for, like ``candidates`` with
         ``known_event``, judged with the model's own counts; None if they are ``candidates``.
+    scored_by
+        Whose the scored probabilities are, for people, like "at the injections' rates"; empty if
+        they are what the model itself says.
     held_out
         Whether the candidates were judged by models that had not been fitted on them.
     data
@@ -80,6 +88,7 @@ class Evaluation:
     truth: str = "known merger"
     counts: Floats | None = None
     searched: pl.DataFrame | None = None
+    scored_by: str = ""
     held_out: bool = False
     data: str = ""
 
@@ -90,19 +99,19 @@ class Evaluation:
 
     @cached_property
     def p_astro(self) -> Floats:
-        """Of the candidates judged, (m,)."""
-        return self._judged["p_astro"].to_numpy()
+        """Of the candidates judged, as it is scored, (m,)."""
+        return self.scored["p_astro"].to_numpy()
 
     @cached_property
     def is_signal(self) -> NDArray[np.bool_]:
         """Whether each candidate judged is a signal, (m,)."""
-        return self._judged["is_signal"].to_numpy()
+        return self.scored["is_signal"].to_numpy()
 
     @cached_property
     def source(self) -> NDArray[np.str_]:
         """What each candidate judged is, (m,): a source's name, or empty where not known."""
         truth = np.where(
-            self.is_signal, self._judged["source_class"].fill_null(""), Source.TERRESTRIAL
+            self.is_signal, self.scored["source_class"].fill_null(""), Source.TERRESTRIAL
         )
         return truth.astype(np.str_)
 
@@ -139,7 +148,7 @@ class Evaluation:
     @cached_property
     def confusion(self) -> Confusion:
         """What candidates are against what they are called."""
-        return Confusion.of(self._judged.select(PROBABILITIES).to_numpy(), self.source)
+        return Confusion.of(self.scored.select(PROBABILITIES).to_numpy(), self.source)
 
     @cached_property
     def agreement(self) -> ClassAgreement:
@@ -149,13 +158,13 @@ class Evaluation:
     @cached_property
     def signal_agreement(self) -> ClassAgreement:
         """Of classes, over the signals among the candidates."""
-        return _agreement(self._judged.filter("is_signal"))
+        return _agreement(self.scored.filter("is_signal"))
 
     @cached_property
     def groups(self) -> list[GroupScores]:
         """Scores by class (that class against everything else), by bank and by detectors."""
         by_class = [
-            scored("class", str(s), self._judged[str(s)].to_numpy(), self.source == str(s))
+            scored("class", str(s), self.scored[str(s)].to_numpy(), self.source == str(s))
             for s in ASTROPHYSICAL
         ]
         by_column = [
@@ -166,11 +175,7 @@ class Evaluation:
                 kind,
                 self.p_astro,
                 self.is_signal,
-                self._judged[column]
-                .cast(pl.String)
-                .fill_null("unknown")
-                .to_numpy()
-                .astype(np.str_),
+                self.scored[column].cast(pl.String).fill_null("unknown").to_numpy().astype(np.str_),
             )
         ]
         return by_class + by_column
@@ -180,7 +185,7 @@ class Evaluation:
 
         Against a true value, injections missed count where they are known.
         """
-        signals = self._judged.filter("is_signal").select(quantity, "p_astro")
+        signals = self.scored.filter("is_signal").select(quantity, "p_astro")
         if self.missed is not None and quantity in self.missed.columns:
             lost = self.missed.select(quantity, p_astro=pl.lit(-math.inf))
             signals = pl.concat([signals, lost], how="vertical_relaxed")
@@ -191,10 +196,10 @@ class Evaluation:
     def compared(self) -> list[tuple[GroupScores, ClassAgreement]]:
         """Scores and class agreement of this model and of each alternative."""
         truth = self.source[self.is_signal]
-        methods = {"this model": self.candidates.select(PROBABILITIES).to_numpy()}
+        methods = {"this model": self.scored.select(PROBABILITIES).to_numpy()}
+        others = {name: every[self.judged] for name, every in self.alternatives.items()}
         rows = []
-        for name, every in {**methods, **self.alternatives}.items():
-            p = every[self.judged]
+        for name, p in {**methods, **others}.items():
             p_astro = np.clip(p[:, :-1].sum(axis=1), 0, 1)
             rows.append(
                 (
@@ -241,8 +246,11 @@ class Evaluation:
         return {name: None if math.isnan(value) else value for name, value in flat.items()}
 
     @cached_property
-    def _judged(self) -> pl.DataFrame:
-        return self.candidates.filter(pl.Series(self.judged))
+    def scored(self) -> pl.DataFrame:
+        """The candidates judged, with the probabilities that are scored in their usual columns."""
+        judged = self.candidates.filter(pl.Series(self.judged))
+        own = [name for name, scored in SCORED.items() if scored in judged.columns]
+        return judged.with_columns(pl.col(SCORED[name]).alias(name) for name in own)
 
 
 def _ends(prefix: str, group: GroupScores) -> dict[str, float]:

@@ -9,14 +9,16 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import polars as pl
 
 from spiir_pastro.errors import ConfigError, TableError
 from spiir_pastro.evaluation.comparison import Evaluated
+from spiir_pastro.evaluation.result import SCORED
 
 __all__ = ["evaluation_of_revision", "read_evaluation"]
 
@@ -43,7 +45,7 @@ def read_evaluation(folder: Path) -> Evaluated:
         ) from exc
     return Evaluated(
         metrics=numbers,
-        candidates=_read(folder / "candidates.csv", _CANDIDATES),
+        candidates=_read(folder / "candidates.csv", _CANDIDATES, instead=SCORED),
         known_mergers=_read(folder / "known_mergers.csv", _KNOWN_MERGERS),
     )
 
@@ -75,9 +77,14 @@ def evaluation_of_revision(folder: Path, revision: str) -> Iterator[Path]:
         yield found
 
 
-def _read(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
+def _read(
+    path: Path, columns: tuple[str, ...], *, instead: Mapping[str, str] = MappingProxyType({})
+) -> pl.DataFrame:
+    """Read columns of text; ``instead`` names another to take for one, where the table has it."""
     try:
         table = pl.read_csv(path, infer_schema=False)
+        other = {name: there for name, there in instead.items() if there in table.columns}
+        table = table.with_columns(pl.col(there).alias(name) for name, there in other.items())
         return table.select(
             pl.col(name) == "true" if _TYPES.get(name) == pl.Boolean
             else pl.col(name).cast(_TYPES.get(name, pl.Float64))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from spiir_pastro.evaluation.result import PROBABILITIES, Evaluation
+from spiir_pastro.evaluation.result import PROBABILITIES, SCORED, Evaluation
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.atomic import write_atomically
 from spiir_pastro.io.frames import read_frame
@@ -38,6 +38,7 @@ _CANDIDATE_COLUMNS = (
     *PROBABILITIES,
     "p_astro_low",
     "p_astro_high",
+    *SCORED.values(),
     "is_signal",
     "source_class",
     "known_event",
@@ -81,9 +82,10 @@ def evaluate_processed(
 ) -> Evaluation:
     """Evaluate a model on a processed campaign: injections found against the background.
 
-    Injections are far more frequent than mergers, so signals are counted anew among these
-    candidates, without their labels; densities and all else are the model's. Known mergers are
-    judged by the model as it is, among the candidates of the background runs.
+    Injections are far more frequent than mergers, so that signals are counted anew among these
+    candidates for the probabilities that are scored, without their labels; densities and all else
+    are the model's. What the model itself says of each stands beside. Known mergers are judged by
+    the model as it is, among the candidates of the background runs.
 
     Parameters
     ----------
@@ -105,20 +107,25 @@ def evaluate_processed(
     )
     prior: Prior = artifact.compressed_counts.get("prior", settings.prior)
     counts = CountSummary.of(fit_counts(factors, prior=prior))
-    said = replace(model, counts=counts).predict(to_candidates(injections))
+    triggers = to_candidates(injections)
+    said = replace(model, counts=counts).predict(triggers)
+    scored = as_table(said).select(pl.col(name).alias(column) for name, column in SCORED.items())
     events = read_known_events(known_events_path, boundaries=settings.boundaries)
     search = label_known(campaign.counted, events, window_ns=campaign.known_window_ns)
     search = search.rename({"is_known": "is_signal"})
     judged = as_table(model.predict(to_candidates(search)))
     searched = pl.concat([search, judged], how="horizontal")
     return Evaluation(
-        candidates=pl.concat([injections, as_table(said)], how="horizontal"),
+        candidates=pl.concat(
+            [injections, as_table(model.predict(triggers)), scored], how="horizontal"
+        ),
         known_mergers=_known_mergers(searched, events),
-        alternatives=alternatives(model, to_candidates(injections), said),
+        alternatives=alternatives(model, triggers, said),
         missed=_missed(folder, far_threshold_hz=model.far_threshold_hz),
         truth="injection",
         counts=np.append(counts.mean, counts.noise_mean),
         searched=searched,
+        scored_by="at the injections' rates",
         data=folder.name,
     )
 
@@ -156,7 +163,7 @@ def write_evaluation(
     }
     for stem, table in tables.items():
         write_atomically(folder / f"{stem}.csv", table.write_csv().encode())
-    write_figures(evaluation.candidates, evaluation.known_mergers, folder)
+    write_figures(evaluation.scored, evaluation.known_mergers, folder)
     page = folder / "report.html"
     write_report(page, evaluation, artifact, name=name, previous=previous)
     return page
