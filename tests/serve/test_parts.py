@@ -1,10 +1,8 @@
-"""Health, the model slot, drift, the status page and its server."""
+"""Health, drift, the status page and its server."""
 
 import json
-import os
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
 import structlog
@@ -12,12 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import poisson
 
-from spiir_pastro.errors import ArtifactError
 from spiir_pastro.serve.drift import Rate, compare, expected_rates, poisson_p_value
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.http import StatusServer
-from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.model import ModelSlot
 from spiir_pastro.serve.page import Status, duration, render
 from spiir_pastro.serve.rehearsal.model import RehearsalModel
 from spiir_pastro.serve.spool import Record
@@ -39,56 +34,6 @@ def test_a_problem_is_logged_when_it_comes_and_when_it_goes(
 def test_a_loop_that_hangs_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spiir_pastro.serve.health.STALLED_AFTER_S", -1.0)
     assert "not turned" in Health().problems()["loop"]
-
-
-def slot(path: Path) -> ModelSlot:
-    return ModelSlot(path, RehearsalModel.load, metrics=Metrics(), health=Health())
-
-
-def test_a_new_model_is_taken_up_and_a_bad_one_refused(tmp_path: Path) -> None:
-    path = tmp_path / "model.json"
-    RehearsalModel().save(path)
-    model = slot(path)
-    first = model.version
-
-    RehearsalModel(slope=0.8).save(path)
-    model.refresh()
-    second = model.version
-    assert second != first
-    assert model.assessor == RehearsalModel(slope=0.8)
-
-    path.write_text("{")
-    model.refresh()
-    assert (model.version, model.assessor) == (second, RehearsalModel(slope=0.8))
-    assert "refused" in model.health.problems()["model"]
-    path.unlink()
-    model.refresh()
-    assert model.version == second
-
-    RehearsalModel().save(path)
-    model.refresh()
-    assert (model.version, model.health.problems()) == (first, {})
-    assert f'version="{first}"' in model.metrics.exposition().decode()
-    assert f'version="{second}"' not in model.metrics.exposition().decode()
-
-
-def test_a_file_that_seems_unchanged_is_read_when_forced(tmp_path: Path) -> None:
-    path = tmp_path / "model.json"
-    RehearsalModel(slope=0.8).save(path)
-    model = slot(path)
-    stat = path.stat()
-    path.write_text(path.read_text().replace("0.8", "0.7"))
-    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    model.refresh()
-    assert model.assessor == RehearsalModel(slope=0.8)
-    model.refresh(forced=True)
-    assert model.assessor == RehearsalModel(slope=0.7)
-
-
-def test_without_a_model_there_is_no_start(tmp_path: Path) -> None:
-    (tmp_path / "model.json").write_text("[]")
-    with pytest.raises(ArtifactError, match="no rehearsal model"):
-        slot(tmp_path / "model.json")
 
 
 @given(count=st.integers(0, 300), mean=st.floats(0.01, 200))

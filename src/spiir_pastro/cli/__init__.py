@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "explain": "Say why a candidate got its probabilities.",
     "evaluate": "Compare a model with injections, or with the known mergers among uploads.",
     "report": "Say what a change did to the model: an evaluation beside an earlier one.",
+    "answer": "Answer triggers inside the pipeline: a line in, a line of p_astro.json out.",
     "listen": "Answer SPIIR's IGWN Alerts with their source probabilities on GraceDB.",
     "replay": "Feed recorded alerts through the alert service's own code.",
     "compare": "List the parameters and provenance in which two models differ.",

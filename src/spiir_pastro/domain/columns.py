@@ -9,11 +9,18 @@ holds stands in ``MEANINGS``, where the reference is made from it.
 """
 
 import re
+from collections.abc import Iterable
 from types import MappingProxyType
 
 from spiir_pastro.domain.detectors import DETECTORS
 
-__all__ = ["MEANINGS", "POSTCOH_TYPES", "POSTCOH_UNITS", "canonical_column"]
+__all__ = [
+    "MEANINGS",
+    "POSTCOH_TYPES",
+    "POSTCOH_UNITS",
+    "canonical_column",
+    "canonical_trigger_columns",
+]
 
 _PER_DETECTOR = {
     "chisq": "real_4",
@@ -130,3 +137,34 @@ def canonical_column(name: str, *, table: str = "postcoh") -> str:
     if match := _LEGACY.fullmatch(bare):
         return f"{match[1]}_{_LETTER[match[2]]}"
     return bare
+
+
+_OF_UPLOADS = {
+    "graceid": "event_id",
+    "far": "far_hz",
+    "cohsnr": "snr",
+    "mchirp": "mchirp_det",
+    "mass1": "mass1_det",
+    "mass2": "mass2_det",
+}
+_EFF_DISTANCE = re.compile(
+    r"(?:eff_?dist(?:ance)?|deff)(?:_mpc)?_([HLVK])1?(?:_mpc)?", re.IGNORECASE
+)
+
+
+def canonical_trigger_columns(names: Iterable[str]) -> dict[str, str]:
+    """Give the canonical names of a trigger table's columns, where they differ.
+
+    Tables have GraceDB's names or the canonical ones; of both, the canonical one is meant.
+
+    Examples
+    --------
+    >>> canonical_trigger_columns(["graceid", "far", "snr", "deff_H1"])
+    {'graceid': 'event_id', 'far': 'far_hz', 'deff_H1': 'eff_distance_mpc_H1'}
+    """
+    given = list(names)
+    canonical = {a: b for a, b in _OF_UPLOADS.items() if a in given and b not in given}
+    for name in given:
+        if match := _EFF_DISTANCE.fullmatch(name):
+            canonical[name] = f"eff_distance_mpc_{match[1].upper()}1"
+    return canonical

@@ -7,7 +7,6 @@ known. SPIIR writes 0 for "no FAR yet", "no such detector" and "no distance": al
 A row that cannot be a trigger goes to the rejects with the rule it broke.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from spiir_pastro.domain import DETECTORS, Candidates, join_ifos
+from spiir_pastro.domain.columns import canonical_trigger_columns
 from spiir_pastro.errors import TableError, TriggerError
 
 __all__ = [
@@ -79,21 +79,10 @@ _FROM_POSTCOH = {
     "bankid": "bank_id",
     "tmplt_idx": "template_id",
 }
-_FROM_CSV = {
-    "graceid": "event_id",
-    "far": "far_hz",
-    "cohsnr": "snr",
-    "mchirp": "mchirp_det",
-    "mass1": "mass1_det",
-    "mass2": "mass2_det",
-}
 _TIMES = ("end_time", "end_time_ns")
 _SECOND_NS = 1_000_000_000
 _LATEST = 9.2e9  # s; later times do not fit into 64 bits of nanoseconds
 _GIVEN = "given "  # begins the names of columns as a source has them
-_CSV_DISTANCE = re.compile(
-    r"(?:eff_?dist(?:ance)?|deff)(?:_mpc)?_([HLVK])1?(?:_mpc)?", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,10 +113,7 @@ def from_csv(table: pl.DataFrame) -> TriggerRead:
     Effective distances may be called ``eff_distance_H1``, ``eff_distance_mpc_H1``, ``deff_H1``
     and the like.
     """
-    names = {a: b for a, b in _FROM_CSV.items() if a in table.columns and b not in table.columns}
-    for name in table.columns:
-        if match := _CSV_DISTANCE.fullmatch(name):
-            names[name] = f"eff_distance_mpc_{match[1].upper()}1"
+    names = canonical_trigger_columns(table.columns)
     for name, count in Counter(names.get(n, n) for n in table.columns).items():
         if count > 1:
             raise TableError(f"{count} columns give {name}; keep the one that is meant")

@@ -1,90 +1,182 @@
-"""The model in use, and its replacement while the service runs."""
+"""The model in use, and its replacement while the service runs.
+
+A file is taken by its size, then its schema, then a rehearsal: it must give the reference triggers
+it carries the probabilities that its fit got. Whatever else happens, the old model stays. New files
+are tried on a thread of their own, so that nothing waits for them.
+"""
 
 import hashlib
+import stat
+import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import structlog
-
-from spiir_pastro.errors import PastroError
+from spiir_pastro.errors import ArtifactError, PastroError
 from spiir_pastro.serve.decide import Assessor
-from spiir_pastro.serve.health import Health
-from spiir_pastro.serve.metrics import Metrics
 
-__all__ = ["ModelSlot"]
+__all__ = ["LARGEST_BYTES", "Model", "ModelSlot", "Refusal", "load_rehearsed"]
 
-log = structlog.get_logger(__name__)
+LARGEST_BYTES = 64 * 2**20
+"""More than any model has, and less than a second to read."""
+
+_TOLERANCE = 1e-6
+"""Of a reference trigger's probabilities: other processors and libraries round differently."""
+
+_LOOK_S = 1.0
+"""How often it is looked whether there is a new file, seconds."""
+
+Load = Callable[[Path], Assessor]
+Signature = tuple[int, int, int, int]
 
 
-class ModelSlot:
-    """Holds the model; a new file replaces it if it loads, and is refused if not.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Model:
+    """A model that passed its rehearsal.
 
     Attributes
     ----------
     assessor
-        The model.
-    metrics, health
-        Where its replacement, or refusal, is told.
+        The model itself.
+    digest
+        SHA-256 of its file.
+    version
+        What its maker calls it.
+    """
+
+    assessor: Assessor = field(repr=False)
+    digest: str
+    version: str
+
+    @property
+    def name(self) -> str:
+        """Version and the first twelve digits of the digest: what comments, logs and rows say."""
+        return f"{self.version}+{self.digest[:12]}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refusal:
+    """Why a file was not taken."""
+
+    path: Path
+    reason: str
+
+
+class ModelSlot:
+    """Holds the model of one file; a new file replaces it if it passes, and is refused if not.
+
+    Parameters
+    ----------
+    path
+        The model file.
+    load
+        Reads it.
 
     Raises
     ------
-    PastroError
+    ArtifactError
         If there is no valid model to start with.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        load: Callable[[Path], Assessor],
-        *,
-        metrics: Metrics,
-        health: Health,
-    ) -> None:
-        self._path = path
+    def __init__(self, path: Path, load: Load) -> None:
+        self.path = path
         self._load = load
-        self.metrics = metrics
-        self.health = health
         self._seen = _signature(path)
-        self._digest = _digest(path)
-        self.assessor = load(path)
-        metrics.model.labels(version=self.version).set(1)
+        self.model = load_rehearsed(path, load)
+        self._looked_at = time.monotonic()
+        self._trial: threading.Thread | None = None
+        self._outcome: Model | Refusal | None = None
 
-    @property
-    def version(self) -> str:
-        """The first twelve digits of the file's SHA-256."""
-        return self._digest[:12]
+    def refresh(self, *, forced: bool = False) -> Model | Refusal | None:
+        """Try the file if it changed, or in any case if forced, and tell how a trial ended.
 
-    def refresh(self, *, forced: bool = False) -> None:
-        """Load the file if it changed, or in any case if forced."""
-        signature = _signature(self._path)
-        if signature == self._seen and not forced:
-            return
-        self._seen = signature
+        Call it often: it looks once a second, and never waits.
+
+        Returns
+        -------
+        Model, Refusal or None
+            The model in use after a trial, the same if the file holds the same; why a file was
+            refused; None if there is no news.
+        """
+        if self._trial is None:
+            if not forced and not self._has_changed():
+                return None
+            self._seen = _signature(self.path)
+            self._trial = threading.Thread(target=self._try, name="model", daemon=True)
+            self._trial.start()
+        if self._trial.is_alive():
+            return None
+        self._trial = None
+        outcome, self._outcome = self._outcome, None
+        if isinstance(outcome, Model):
+            if outcome.digest == self.model.digest:
+                return self.model
+            self.model = outcome
+        return outcome
+
+    def _has_changed(self) -> bool:
+        now = time.monotonic()
+        if now < self._looked_at + _LOOK_S:
+            return False
+        self._looked_at = now
+        return _signature(self.path) != self._seen
+
+    def _try(self) -> None:
         try:
-            digest = _digest(self._path)
-            assessor = self._load(self._path)
-        except (PastroError, OSError) as error:
-            self.metrics.model_swaps.labels(outcome="refused").inc()
-            self.health.report("model", f"{self._path} refused, {self.version} stays: {error}")
-            return
-        self.health.clear("model")
-        if digest == self._digest:
-            return
-        self.metrics.model.remove(self.version)
-        self.assessor, self._digest = assessor, digest
-        self.metrics.model.labels(version=self.version).set(1)
-        self.metrics.model_swaps.labels(outcome="taken").inc()
-        log.info("model.swapped", version=self.version, path=str(self._path))
+            self._outcome = load_rehearsed(self.path, self._load)
+        except PastroError as error:
+            self._outcome = Refusal(path=self.path, reason=str(error))
 
 
-def _signature(path: Path) -> tuple[int, int, int] | None:
-    """Return what changes when a file is replaced or rewritten."""
+def load_rehearsed(path: Path, load: Load) -> Model:
+    """Load a model file and try it on its reference triggers.
+
+    Raises
+    ------
+    ArtifactError
+        If it is no file of a model's size, does not load, changes meanwhile, or does not give its
+        reference triggers the probabilities it says.
+    """
+    signature = _signature(path)
+    if signature is None:
+        raise ArtifactError(f"{path}: no such file; put a model there that fit wrote")
+    if signature[-1] > LARGEST_BYTES:
+        raise ArtifactError(f"{path}: larger than {LARGEST_BYTES} bytes; no model is")
     try:
-        stat = path.stat()
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        assessor = load(path)
+        _rehearse(assessor)
+        version = str(getattr(assessor, "version", "unversioned"))
+    except PastroError:
+        raise
+    except Exception as exc:
+        # A file that is not what it seems can raise anything anywhere; it must not end the service.
+        raise ArtifactError(f"{path}: damaged model: {type(exc).__name__}: {exc}") from exc
+    if _signature(path) != signature:
+        raise ArtifactError(f"{path}: changed while it was read; put models in place by renaming")
+    return Model(assessor=assessor, digest=digest, version=version)
+
+
+def _rehearse(assessor: Assessor) -> None:
+    """Have a model give its reference triggers the probabilities it says."""
+    for trigger, expected in getattr(assessor, "reference", ()):
+        found = assessor.assess(trigger).as_mapping()
+        for source, probability in expected.as_mapping().items():
+            if not abs(found[source] - probability) <= _TOLERANCE:
+                raise ArtifactError(
+                    f"reference trigger {trigger.event_id} gets {source} {found[source]:.6g}, "
+                    f"where the model's fit got {probability:.6g}: the file is damaged, or of "
+                    "another version; fit anew"
+                )
+
+
+def _signature(path: Path) -> Signature | None:
+    """Return what changes when a file is replaced or rewritten, the size last; None if no file."""
+    try:
+        found = path.stat()
     except OSError:
         return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size

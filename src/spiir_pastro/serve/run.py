@@ -60,8 +60,8 @@ def listen(model: Path, config: Path, *, load: Load, dry_run: bool = False) -> N
         settings = _dry(settings)
     health, metrics = Health(), Metrics()
     source = KafkaSource(settings.kafka, health=health, metrics=metrics)
-    slot = ModelSlot(model, load, metrics=metrics, health=health)
-    service = _service(settings, slot, source, dry_run=dry_run)
+    slot = ModelSlot(model, load)
+    service = _service(settings, slot, source, metrics, health, dry_run=dry_run)
     with _status_server(service) as server, _signals(service):
         log.info("status.serving", url=server.url)
         service.run()
@@ -91,8 +91,8 @@ def replay(
             kafka=KafkaSettings(consumer_group="replay", topics=["none"]),
             gracedb=GraceDBSettings(settle_s=_AT_ONCE_S),
         )
-    slot = ModelSlot(model, load, metrics=Metrics(), health=Health())
-    service = _service(settings, slot, FileSource(files), dry_run=config is None)
+    slot, source = ModelSlot(model, load), FileSource(files)
+    service = _service(settings, slot, source, Metrics(), Health(), dry_run=config is None)
     with _signals(service):
         return service.run()
 
@@ -102,8 +102,7 @@ def check(model: Path, config: Path, *, load: Load) -> Iterator[str]:
     settings = Settings.load(config)
     yield f"settings   {config}"
     health, metrics = Health(), Metrics()
-    slot = ModelSlot(model, load, metrics=metrics, health=health)
-    yield f"model      {model} {slot.version}"
+    yield f"model      {model} {ModelSlot(model, load).model.name}"
     source = KafkaSource(settings.kafka, health=health, metrics=metrics)
     missing = source.check()
     if missing:
@@ -140,13 +139,28 @@ def _uploader(settings: Settings) -> GraceDBUploader:
     )
 
 
-def _service(settings: Settings, model: ModelSlot, source: Source, *, dry_run: bool) -> Service:
+def _service(
+    settings: Settings,
+    model: ModelSlot,
+    source: Source,
+    metrics: Metrics,
+    health: Health,
+    *,
+    dry_run: bool,
+) -> Service:
     make_uploader: Callable[[], Uploader] = partial(_uploader, settings)
     if dry_run:
         folder = Path(settings.spool) / "uploads"
         make_uploader = partial(FileUploader, folder)
     log.info("uploads.go", to=str(folder) if dry_run else settings.gracedb.api)
-    return Service(settings, model=model, source=source, make_uploader=make_uploader)
+    return Service(
+        settings,
+        model=model,
+        metrics=metrics,
+        health=health,
+        source=source,
+        make_uploader=make_uploader,
+    )
 
 
 def _status_server(service: Service) -> closing[StatusServer]:
