@@ -31,7 +31,7 @@ _FIRST_BANKID = {Source.BNS: 0, Source.NSBH: 160, Source.BBH: 384}
 _CROWDING = {Source.BNS: 5 / 3, Source.NSBH: 1.0, Source.BBH: 0.55}
 _MASS_LIMITS = {  # detector frame: of the primary, of the secondary
     Source.BNS: ((1.0, 3.0), (1.0, 3.0)),
-    Source.NSBH: ((3.0, 60.0), (1.0, 3.0)),
+    Source.NSBH: ((3.0, 100.0), (1.0, 3.0)),
     Source.BBH: ((3.0, 150.0), (3.0, 150.0)),
 }
 _SPIN_LIMITS = {Source.BNS: (0.4, 0.4), Source.NSBH: (0.9, 0.4), Source.BBH: (0.95, 0.95)}
@@ -90,11 +90,14 @@ def template_groups(bank: Source, groups: int) -> tuple[TemplateGroup, ...]:
 
 
 def nearest_template(
-    group: TemplateGroup, log_mchirp: Floats, mass_ratio: Floats
+    group: TemplateGroup, log_mchirp: Floats, mass_ratio: Floats, *, reach: int = 4
 ) -> NDArray[np.int64]:
-    """Find for each target the template nearest in mass ratio among those nearest in chirp mass."""
+    """Find for each target the template nearest in mass ratio among those nearest in chirp mass.
+
+    ``reach`` templates are looked at to each side of the target.
+    """
     centre = np.searchsorted(group.log_mchirp, log_mchirp)
-    near = np.clip(centre[:, None] + np.arange(-4, 4), 0, len(group) - 1)
+    near = np.clip(centre[:, None] + np.arange(-reach, reach), 0, len(group) - 1)
     ratio = group.mass2[near] / group.mass1[near]
     best = np.argmin(np.abs(np.log(ratio / mass_ratio[:, None])), axis=1)
     return np.asarray(np.take_along_axis(near, best[:, None], axis=1)[:, 0])

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.simulation.bank import TemplateGroup, template_groups
-from spiir_pastro.simulation.config import CampaignConfig, stream
+from spiir_pastro.simulation.config import COMPLETE_BELOW_HZ, CampaignConfig, stream
 from spiir_pastro.simulation.detections import INJECTION, MERGER, Detections, postcoh_frame
 from spiir_pastro.simulation.network import Segments, draw_segments
+from spiir_pastro.simulation.noise_templates import NoiseSlice, noise_slices
 from spiir_pastro.simulation.population import draw_detectable
 from spiir_pastro.simulation.triggers import (
     Signals,
@@ -30,7 +31,6 @@ from spiir_pastro.simulation.triggers import (
 
 __all__ = ["TRUTH_COLUMNS", "Campaign", "build_campaign", "draw_candidates"]
 
-_DRAWS_PER_ROW = 20  # how many more rows may be drawn than written, when most are dropped
 TRUTH_COLUMNS = ("event_id", "gps_ns", "origin", "origin_id", "source")
 """What is true of a trigger: its row's id and time, where it comes from, and its class."""
 
@@ -45,6 +45,8 @@ class Campaign:
         Its parameters.
     chain
         The bank groups from light to heavy.
+    slices
+        The part of the noise candidates that each finds.
     segments
         When each detector was on.
     mergers
@@ -57,6 +59,7 @@ class Campaign:
 
     config: CampaignConfig
     chain: tuple[TemplateGroup, ...]
+    slices: tuple[NoiseSlice, ...]
     segments: Segments
     mergers: dict[Source, Signals]
     injections: dict[Source, Signals]
@@ -100,14 +103,15 @@ class Campaign:
             yield rows, self._truth(found, rows, group)
 
     def _time_blocks(self, span: tuple[int, int]) -> Iterator[tuple[int, int]]:
-        thinning = 1 if self.config.far_max_hz is None else _DRAWS_PER_ROW
-        step = max(int(thinning * self.config.chunk_rows / self.config.noise_rate_hz), 1)
+        candidates_only = self.config.far_max_hz is not None
+        rate_hz = COMPLETE_BELOW_HZ if candidates_only else self.config.noise_rate_hz
+        step = max(int(self.config.chunk_rows / rate_hz), 1)
         for start in range(span[0], span[0] + span[1], step):
             yield start, min(step, span[0] + span[1] - start)
 
     def _reported(self, found: Detections, group: TemplateGroup) -> Detections:
         limit = self.config.far_max_hz
-        return found if limit is None else found[found.far_hz(group, self.config) < limit]
+        return found if limit is None else found[found.far_hz(group) < limit]
 
     def _truth(self, found: Detections, rows: pl.DataFrame, group: TemplateGroup) -> pl.DataFrame:
         source = np.full(len(found), str(Source.TERRESTRIAL), dtype="<U11")
@@ -150,11 +154,13 @@ def build_campaign(config: CampaignConfig) -> Campaign:
         population = config.injection_population[source]
         binaries, drawn[source] = draw_detectable(source, gps, config, rng, population)
         injections[source] = draw_signals(binaries, INJECTION, segments, config)
+    chain = tuple(
+        group for bank in config.ordered_banks for group in template_groups(bank, config.groups)
+    )
     return Campaign(
         config=config,
-        chain=tuple(
-            group for bank in config.ordered_banks for group in template_groups(bank, config.groups)
-        ),
+        chain=chain,
+        slices=noise_slices(chain),
         segments=segments,
         mergers=mergers,
         injections=injections,
@@ -219,7 +225,8 @@ def _noise_stream(campaign: Campaign, place: int, block: tuple[int, int], kind: 
     config, group = campaign.config, campaign.chain[place]
     share = config.shared_noise if kind == "shared" else 1 - config.shared_noise
     rng = stream(config.seed, "noise", kind, group.bank, group.number, block[0])
-    return draw_noise(group, block, config.noise_rate_hz * share, campaign.segments, config, rng)
+    part = campaign.slices[place]
+    return draw_noise(group, part, block, share, campaign.segments, config, rng)
 
 
 def _echo(campaign: Campaign, place: int, block: tuple[int, int]) -> Detections:
@@ -237,4 +244,4 @@ def _echo(campaign: Campaign, place: int, block: tuple[int, int]) -> Detections:
         chisq=primary.chisq * worse,
         template=rng.integers(len(group), size=n),
     )
-    return echo[echo.far_hz(group, config) >= primary.far_hz(before, config)]
+    return echo[echo.far_hz(group) >= primary.far_hz(before)]

@@ -14,10 +14,13 @@ from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.models.population import BinaryPopulation, MassLaw, RedshiftLaw
 
-__all__ = ["NETWORK", "SIMULATED", "CampaignConfig", "stream"]
+__all__ = ["COMPLETE_BELOW_HZ", "NETWORK", "SIMULATED", "CampaignConfig", "stream"]
 
 NETWORK = ("H1", "L1", "V1")
 """The detectors simulated, in the order of every detector axis here."""
+
+COMPLETE_BELOW_HZ = 0.01
+"""All noise with a combined FAR below this is written; of the rest, a sample."""
 
 _STAR = MassLaw(low=1.1, high=2.2)
 
@@ -59,13 +62,14 @@ class CampaignConfig:
     groups
         Bank groups a bank is split into, each with files of its own, as SPIIR runs it.
     noise_rate_hz
-        Noise triggers a second and bank group while at least two detectors are on. The real
-        statistics file has 0.93 over its livetime.
+        Noise triggers written a second and bank group while at least two detectors are on, apart
+        from those with a FAR below `COMPLETE_BELOW_HZ`, which are all written. A real bank group
+        has 0.93, and a simulated one stands for many of them.
     shared_noise
         Fraction of noise triggers that stand in the next bank group too, a little quieter.
     far_max_hz
-        Write only triggers with a combined FAR below this; None for all. A Poisson process so
-        thinned is exact, so a year of candidates is cheap.
+        Write only triggers with a combined FAR below this, at most `COMPLETE_BELOW_HZ`; None for
+        all. They follow the law of the whole campaign, so a year of candidates is cheap.
     injection_interval_s
         Mean time between injections of an injection run.
     mergers_per_day
@@ -141,10 +145,10 @@ class CampaignConfig:
                 f"simulation: banks are {', '.join(self.banks) or 'none'}; "
                 f"name some of {', '.join(ASTROPHYSICAL)}"
             )
-        if self.far_max_hz is not None and not 0 < self.far_max_hz <= self.far_ceiling_hz:
+        if self.far_max_hz is not None and not 0 < self.far_max_hz <= COMPLETE_BELOW_HZ:
             raise ConfigError(
                 f"simulation: far_max_hz is {self.far_max_hz}; it must be positive and at most "
-                f"{self.far_ceiling_hz} (groups x noise_rate_hz), the largest FAR there is"
+                f"{COMPLETE_BELOW_HZ}, up to which all noise is simulated"
             )
 
     @property
@@ -156,11 +160,6 @@ class CampaignConfig:
     def gps_end(self) -> int:
         """The GPS second after the last."""
         return self.gps_start + self.seconds
-
-    @property
-    def far_ceiling_hz(self) -> float:
-        """Largest combined FAR: the rate of all noise triggers of a bank."""
-        return self.groups * self.noise_rate_hz
 
     @property
     def ordered_banks(self) -> tuple[Source, ...]:

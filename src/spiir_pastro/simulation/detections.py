@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from spiir_pastro.simulation.bank import TemplateGroup, template_duration_s
 from spiir_pastro.simulation.config import NETWORK, CampaignConfig
 from spiir_pastro.simulation.network import sigma_mpc
-from spiir_pastro.simulation.noise import COHERENT_NOISE, SINGLE_DETECTOR_NOISE
+from spiir_pastro.simulation.noise import SINGLE_DETECTOR_NOISE
+from spiir_pastro.simulation.ranking import BANK_GROUPS, NOISE_CEILING_HZ, combined_far_hz
 
 __all__ = ["INJECTION", "MERGER", "NOISE", "Detections", "postcoh_frame"]
 
@@ -103,10 +104,10 @@ class Detections:
         """Time of the trigger, GPS nanoseconds, (n,)."""
         return np.asarray(np.take_along_axis(self.gps_ns, self.pivot[:, None], axis=1)[:, 0])
 
-    def far_hz(self, group: TemplateGroup, config: CampaignConfig) -> Floats:
-        """Return the combined FAR in Hz, over all groups of the bank, (n,)."""
-        noise = COHERENT_NOISE[group.bank]
-        return noise.far_hz(self.coherent_snr, self.combined_chisq, config.far_ceiling_hz)
+    def far_hz(self, group: TemplateGroup) -> Floats:
+        """Return the combined FAR in Hz, over all bank groups of a search, (n,)."""
+        mtotal = (group.mass1 + group.mass2)[self.template]
+        return combined_far_hz(group.bank, mtotal, self.coherent_snr, self.combined_chisq, self.on)
 
 
 def postcoh_frame(
@@ -205,18 +206,19 @@ def _far_columns(
 ) -> dict[str, NDArray[np.generic]]:
     """Return combined and single-detector FARs over the three background windows.
 
-    SPIIR takes the largest of the three and multiplies it by the number of bank groups. Here one of
-    the two longer windows holds the calibrated FAR and the others come out smaller, so the largest
-    is exact. A window says 0 until the search has run that long, all of them while unassigned.
+    SPIIR takes the largest of the three and multiplies it by the number of its bank groups. Here
+    one of the two longer windows holds the calibrated FAR over that number and the others come out
+    smaller, so the largest is exact. A window says 0 until the search has run that long, all of
+    them while unassigned.
     """
     elapsed = found.end_ns / 1e9 - config.gps_start
-    rates = {"far": found.far_hz(group, config)} | {
+    rates = {"far": found.far_hz(group)} | {
         f"far_sngl_{ifo}": np.where(
             found.on[:, d],
             SINGLE_DETECTOR_NOISE.far_hz(
                 np.where(found.on[:, d], found.snr[:, d], 1.0),
                 np.where(found.on[:, d], found.chisq[:, d], 1.0),
-                config.far_ceiling_hz,
+                NOISE_CEILING_HZ,
             ),
             0.0,
         )
@@ -231,7 +233,7 @@ def _far_columns(
             share = np.where(leads, 1.0, _hashed(found.end_ns, 1 + k))
             shown = elapsed >= max(known_after, config.unassigned_s)
             columns[name.replace("far", window, 1)] = np.where(
-                shown, rate * share / config.groups, 0.0
+                shown, rate * share / BANK_GROUPS, 0.0
             )
     return columns
 

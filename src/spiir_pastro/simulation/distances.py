@@ -79,7 +79,7 @@ def _best_triggers(campaign: Campaign, bank: Source) -> pl.DataFrame:
 
 def _rows(found: Detections, group: TemplateGroup, campaign: Campaign) -> pl.DataFrame:
     return postcoh_frame(found, group, campaign.config, first_id=0).with_columns(
-        event=pl.Series(found.origin_id), rate=pl.Series(found.far_hz(group, campaign.config))
+        event=pl.Series(found.origin_id), rate=pl.Series(found.far_hz(group))
     )
 
 

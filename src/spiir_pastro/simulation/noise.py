@@ -1,4 +1,4 @@
-r"""Noise triggers: their coherent SNR and combined chi-square, and the FAR that follows.
+r"""Most noise triggers, as a statistics file counts them: their SNR and chi-square.
 
 Two kinds make up the noise: fluctuations of Gaussian noise (chi-square near 1) and glitches
 (louder, with a chi-square that grows with SNR). With ``r`` the coherent SNR above threshold and
@@ -11,13 +11,14 @@ The numbers are fitted to a real SPIIR statistics file (a BBH bank, H1 and L1, O
 background events over 300 x 300 bins of lgsnr and lgchisq). Longer templates part glitches from
 signals better: for BNS and NSBH banks the glitches' chi-square is raised, by an assumed amount.
 
-SPIIR ranks a trigger by the share of noise at least as loud with at most its chi-square
-(Chu et al. 2022, arXiv:2011.06787). Here the statistic is
+How the rare noise with a low FAR departs from this law says `spiir_pastro.simulation.ranking`.
+
+A single detector's trigger is ranked by the share of noise at least as loud with at most its
+chi-square, as in SPIIR (Chu et al. 2022, arXiv:2011.06787):
 
     s = ln sum_k P_k(rho' > rho) P_k(x' < x | rho),
 
-and ``FAR = rate x P(s' < s)`` with the probability integrated over the noise model itself. So FAR
-is calibrated by construction: noise has FAR/rate uniform in (0, 1).
+and ``FAR = rate x P(s' < s)`` with the probability integrated over the noise model itself.
 """
 
 from collections.abc import Mapping
@@ -30,9 +31,12 @@ from scipy.special import log_ndtr
 
 from spiir_pastro.domain import Source
 
-__all__ = ["COHERENT_NOISE", "SINGLE_DETECTOR_NOISE", "NoiseModel"]
+__all__ = ["COHERENT_NOISE", "SINGLE_DETECTOR_NOISE", "SNR_THRESHOLD", "NoiseModel"]
 
 Floats = NDArray[np.float64]
+
+SNR_THRESHOLD = 5.4
+"""Smallest coherent SNR of noise in two detectors."""
 
 _BIN = 0.02  # of the statistic, in the table of its distribution
 _SMALLEST_FAR = 1.1754944e-38  # SPIIR bounds FARs by the smallest float32
@@ -90,6 +94,36 @@ class NoiseModel:
         gaussian, glitch = self._log_survivals(snr)
         return np.asarray(np.logaddexp(gaussian, glitch))
 
+    def density(self, snr: Floats) -> Floats:
+        """Probability density of SNR, whatever the chi-square."""
+        return np.asarray(np.add(*self._densities(snr)))
+
+    def glitch_probability(self, snr: Floats, log_chisq: Floats) -> Floats:
+        """Probability that noise of this SNR and decimal logarithm of chi-square is a glitch."""
+        gaussian, glitch = self._densities(snr)
+        likely = (
+            gaussian / self.spread * np.exp(-(((log_chisq - self.centre) / self.spread) ** 2) / 2)
+        )
+        other = (
+            glitch
+            / self.glitch_spread
+            * np.exp(-(((log_chisq - self._glitch_centre(snr)) / self.glitch_spread) ** 2) / 2)
+        )
+        return np.asarray((other + 1e-300) / (likely + other + 1e-300))
+
+    def log_chisq_cdf(self, snr: Floats, log_chisq: Floats) -> Floats:
+        """Ln P(chi-square at most 10^log_chisq | SNR); the arguments broadcast."""
+        gaussian, glitch = self._densities(snr)
+        with np.errstate(divide="ignore"):
+            return np.asarray(
+                np.logaddexp(
+                    np.log(gaussian) + log_ndtr((log_chisq - self.centre) / self.spread),
+                    np.log(glitch)
+                    + log_ndtr((log_chisq - self._glitch_centre(snr)) / self.glitch_spread),
+                )
+                - np.log(gaussian + glitch)
+            )
+
     def log_statistic(self, snr: Floats, chisq: Floats) -> Floats:
         """Return the ranking statistic s; smaller is more significant."""
         with np.errstate(divide="ignore"):
@@ -146,6 +180,18 @@ class NoiseModel:
     def _glitch_centre(self, snr: Floats) -> Floats:
         return np.asarray(self.glitch_intercept + self.glitch_slope * np.log10(snr))
 
+    def _densities(self, snr: Floats) -> tuple[Floats, Floats]:
+        """Densities of SNR of the Gaussian part and of glitches, each with its share."""
+        above = np.maximum(snr - self.threshold, 1e-12)
+        gaussian, glitch = self._log_survivals(snr)
+        return (
+            np.exp(gaussian) * self.power / self.scale * (above / self.scale) ** (self.power - 1),
+            np.exp(glitch)
+            * self.glitch_power
+            / self.glitch_scale
+            * (above / self.glitch_scale) ** (self.glitch_power - 1),
+        )
+
     def _log_survivals(self, snr: Floats) -> tuple[Floats, Floats]:
         above = np.maximum(snr - self.threshold, 0)
         return (
@@ -174,7 +220,7 @@ def _cumulative(values: Floats, log_weights: Floats) -> tuple[Floats, Floats]:
 
 def _coherent(chisq_raise: float) -> NoiseModel:
     return NoiseModel(
-        5.4, 0.790, 1.76, 0.0376, 4.27, 1.45, -1.365 + chisq_raise, 2.134, 0.165, 0.067
+        SNR_THRESHOLD, 0.790, 1.76, 0.0376, 4.27, 1.45, -1.365 + chisq_raise, 2.134, 0.165, 0.067
     )
 
 

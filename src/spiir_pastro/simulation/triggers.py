@@ -11,12 +11,13 @@ heavy), and lighter groups often ring along, again far off: one merger, several 
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spiir_pastro.simulation.bank import TemplateGroup, nearest_template
-from spiir_pastro.simulation.config import NETWORK, CampaignConfig, stream
+from spiir_pastro.simulation.config import COMPLETE_BELOW_HZ, NETWORK, CampaignConfig, stream
 from spiir_pastro.simulation.detections import NOISE, Detections
 from spiir_pastro.simulation.network import (
     Segments,
@@ -24,8 +25,12 @@ from spiir_pastro.simulation.network import (
     arrival_delays,
     detectors_on,
 )
-from spiir_pastro.simulation.noise import COHERENT_NOISE
+from spiir_pastro.simulation.noise_templates import NoiseSlice
 from spiir_pastro.simulation.population import Binaries
+from spiir_pastro.simulation.ranking import (
+    NOISE_CEILING_HZ,
+    noise_snr_and_chisq,
+)
 
 __all__ = ["Signals", "displace", "draw_noise", "draw_signals", "mchirp_scatter", "recover"]
 
@@ -39,6 +44,11 @@ _GROSS_SHARE = 0.4
 _GHOSTS = 4
 _COMMON_NOISE = 0.9
 _TWICE = 0.25
+
+# Of the noise candidates in SPIIR's uploads of O3a 74.7 % are H1 L1, 14.8 % H1 L1 V1, 6.7 % L1 V1
+# and 3.8 % H1 V1; with duty cycles of .71, .76 and .76 that makes:
+_H1_PAIR_ACTIVITY, _L1_PAIR_ACTIVITY = 0.18, 0.24
+_ALL_TAKE_PART = 0.22
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -140,25 +150,65 @@ def recover(signals: Signals, group: TemplateGroup, config: CampaignConfig) -> D
 
 def draw_noise(
     group: TemplateGroup,
+    part: NoiseSlice,
     span: tuple[int, int],
-    rate_hz: float,
+    fraction: float,
     segments: Segments,
     config: CampaignConfig,
     rng: np.random.Generator,
 ) -> Detections:
-    """Draw a group's noise triggers of a span (GPS start, seconds) at a rate, by time.
+    """Draw a fraction of a group's noise triggers of a span (GPS start, seconds), by time.
 
-    With ``config.far_max_hz`` only those below it are kept.
+    FAR comes first: uniform below `COMPLETE_BELOW_HZ` at the group's share of the rate that it
+    says, and a sample of what lies above, none with ``config.far_max_hz``.
     """
-    model = COHERENT_NOISE[group.bank]
-    count = int(rng.poisson(rate_hz * span[1]))
-    gps = np.sort(rng.uniform(span[0], span[0] + span[1], count))
-    snr, chisq, glitch = model.draw(count, rng)
-    keep = detectors_on(gps, segments).sum(axis=1) >= 2
+    busiest = 1 / _mean_activity(config)
+    complete = rng.poisson(fraction * part.share * COMPLETE_BELOW_HZ * busiest * span[1])
+    sampled = rng.poisson(fraction * config.noise_rate_hz * busiest * span[1])
+    sampled = 0 if config.far_max_hz is not None else sampled
+    far_hz = np.concatenate(
+        [
+            rng.uniform(0, COMPLETE_BELOW_HZ, complete),
+            rng.uniform(COMPLETE_BELOW_HZ, NOISE_CEILING_HZ, sampled),
+        ]
+    )
+    gps = rng.uniform(span[0], span[0] + span[1], far_hz.size)
+    order = np.argsort(gps, kind="stable")
+    gps, far_hz = gps[order], far_hz[order]
+    on = detectors_on(gps, segments)
+    keep = rng.random(gps.size) < _activity(on)
     if config.far_max_hz is not None:
-        keep &= model.far_hz(snr, chisq, config.far_ceiling_hz) < config.far_max_hz
-    gps, snr, chisq, glitch = gps[keep], snr[keep], chisq[keep], glitch[keep]
-    return _split(gps, snr, chisq, glitch, detectors_on(gps, segments), len(group), rng)
+        keep &= far_hz < config.far_max_hz
+    gps, far_hz = gps[keep], far_hz[keep]
+    on = _taking_part(on[keep], rng)
+    template = part.draw_templates(group, gps.size, rng)
+    mtotal = (group.mass1 + group.mass2)[template]
+    snr, chisq, glitch = noise_snr_and_chisq(group.bank, mtotal, far_hz, on, rng)
+    return _split(gps, snr, chisq, glitch, on, template, rng)
+
+
+def _activity(on: NDArray[np.bool_]) -> Floats:
+    """Rate of noise candidates while these detectors are on, over that with H1 and L1, (n,)."""
+    h1, l1, rest = on[:, 0], on[:, 1], on[:, 2:].any(axis=1)
+    uneven = np.where(h1, _H1_PAIR_ACTIVITY, _L1_PAIR_ACTIVITY)
+    return np.where(h1 & l1, 1.0, np.where((h1 | l1) & rest, uneven, 0.0))
+
+
+def _mean_activity(config: CampaignConfig) -> float:
+    """Mean of the above over the time with at least two detectors, if they fail by themselves."""
+    states = np.array(list(product([False, True], repeat=len(NETWORK))))
+    duty = np.array([config.duty_cycle[ifo] for ifo in NETWORK])
+    chance = np.where(states, duty, 1 - duty).prod(axis=1)
+    enough = states.sum(axis=1) >= 2
+    return float((chance * _activity(states))[enough].sum() / chance[enough].sum())
+
+
+def _taking_part(on: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Leave H1 and L1 only in most noise triggers that had more: SPIIR runs over them alone too."""
+    pair_only = on[:, :2].all(axis=1) & (rng.random(on.shape[0]) >= _ALL_TAKE_PART)
+    used = on.copy()
+    used[pair_only, 2:] = False
+    return used
 
 
 def displace(signals: Detections, noise: Detections) -> Detections:
@@ -257,7 +307,7 @@ def _split(
     chisq: Floats,
     glitch: NDArray[np.bool_],
     on: NDArray[np.bool_],
-    templates: int,
+    template: NDArray[np.int64],
     rng: np.random.Generator,
 ) -> Detections:
     """Share a noise trigger's coherent SNR and combined chi-square out to its detectors.
@@ -289,7 +339,7 @@ def _split(
         coaphase=np.where(on, rng.uniform(-np.pi, np.pi, (n, len(NETWORK))), 0.0),
         chisq=ratio * chisq[:, None],
         null_snr=null,
-        template=rng.integers(templates, size=n),
+        template=template,
         right_ascension=rng.uniform(0, 2 * np.pi, n),
         declination=np.arcsin(rng.uniform(-1, 1, n)),
         origin=np.full(n, NOISE, dtype="<U9"),
