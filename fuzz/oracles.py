@@ -34,8 +34,9 @@ from spiir_pastro.models.distance import DistanceModel
 from spiir_pastro.models.fitting import DensitySettings, Reference, fit_densities
 from spiir_pastro.models.mass_contour import MassContourClassifier
 from spiir_pastro.models.pastro import ClassSharing, PastroModel
-from spiir_pastro.serve.decide import Assessor, Decision, Skip, SkipReason, Upload, decide
-from spiir_pastro.serve.rehearsal.model import RehearsalModel
+from spiir_pastro.serve.decide import Decision, Skip, SkipReason, Upload, decide
+from spiir_pastro.serve.model import Assessor
+from spiir_pastro.serve.rehearsal.model import RehearsalModel, always
 from spiir_pastro.serve.spool import DeadLetters
 
 __all__ = ["LARGEST", "assessors", "check_alert", "check_file", "confined"]
@@ -193,15 +194,15 @@ def check_alert(payload: bytes, folder: Path) -> Decision:
     decisions = []
     with confined(folder):
         for assessor in assessors():
-            decision = decide(payload, assessor)
+            decision = decide(payload, always(assessor))
             _check_decision(decision, payload, letters)
             if isinstance(decision, Skip) and decision.reason is SkipReason.NOT_ASSESSABLE:
                 # A fitted model answers for every FAR; distances must fit in single precision.
                 assert decision.detail.startswith("eff_distance_mpc holds"), decision
             decisions.append(decision)
-        _check_decision(decide(payload, RehearsalModel()), payload, letters)
+        _check_decision(decide(payload, always(RehearsalModel())), payload, letters)
         for same in _other_forms(payload):
-            assert decide(same, assessors()[0]) == decisions[0]
+            assert decide(same, always(assessors()[0])) == decisions[0]
     for path in letters.folder.iterdir():
         path.unlink()
     return decisions[0]

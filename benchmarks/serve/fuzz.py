@@ -22,9 +22,9 @@ from spiir_pastro.serve.config import GraceDBSettings, KafkaSettings, Settings
 from spiir_pastro.serve.gracedb import Delivered
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.model import ModelSlot
 from spiir_pastro.serve.rehearsal.alerts import sample_alert
 from spiir_pastro.serve.rehearsal.model import RehearsalModel
+from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.source import Message
 
@@ -107,15 +107,11 @@ def main() -> None:
             kafka=KafkaSettings(consumer_group="g", topics=["t"]),
             gracedb=GraceDBSettings(url="http://127.0.0.1:1/"),
         )
-        metrics = Metrics()
-        service = Service(
-            settings,
-            model=ModelSlot(folder / "model.json", RehearsalModel.load),
-            metrics=metrics,
-            health=Health(),
-            source=FuzzSource(arguments.payloads, arguments.seed),
-            make_uploader=Nowhere,
+        model = Models(
+            folder / "model.json", RehearsalModel.load, metrics=Metrics(), health=Health()
         )
+        source = FuzzSource(arguments.payloads, arguments.seed)
+        service = Service(settings, model=model, source=source, make_uploader=Nowhere)
         outside: Counter[str] = Counter()
 
         def watch(event: str, values: tuple[object, ...]) -> None:
@@ -128,13 +124,13 @@ def main() -> None:
         begun = time.perf_counter()
         counts = service.run()
         taken_s = time.perf_counter() - begun
-        for sample in metrics.registry.collect():
+        for sample in model.metrics.registry.collect():
             if sample.name == "spiir_pastro_skipped":
                 for row in sample.samples:
                     if row.name.endswith("_total"):
                         print(f"  {row.labels['reason']:16} {row.value:>9.0f}")
         print(f"  {'uploaded':16} {counts['done']:>9}")
-        crashed = metrics.registry.get_sample_value(
+        crashed = model.metrics.registry.get_sample_value(
             "spiir_pastro_dead_letters_total", {"reason": "crashed"}
         )
         print(f"fuzz        {arguments.payloads} payloads in {taken_s:.0f} s; crashes ", end="")

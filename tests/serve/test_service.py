@@ -18,10 +18,10 @@ from spiir_pastro.serve.config import GraceDBSettings, KafkaSettings, Settings
 from spiir_pastro.serve.gracedb import FileUploader, GraceDBUploader
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.model import ModelSlot
 from spiir_pastro.serve.rehearsal.alerts import other_alerts, sample_alert, sample_alerts
 from spiir_pastro.serve.rehearsal.gracedb import Faults, StandInGraceDB
 from spiir_pastro.serve.rehearsal.model import RehearsalModel
+from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.source import FileSource, Message
 
@@ -70,9 +70,9 @@ def service(folder: Path, source: ListSource | FileSource, url: str) -> Service:
         RehearsalModel().save(folder / "model.json")
     return Service(
         settings(folder, url),
-        model=ModelSlot(folder / "model.json", RehearsalModel.load),
-        metrics=Metrics(),
-        health=Health(),
+        model=Models(
+            folder / "model.json", RehearsalModel.load, metrics=Metrics(), health=Health()
+        ),
         source=source,
         make_uploader=lambda: GraceDBUploader(url, timeout_s=0.3, settle_s=0.3, anonymous=True),
     )
@@ -170,7 +170,8 @@ def test_a_model_that_crashes_costs_a_dead_letter_and_no_more(
             return super().assess(trigger)
 
     served = service(tmp_path, ListSource(payloads(3)), gracedb.url)
-    served.model.model = replace(served.model.model, assessor=Fragile())
+    slot = served.model._slots["allsky"]
+    slot.model = replace(slot.model, assessor=Fragile())
     assert served.run()["done"] == 2
     assert value(served.metrics, "dead_letters_total", reason="crashed") == 1
     assert any(entry["event"] == "alert.crashed" for entry in logs)
@@ -240,10 +241,10 @@ def test_the_model_and_refused_events_are_taken_up_on_request(
     monkeypatch.setattr("spiir_pastro.serve.service.HOUSEKEEPING_S", 60.0)
     served = service(tmp_path, IdleSource(), gracedb.url)
     with running(served):
-        before = served.model.model
+        before = served.model.own
         RehearsalModel(slope=0.7).save(tmp_path / "model.json")
         served.reload()
-        wait_until(lambda: served.model.model != before)
+        wait_until(lambda: served.model.own != before)
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
@@ -283,9 +284,9 @@ def test_recorded_alerts_replay_through_the_same_code(tmp_path: Path) -> None:
     RehearsalModel().save(tmp_path / "model.json")
     served = Service(
         settings(tmp_path, "http://127.0.0.1:1/"),
-        model=ModelSlot(tmp_path / "model.json", RehearsalModel.load),
-        metrics=Metrics(),
-        health=Health(),
+        model=Models(
+            tmp_path / "model.json", RehearsalModel.load, metrics=Metrics(), health=Health()
+        ),
         source=FileSource(paths),
         make_uploader=lambda: FileUploader(tmp_path / "out"),
     )

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.serve.decide import Upload, decide
 from spiir_pastro.serve.rehearsal.alerts import sample_alerts
-from spiir_pastro.serve.rehearsal.model import RehearsalModel
+from spiir_pastro.serve.rehearsal.model import RehearsalModel, always
 from spiir_pastro.serve.spool import DeadLetters, Spool
 
 
 def uploads(count: int) -> list[Upload]:
-    decisions = [decide(alert, RehearsalModel()) for alert in sample_alerts(count)]
+    decisions = [decide(alert, always(RehearsalModel())) for alert in sample_alerts(count)]
     return [decision for decision in decisions if isinstance(decision, Upload)]
 
 
@@ -54,7 +54,7 @@ def test_a_batch_is_accepted_whole_or_not_at_all(spool: Spool) -> None:
             raise sqlite3.OperationalError("disk full")
 
     good, bad = uploads(2)
-    unwritable = Unwritable(trigger=bad.trigger, probabilities=bad.probabilities)
+    unwritable = Unwritable(trigger=bad.trigger, probabilities=bad.probabilities, model="m")
     with pytest.raises(sqlite3.OperationalError, match="disk full"):
         spool.accept([good, unwritable], read_at=1.0)
     assert spool.accept([good], read_at=1.0) == [good]

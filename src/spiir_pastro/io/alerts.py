@@ -13,10 +13,21 @@ import msgspec
 from spiir_pastro.domain import DETECTORS, Trigger, split_ifos
 from spiir_pastro.errors import AlertError
 
-__all__ = ["MAX_PAYLOAD_BYTES", "Alert", "CoincInspiral", "Event", "SingleInspiral", "parse_alert"]
+__all__ = [
+    "INJECTION",
+    "MAX_PAYLOAD_BYTES",
+    "Alert",
+    "CoincInspiral",
+    "Event",
+    "SingleInspiral",
+    "parse_alert",
+]
 
 MAX_PAYLOAD_BYTES = 2**20
 """A SPIIR alert has 12 kB; a broker takes a megabyte unless told otherwise."""
+
+INJECTION = "vtinjection"
+"""GraceDB's search, or group, of injections for measuring a search's reach; in lower case."""
 
 T = TypeVar("T")
 _NS = 10**9
@@ -67,7 +78,18 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     search: Name | None = None
     processing_status: Name | None = None
     far: float | None = None
+    offline: object = None
+    labels: object = None
     attributes: msgspec.Raw = msgspec.field(name="extra_attributes", default=msgspec.Raw(b"null"))
+
+    @property
+    def is_injection(self) -> bool:
+        """Whether a simulated signal was put into the data, by its search, group or labels."""
+        labels = self.labels if isinstance(self.labels, list | dict) else ()
+        return "INJ" in labels or INJECTION in (
+            (self.search or "").lower(),
+            (self.group or "").lower(),
+        )
 
 
 class _Envelope(msgspec.Struct, frozen=True, kw_only=True):

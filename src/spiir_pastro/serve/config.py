@@ -5,6 +5,7 @@ production's own alerts; a URL that leads there is refused.
 """
 
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -153,6 +154,9 @@ class Settings(_Section, frozen=True, kw_only=True):
     spool
         Folder of what must not be lost; on a local disk (SQLite's log does not work over NFS), one
         for each service.
+    searches
+        Model files of other searches than AllSky, by GraceDB's name of the search in any case, from
+        the settings' folder; ``VTInjection`` for injections and ``offline`` for offline uploads.
     keep_days
         How long answered events are remembered, days; longer than the broker keeps alerts.
     """
@@ -163,6 +167,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     gracedb: GraceDBSettings = GraceDBSettings()
     http: HTTPSettings = HTTPSettings()
     drift: DriftSettings = DriftSettings()
+    searches: dict[Word, str] = {}
     keep_days: Seconds = 90.0
 
     @classmethod
@@ -186,10 +191,20 @@ class Settings(_Section, frozen=True, kw_only=True):
         except msgspec.ValidationError as exc:
             raise ConfigError(f"{path}: {exc}") from exc
         settings.require_consistent(path)
-        return settings
+        found = {name: str(path.parent / file) for name, file in settings.searches.items()}
+        return msgspec.structs.replace(settings, searches=found)
+
+    @property
+    def models(self) -> dict[str, Path]:
+        """Model files of other searches, by name."""
+        return {name: Path(file) for name, file in self.searches.items()}
 
     def require_consistent(self, path: Path) -> None:
         """Refuse what would carry alerts of one GraceDB to another."""
+        names = Counter(name.lower() for name in self.searches)
+        for name, count in names.items():
+            if count > 1:
+                raise ConfigError(f"{path}: searches names {name} {count} times; keep one")
         kafka, gracedb = self.kafka, self.gracedb
         if gracedb.url is not None:
             parts = urlsplit(gracedb.url)

@@ -1,27 +1,21 @@
 """What to do about an alert: upload its probabilities, or skip it and say why.
 
-Pure: a payload and a model in, a decision out.
+Pure: a payload and a choice of models in, a decision out.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
 from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import AlertError, TriggerError
-from spiir_pastro.io.alerts import Alert, parse_alert
+from spiir_pastro.io.alerts import Alert, Event, parse_alert
+from spiir_pastro.serve.model import Model
 
-__all__ = ["Assessor", "Decision", "Skip", "SkipReason", "Upload", "decide"]
+__all__ = ["Choose", "Decision", "Skip", "SkipReason", "Upload", "decide"]
 
 PIPELINE = "spiir"
-
-
-class Assessor(Protocol):
-    """Whatever gives a trigger its probabilities; a loaded model is one."""
-
-    def assess(self, trigger: Trigger, /) -> SourceProbabilities:
-        """Return the four probabilities, or raise TriggerError if the trigger allows none."""
 
 
 class SkipReason(StrEnum):
@@ -33,6 +27,9 @@ class SkipReason(StrEnum):
     OTHER_TYPE = "other_type"
     OTHER_PIPELINE = "other_pipeline"
     EARLY_WARNING = "early_warning"
+    INJECTION = "injection"
+    OFFLINE = "offline"
+    OTHER_SEARCH = "other_search"
     RESERVED = "reserved"
     NO_FAR = "no_far"
     TEST_MESSAGE = "test_message"
@@ -60,10 +57,11 @@ _DEAD_LETTERS = frozenset(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Upload:
-    """A trigger and the probabilities GraceDB is to be told."""
+    """A trigger and the probabilities GraceDB is to be told, with the name of their model."""
 
     trigger: Trigger
     probabilities: SourceProbabilities
+    model: str
 
     @property
     def content(self) -> bytes:
@@ -82,16 +80,19 @@ class Skip:
 
 Decision = Upload | Skip
 
+Choose = Callable[[Event], Model | SkipReason]
+"""Which model answers an event, or why none does."""
 
-def decide(payload: str | bytes | dict[str, object], assessor: Assessor) -> Decision:
+
+def decide(payload: str | bytes | dict[str, object], choose: Choose) -> Decision:
     """Decide about one payload; never raises on account of what it holds."""
     try:
         alert = parse_alert(payload)
     except AlertError as error:
         return Skip(reason=SkipReason.NOT_AN_ALERT, detail=str(error))
-    reason = _not_ours(alert)
-    if reason is not None:
-        return Skip(reason=reason, uid=alert.uid)
+    model = _not_ours(alert) or choose(alert.event)
+    if isinstance(model, SkipReason):
+        return Skip(reason=model, uid=alert.uid)
     try:
         trigger = alert.trigger()
     except (AlertError, TriggerError) as error:
@@ -99,10 +100,10 @@ def decide(payload: str | bytes | dict[str, object], assessor: Assessor) -> Deci
     if trigger.far_hz is None:
         return Skip(reason=SkipReason.NO_FAR, uid=alert.uid)
     try:
-        probabilities = assessor.assess(trigger)
+        probabilities = model.assessor.assess(trigger)
     except TriggerError as error:
         return Skip(reason=SkipReason.NOT_ASSESSABLE, uid=alert.uid, detail=str(error))
-    return Upload(trigger=trigger, probabilities=probabilities)
+    return Upload(trigger=trigger, probabilities=probabilities, model=model.name)
 
 
 def _not_ours(alert: Alert) -> SkipReason | None:
@@ -112,8 +113,6 @@ def _not_ours(alert: Alert) -> SkipReason | None:
         return SkipReason.OTHER_TYPE
     if event.pipeline.lower() != PIPELINE:
         return SkipReason.OTHER_PIPELINE
-    if event.search == "EarlyWarning":
-        return SkipReason.EARLY_WARNING
     if event.processing_status == "reserved":
         return SkipReason.RESERVED
     return None

@@ -13,7 +13,7 @@ from scipy.special import pdtr, pdtrc
 
 from spiir_pastro.domain import ASTROPHYSICAL
 from spiir_pastro.io.artifact import ModelArtifact
-from spiir_pastro.serve.decide import Assessor
+from spiir_pastro.serve.model import Assessor
 
 __all__ = ["Drift", "Rate", "What", "compare", "expected_rates", "poisson_p_value"]
 

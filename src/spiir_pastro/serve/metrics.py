@@ -27,7 +27,9 @@ class Metrics:
         self.letters = self._gauge("dead_letter_files", "Payloads in the dead-letter folder")
         self.healthy = self._gauge("healthy", "1 if /healthz says so")
         self.problem = self._gauge("problem", "1 for each part that has a problem", "part")
-        self.model = self._gauge("model", "1 for the model in use", "version")
+        self.model = self._gauge(
+            "model", "1 for each model in use, by the search it answers", "search", "version"
+        )
         self.last_alert = self._gauge("last_alert_timestamp_seconds", "When an alert was last read")
         self.observed = self._gauge("drift_observed", "Events seen in the window", "what")
         self.expected = self._gauge("drift_expected", "Events expected in the window", "what")

@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
+from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import ArtifactError, PastroError
-from spiir_pastro.serve.decide import Assessor
 
-__all__ = ["LARGEST_BYTES", "Model", "ModelSlot", "Refusal", "load_rehearsed"]
+__all__ = ["LARGEST_BYTES", "Assessor", "Model", "ModelSlot", "Refusal", "load_rehearsed"]
 
 LARGEST_BYTES = 64 * 2**20
 """More than any model has, and less than a second to read."""
@@ -26,6 +27,14 @@ _TOLERANCE = 1e-6
 
 _LOOK_S = 1.0
 """How often it is looked whether there is a new file, seconds."""
+
+
+class Assessor(Protocol):
+    """Whatever gives a trigger its probabilities; a loaded model is one."""
+
+    def assess(self, trigger: Trigger, /) -> SourceProbabilities:
+        """Return the four probabilities, or raise TriggerError if the trigger allows none."""
+
 
 Load = Callable[[Path], Assessor]
 Signature = tuple[int, int, int, int]

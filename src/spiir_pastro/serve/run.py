@@ -14,13 +14,13 @@ import structlog
 
 from spiir_pastro.errors import ConfigError, PastroError
 from spiir_pastro.serve.config import GraceDBSettings, KafkaSettings, Settings
-from spiir_pastro.serve.decide import Assessor
 from spiir_pastro.serve.gracedb import FileUploader, GraceDBUploader, Uploader
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.http import StatusServer
 from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.model import ModelSlot
+from spiir_pastro.serve.model import Assessor
 from spiir_pastro.serve.page import render
+from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.source import FileSource, KafkaSource, Source
 
@@ -60,8 +60,8 @@ def listen(model: Path, config: Path, *, load: Load, dry_run: bool = False) -> N
         settings = _dry(settings)
     health, metrics = Health(), Metrics()
     source = KafkaSource(settings.kafka, health=health, metrics=metrics)
-    slot = ModelSlot(model, load)
-    service = _service(settings, slot, source, metrics, health, dry_run=dry_run)
+    models = Models(model, load, searches=settings.models, metrics=metrics, health=health)
+    service = _service(settings, models, source, dry_run=dry_run)
     with _status_server(service) as server, _signals(service):
         log.info("status.serving", url=server.url)
         service.run()
@@ -91,8 +91,8 @@ def replay(
             kafka=KafkaSettings(consumer_group="replay", topics=["none"]),
             gracedb=GraceDBSettings(settle_s=_AT_ONCE_S),
         )
-    slot, source = ModelSlot(model, load), FileSource(files)
-    service = _service(settings, slot, source, Metrics(), Health(), dry_run=config is None)
+    models = Models(model, load, searches=settings.models, metrics=Metrics(), health=Health())
+    service = _service(settings, models, FileSource(files), dry_run=config is None)
     with _signals(service):
         return service.run()
 
@@ -102,7 +102,9 @@ def check(model: Path, config: Path, *, load: Load) -> Iterator[str]:
     settings = Settings.load(config)
     yield f"settings   {config}"
     health, metrics = Health(), Metrics()
-    yield f"model      {model} {ModelSlot(model, load).model.name}"
+    models = Models(model, load, searches=settings.models, metrics=metrics, health=health)
+    for search, used in models.in_use.items():
+        yield f"model      {search} {used.name}"
     source = KafkaSource(settings.kafka, health=health, metrics=metrics)
     missing = source.check()
     if missing:
@@ -139,28 +141,13 @@ def _uploader(settings: Settings) -> GraceDBUploader:
     )
 
 
-def _service(
-    settings: Settings,
-    model: ModelSlot,
-    source: Source,
-    metrics: Metrics,
-    health: Health,
-    *,
-    dry_run: bool,
-) -> Service:
+def _service(settings: Settings, model: Models, source: Source, *, dry_run: bool) -> Service:
     make_uploader: Callable[[], Uploader] = partial(_uploader, settings)
     if dry_run:
         folder = Path(settings.spool) / "uploads"
         make_uploader = partial(FileUploader, folder)
     log.info("uploads.go", to=str(folder) if dry_run else settings.gracedb.api)
-    return Service(
-        settings,
-        model=model,
-        metrics=metrics,
-        health=health,
-        source=source,
-        make_uploader=make_uploader,
-    )
+    return Service(settings, model=model, source=source, make_uploader=make_uploader)
 
 
 def _status_server(service: Service) -> closing[StatusServer]:

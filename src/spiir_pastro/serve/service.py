@@ -24,10 +24,8 @@ from spiir_pastro.serve.decide import Decision, Skip, SkipReason, Upload, decide
 from spiir_pastro.serve.dispatch import Backoff, Delivery, Dispatcher
 from spiir_pastro.serve.drift import Drift, Rate, compare, expected_rates
 from spiir_pastro.serve.gracedb import Uploader
-from spiir_pastro.serve.health import Health
-from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.model import Model, ModelSlot, Refusal
 from spiir_pastro.serve.page import Status, duration, utc
+from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.source import Message, Source
 from spiir_pastro.serve.spool import DeadLetters, Record, Spool
 
@@ -51,9 +49,7 @@ class Service:
     settings
         Checked settings.
     model
-        The model in use.
-    metrics, health
-        Where it is told how things go.
+        The models in use.
     source
         Where alerts come from.
     make_uploader
@@ -64,17 +60,14 @@ class Service:
         self,
         settings: Settings,
         *,
-        model: ModelSlot,
-        metrics: Metrics,
-        health: Health,
+        model: Models,
         source: Source,
         make_uploader: Callable[[], Uploader],
     ) -> None:
         self.settings = settings
         self.model = model
-        self.metrics = metrics
-        self.health = health
-        metrics.model.labels(version=model.model.name).set(1)
+        self.metrics = model.metrics
+        self.health = model.health
         self.started_at = time.time()
         folder = Path(settings.spool)
         self.spool = Spool(folder)
@@ -111,7 +104,7 @@ class Service:
             in the dead-letter folder.
         """
         self._resume()
-        log.info("service.started", model=self.model.model.name)
+        log.info("service.started", model=self.model.own.name)
         try:
             while not self._stop.is_set():
                 self._keep_house()
@@ -144,7 +137,7 @@ class Service:
             facts={
                 "alerts of": f"{kafka.group}: {', '.join(kafka.topics)}",
                 "to": self.settings.gracedb.api,
-                "model": self.model.model.name,
+                "model": self.model.own.name,
                 "up since": utc(self.started_at),
             },
             figures={
@@ -198,7 +191,7 @@ class Service:
         if message.is_test:
             return Skip(reason=SkipReason.TEST_MESSAGE)
         try:
-            return decide(message.payload, self.model.model.assessor)
+            return decide(message.payload, self.model.choose)
         except Exception as error:
             # One alert must not end the service, whatever a model raises on it.
             log.exception("alert.crashed", topic=message.topic)
@@ -276,7 +269,7 @@ class Service:
         """Look after the model, the metrics, drift and old events, every few seconds."""
         self.health.beat()
         forced = self._reload.is_set()
-        self._refresh_model(forced=forced)
+        self.model.refresh(forced=forced)
         if time.monotonic() < self._housekeeping_at and not forced:
             return
         self._housekeeping_at = time.monotonic() + HOUSEKEEPING_S
@@ -289,21 +282,6 @@ class Service:
             self.spool.forget(before=time.time() - self.settings.keep_days * _DAY_S)
         except sqlite3.Error as error:
             self.health.report("spool", f"cannot read {self.spool.folder}: {error}")
-
-    def _refresh_model(self, *, forced: bool) -> None:
-        """Take up a new model if one passed its trial."""
-        before = self.model.model
-        match self.model.refresh(forced=forced):
-            case Model() as model:
-                self.health.clear("model")
-                if model != before:
-                    self.metrics.model.remove(before.name)
-                    self.metrics.model.labels(version=model.name).set(1)
-                    self.metrics.model_swaps.labels(outcome="taken").inc()
-                    log.info("model.swapped", model=model.name, path=str(self.model.path))
-            case Refusal() as refusal:
-                self.metrics.model_swaps.labels(outcome="refused").inc()
-                self.health.report("model", f"{before.name} stays: {refusal.reason}")
 
     def _keep_count(self) -> None:
         """Bring the gauges up to date."""
@@ -337,7 +315,7 @@ class Service:
         named = {what: Rate.exactly(rate) for what, rate in settings.per_day.items()}
         return compare(
             self.spool.assessed_since(since),
-            expected_rates(self.model.model.assessor) | named,
+            expected_rates(self.model.own.assessor) | named,
             days=(now - since) / _DAY_S,
             false_alarm_probability=settings.false_alarm_probability,
         )

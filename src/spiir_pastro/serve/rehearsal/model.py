@@ -8,8 +8,10 @@ from pathlib import Path
 from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import ArtifactError, TriggerError
 from spiir_pastro.io.atomic import write_atomically
+from spiir_pastro.serve.decide import Choose
+from spiir_pastro.serve.model import Assessor, Model
 
-__all__ = ["RehearsalModel"]
+__all__ = ["RehearsalModel", "always"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,3 +54,9 @@ class RehearsalModel:
             return cls(**json.loads(path.read_text()))
         except (OSError, TypeError, ValueError) as exc:
             raise ArtifactError(f"{path} is no rehearsal model: {exc}") from exc
+
+
+def always(assessor: Assessor) -> Choose:
+    """Choose one model whatever search an event is of."""
+    model = Model(assessor=assessor, digest="0" * 64, version="rehearsal")
+    return lambda _: model

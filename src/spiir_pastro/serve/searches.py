@@ -1,0 +1,130 @@
+"""Which model answers which search.
+
+GraceDB names an event's search: ``AllSky``, ``EarlyWarning``, ``MDC``, ... Each is another
+experiment, with its own rates and its own FARs, so none is answered by a model that was not fitted
+for it. The service's own model answers ``AllSky`` and events without a search; the settings name
+others. Case does not matter.
+
+Two kinds of events are no search of the sky, whatever search they name, and are answered only if
+the settings name a model for them: injections (search or group ``VTInjection``, or the label
+``INJ``), under ``VTInjection``, and what was uploaded offline, under ``offline``.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import structlog
+
+from spiir_pastro.io.alerts import INJECTION, Event
+from spiir_pastro.serve.decide import SkipReason
+from spiir_pastro.serve.health import Health
+from spiir_pastro.serve.metrics import Metrics
+from spiir_pastro.serve.model import Assessor, Model, ModelSlot, Refusal
+
+__all__ = ["Models"]
+
+log = structlog.get_logger(__name__)
+
+_OWN = "allsky"
+_OFFLINE = "offline"
+_UNNAMED: Mapping[str, SkipReason] = {
+    "earlywarning": SkipReason.EARLY_WARNING,  # GWCelery answers these
+    INJECTION: SkipReason.INJECTION,
+    _OFFLINE: SkipReason.OFFLINE,
+}
+_REMEMBERED = 100  # searches warned of; their names come from outside
+
+
+class Models:
+    """The models in use, by the search whose events they answer.
+
+    Parameters
+    ----------
+    path
+        Of the service's own model.
+    load
+        Reads a model file.
+    searches
+        Model files of other searches, by name.
+    metrics, health
+        Where it is told how replacements go.
+
+    Raises
+    ------
+    ArtifactError
+        If a file holds no valid model.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        load: Callable[[Path], Assessor],
+        *,
+        searches: Mapping[str, Path] | None = None,
+        metrics: Metrics,
+        health: Health,
+    ) -> None:
+        paths = {_OWN: path} | {name.lower(): p for name, p in (searches or {}).items()}
+        slots = {p.resolve(): ModelSlot(p, load) for p in paths.values()}
+        self._slots = {name: slots[p.resolve()] for name, p in paths.items()}
+        self.metrics = metrics
+        self.health = health
+        self._warned: set[str] = set()
+        self._tell()
+
+    @property
+    def own(self) -> Model:
+        """The model of the search of the whole sky."""
+        return self._slots[_OWN].model
+
+    @property
+    def in_use(self) -> dict[str, Model]:
+        """Every model, by the search it answers, in lower case."""
+        return {name: slot.model for name, slot in self._slots.items()}
+
+    def choose(self, event: Event) -> Model | SkipReason:
+        """Return the model that answers an event, or why none does."""
+        search = (event.search or _OWN).lower()
+        if event.is_injection:
+            search = INJECTION
+        elif event.offline is True:
+            search = _OFFLINE
+        slot = self._slots.get(search)
+        if slot is not None:
+            return slot.model
+        if search not in _UNNAMED:
+            self._warn(search)
+        return _UNNAMED.get(search, SkipReason.OTHER_SEARCH)
+
+    def refresh(self, *, forced: bool = False) -> bool:
+        """Take up what new files passed their trial; tell whether any did. Never waits."""
+        news = [self._refresh(slot, forced=forced) for slot in dict.fromkeys(self._slots.values())]
+        return any(news)
+
+    def _refresh(self, slot: ModelSlot, *, forced: bool) -> bool:
+        before = slot.model
+        part = "model" if slot is self._slots[_OWN] else f"model {slot.path.name}"
+        match slot.refresh(forced=forced):
+            case Model() as model:
+                self.health.clear(part)
+                if model == before:
+                    return False
+                self._tell()
+                self.metrics.model_swaps.labels(outcome="taken").inc()
+                log.info("model.swapped", model=model.name, path=str(slot.path))
+                return True
+            case Refusal() as refusal:
+                self.metrics.model_swaps.labels(outcome="refused").inc()
+                self.health.report(part, f"{before.name} stays: {refusal.reason}")
+        return False
+
+    def _tell(self) -> None:
+        self.metrics.model.clear()
+        for name, model in self.in_use.items():
+            self.metrics.model.labels(search=name, version=model.name).set(1)
+
+    def _warn(self, search: str) -> None:
+        """Say once of a search that nobody answers it."""
+        if search not in self._warned and len(self._warned) < _REMEMBERED:
+            self._warned.add(search)
+            log.warning("search.unnamed", search=search, remedy="name a model under [searches]")
