@@ -24,7 +24,7 @@ from sphinx.application import Sphinx
 from spiir_pastro.cli import COMMANDS, app
 from spiir_pastro.cli.exit_codes import ExitCode
 from spiir_pastro.domain.columns import MEANINGS, POSTCOH_TYPES, POSTCOH_UNITS
-from spiir_pastro.evaluation.glossary import METRICS
+from spiir_pastro.evaluation.glossary import COMPARED, METRICS, Metric
 from spiir_pastro.io import artifact
 from spiir_pastro.io.injections import from_sim_inspiral
 from spiir_pastro.io.ligolw.layout import DTYPES
@@ -146,7 +146,18 @@ def model_file() -> str:
 
 def metrics() -> str:
     """List the names in metrics.json."""
-    return _lines(("name", "meaning"), [(f"`{k}`", _cell(v)) for k, v in METRICS.items()])
+    return _metrics(METRICS)
+
+
+def compared() -> str:
+    """List the metrics of a comparison."""
+    return _metrics(COMPARED)
+
+
+def _metrics(metrics: Mapping[str, Metric]) -> str:
+    way = {1: "more", -1: "less", 0: ""}
+    rows = [(f"`{name}`", way[m.better], _cell(m.meaning)) for name, m in metrics.items()]
+    return _lines(("name", "better", "meaning"), rows)
 
 
 def predictions() -> str:
@@ -265,6 +276,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "listen.toml": listen_file,
     "model.json": model_file,
     "metrics.json": metrics,
+    "comparison": compared,
     "predictions": predictions,
     "staging": staging,
     "processed": processed,

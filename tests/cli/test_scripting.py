@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from spiir_pastro.cli import COMMANDS, app
 from spiir_pastro.cli.exit_codes import ExitCode
 from spiir_pastro.cli.output import print_json
-from spiir_pastro.evaluation.glossary import meaning_of
+from spiir_pastro.evaluation.glossary import describe
 
 COMMAND = [sys.executable, "-m", "spiir_pastro"]
 
@@ -139,7 +139,7 @@ def test_json_of_every_command_that_has_it(
     ]
     judged = _document("evaluate", *arguments, "--report", report)
     assert judged["metrics"] == json.loads((report / "metrics.json").read_text())
-    assert [name for name in judged["metrics"] if meaning_of(name) is None] == []
+    assert [name for name in judged["metrics"] if describe(name) is None] == []
     assert judged["report"] == str(report / "report.html")
 
     other = tmp_path / "other.json"

@@ -1,6 +1,9 @@
 """The report command: what a merge request's reader and its gate see."""
 
+import json
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -9,7 +12,9 @@ from click.testing import CliRunner
 
 from spiir_pastro.cli import app
 from spiir_pastro.errors import ConfigError, TableError
-from spiir_pastro.pipeline.comparison import evaluation_of_revision
+from spiir_pastro.evaluation.result import Evaluation
+from spiir_pastro.pipeline.evaluations import read_evaluation, write_summary, write_tables
+from spiir_pastro.pipeline.revisions import evaluation_of_revision
 
 
 def _write(folder: Path, *, sharpened: float) -> Path:
@@ -18,18 +23,29 @@ def _write(folder: Path, *, sharpened: float) -> Path:
     log_odds = rng.normal(-1, 2, 800)
     is_signal = rng.random(800) < 1 / (1 + np.exp(-log_odds))
     p = 1 / (1 + np.exp(-sharpened * log_odds))
-    folder.mkdir()
-    (folder / "metrics.json").write_text('{"candidates": 800, "auc": null}')
-    pl.DataFrame(
-        {"event_id": range(800), "p_astro": p, "is_signal": is_signal, "bank": "BBH"}
-    ).write_csv(folder / "candidates.csv")
-    pl.DataFrame(
+    times = np.arange(800) * 10**9
+    candidates = pl.DataFrame(
         {
-            "name": ["GW1", "GW2"], "source_class": ["BBH", "BNS"], "p_astro": [p[0], None],
-            "BNS": [0.0, None], "NSBH": [0.0, None], "BBH": [p[0], None],
-            "Terrestrial": [1 - p[0], None],
+            "event_id": [f"G{k}" for k in range(800)], "gps_ns": times, "bank": "BBH",
+            "ifos": "H1L1", "far_hz": 1e-5, "is_signal": is_signal,
+            "source_class": pl.Series([None] * 800, dtype=pl.String), "p_astro": p, "BNS": 0.0,
+            "NSBH": 0.0, "BBH": p, "Terrestrial": 1 - p,
         }
-    ).write_csv(folder / "known_mergers.csv")  # fmt: skip
+    )  # fmt: skip
+    mergers = pl.DataFrame(
+        {
+            "name": ["GW1", "GW2"], "gps": [5.0, 7.0], "source_class": ["BBH", "BNS"],
+            "event_id": ["G5", None], "p_astro": [p[0], None], "BNS": [0.0, None],
+            "NSBH": [0.0, None], "BBH": [p[0], None], "Terrestrial": [1 - p[0], None],
+        }
+    )  # fmt: skip
+    evaluation = Evaluation(
+        candidates=candidates, known_mergers=mergers, far_threshold_hz=3e-4, data="uploads.csv"
+    )
+    settings = {"settings": {"sharpened": sharpened}}
+    artifact = SimpleNamespace(provenance=settings)
+    tables = write_tables(evaluation, folder)
+    write_summary(evaluation, artifact, folder, name="m.json", tables=tables)  # type: ignore[arg-type]
     return folder
 
 
@@ -42,7 +58,8 @@ def test_a_worse_model_is_told_and_stopped(tmp_path: Path) -> None:
     assert result.exit_code == 3
     assert "worse beyond noise: log_loss" in result.stderr
     text = page.read_text()
-    assert "**Worse beyond noise: log_loss, expected_calibration_error.**" in text
+    assert "**Worse beyond noise: log_loss, brier, expected_calibration_error.**" in text
+    assert "| `sharpened` | 1.0 | 3.0 |" in text
     assert "| GW1 | BBH |" in text
     for name in ("calibration", "roc"):
         assert f"]({name}.png)" in text
@@ -56,21 +73,22 @@ def test_a_better_or_equal_model_passes(tmp_path: Path) -> None:
         arguments = ["report", "--report", str(good), "--against-dir", str(earlier), "--gate"]
         result = CliRunner().invoke(app, [*arguments, "--markdown", str(tmp_path / "r.md")])
         assert result.exit_code == 0, result.output
-        assert "is worse beyond its noise" in (tmp_path / "r.md").read_text()
+        said = "are the same" if earlier is good else "Better beyond noise: log_loss"
+        assert said in (tmp_path / "r.md").read_text()
 
 
 def test_parameters_come_from_a_file_and_options_go_before(tmp_path: Path) -> None:
     good = _write(tmp_path / "good", sharpened=1.0)
     params = tmp_path / "params.yaml"
-    params.write_text("report: {confidence: 2.0}\n")
+    params.write_text("report: {false_alarm_rate: 2.0}\n")
     rest = ["report", "--report", str(good), "--against-dir", str(good)]
     command = ["--params", str(params), *rest, "--markdown", str(tmp_path / "r.md")]
     result = CliRunner().invoke(app, command)
     assert isinstance(result.exception, ConfigError)
-    assert CliRunner().invoke(app, [*command, "--confidence", "0.9"]).exit_code == 0
-    params.write_text("report: {confidenec: 0.9}\n")
+    assert CliRunner().invoke(app, [*command, "--false-alarm-rate", "0.9"]).exit_code == 0
+    params.write_text("report: {negligable: 0.9}\n")
     result = CliRunner().invoke(app, command)
-    assert "report.confidenec is no option of report" in str(result.exception)
+    assert "report.negligable is no option of report" in str(result.exception)
     params.write_text("fit: {}\n")
     assert "no section 'report'" in str(CliRunner().invoke(app, command).exception)
 
@@ -81,12 +99,50 @@ def test_what_is_compared_must_be_named(tmp_path: Path) -> None:
     assert (result.exit_code, "give either --against REV or" in result.output) == (2, True)
 
 
-def test_a_folder_that_is_no_evaluation_is_named(tmp_path: Path) -> None:
+def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
+    read = read_evaluation(_write(tmp_path / "good", sharpened=1.0))
+    assert read.candidates["gps_ns"].to_list() == [k * 10**9 for k in range(800)]
+    assert read.candidates["is_signal"].dtype == pl.Boolean
+    assert read.known_mergers["p_astro"].null_count() == 1
+    assert read.spans == ((0, 799 * 10**9),)
+    assert read.settings == {"sharpened": "1.0"}
+    assert read.metrics["held_out"] == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("candidates.csv", b"a,b\n1,2\n", "candidates.csv is not the file that .*evaluation.json"),
+        ("metrics.json", b"{}", "metrics.json is not the file"),
+        ("known_mergers.csv", None, "known_mergers.csv: No such file"),
+        ("evaluation.json", None, "evaluation.json: no evaluation"),
+        ("evaluation.json", b'{"schema_version": 9}', "evaluation.json: no evaluation"),
+    ],
+)
+def test_a_folder_that_is_no_evaluation_is_named(
+    tmp_path: Path, file: str, content: bytes | None, said: str
+) -> None:
     good = _write(tmp_path / "good", sharpened=1.0)
-    (good / "candidates.csv").write_text("a,b\n1,2\n")
+    if content is None:
+        (good / file).unlink()
+    else:
+        (good / file).write_bytes(content)
     result = CliRunner().invoke(app, ["report", "--report", str(good), "--against-dir", str(good)])
     assert isinstance(result.exception, TableError)
-    assert "candidates.csv: no table of an evaluation" in str(result.exception)
+    assert re.search(said, str(result.exception))
+
+
+def test_two_folders_are_compared_in_the_terminal(tmp_path: Path) -> None:
+    good = _write(tmp_path / "good", sharpened=1.0)
+    bad = _write(tmp_path / "bad", sharpened=3.0)
+    result = CliRunner().invoke(app, ["compare", str(good), str(bad)])
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("Worse beyond noise: log_loss")
+    assert re.search(r"sharpened +1\.0 +3\.0", result.output)
+    result = CliRunner().invoke(app, ["compare", str(good), str(good), "--json"])
+    said = json.loads(result.output)
+    assert said["changes"][0]["verdict"] == "same"
+    assert (said["settings"], said["settings_had_no_effect"]) == ({}, False)
 
 
 def test_a_revision_without_evaluation_says_what_to_do(

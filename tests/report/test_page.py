@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,15 @@ import polars as pl
 import pytest
 
 from browser import drive
+from spiir_pastro.evaluation.comparison import compare
 from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.distances import read_distances
 from spiir_pastro.pipeline.evaluate import evaluate_triggers, write_evaluation
+from spiir_pastro.pipeline.evaluations import as_evaluated
 from spiir_pastro.pipeline.fit import fit
 from spiir_pastro.pipeline.training import FitSettings, from_uploads
-from spiir_pastro.report.page import Previous, write_event_page, write_report
+from spiir_pastro.report.page import write_event_page, write_report
 from spiir_pastro.report.payload import MOST_ROWS, report_payload
 
 HOSTILE = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=1>'\"&"
@@ -50,8 +53,10 @@ def hostile(
     )
     path = tmp_path_factory.mktemp("page") / "report.html"
     attacked = Evaluation(candidates=candidates, known_mergers=mergers, left_out={HOSTILE: HOSTILE})
-    previous = Previous(name=HOSTILE, metrics=dict(evaluation.metrics()) | {"auc": 0.5})
-    write_report(path, attacked, artifact, name=HOSTILE, previous=previous)
+    earlier = replace(as_evaluated(evaluation, artifact, name=HOSTILE), settings={HOSTILE: HOSTILE})
+    now = as_evaluated(attacked, artifact, name=HOSTILE)
+    compared = compare(earlier, now)
+    write_report(path, attacked, artifact, name=HOSTILE, comparison=compared)
     return path
 
 

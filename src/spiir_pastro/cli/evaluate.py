@@ -1,23 +1,17 @@
 """``spiir-pastro evaluate``."""
 
-import json
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import click
 
-from spiir_pastro.cli.options import FILE, candidate_options, from_either
+from spiir_pastro.cli.comparing import Judge, as_document, judge_on, print_comparison
+from spiir_pastro.cli.options import FILE, candidate_options
 from spiir_pastro.cli.output import json_option, print_json, print_table
-from spiir_pastro.errors import ArtifactError
+from spiir_pastro.evaluation.comparison import Evaluated, compare
 from spiir_pastro.evaluation.result import Evaluation
-from spiir_pastro.io.artifact import ModelArtifact, load_model
-from spiir_pastro.pipeline.evaluate import (
-    evaluate_processed,
-    evaluate_triggers,
-    write_evaluation,
-)
-from spiir_pastro.report.page import Previous
+from spiir_pastro.io.artifact import load_model
+from spiir_pastro.pipeline.evaluate import write_evaluation
+from spiir_pastro.pipeline.evaluations import as_evaluated, read_evaluation
 
 __all__ = ["command"]
 
@@ -33,7 +27,11 @@ _SHOWN = 30
     required=True,
     help="Folder to write.",
 )
-@click.option("--against", type=FILE, help="Compare with this model, or its metrics.json.")
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path, exists=True),
+    help="Compare with this model, on the same candidates, or with a folder that evaluate wrote.",
+)
 @json_option("the report's path and the metrics")
 def command(
     *,
@@ -49,28 +47,35 @@ def command(
 
     Writes report.html, metrics.json, tables and figures into the report folder.
     """
-    judge = from_either(
-        processed,
-        triggers,
-        of_campaign=lambda folder: partial(
-            evaluate_processed, folder=folder, known_events_path=known_events
-        ),
-        of_uploads=lambda path: partial(
-            evaluate_triggers, triggers_path=path, known_events_path=known_events
-        ),
-    )
+    judge = judge_on(processed, triggers, known_events)
     artifact = load_model(model)
-    previous = None if against is None else _previous(against, judge)
     evaluation = judge(artifact)
-    page = write_evaluation(evaluation, artifact, report, name=model.name, previous=previous)
+    compared = None
+    if against is not None:
+        after = as_evaluated(evaluation, artifact, name=str(model))
+        compared = compare(_earlier(against, judge), after)
+    page = write_evaluation(evaluation, artifact, report, name=model.name, comparison=compared)
     if as_json:
-        print_json({"report": str(page), "metrics": evaluation.metrics()})
-    else:
-        _print(evaluation)
-        click.echo(f"\n{page}")
+        changed = {} if compared is None else {"comparison": as_document(compared)}
+        print_json({"report": str(page), "metrics": evaluation.metrics(), **changed})
+        return
+    _print(evaluation)
+    if compared is not None:
+        click.echo("")
+        print_comparison(compared)
+    click.echo(f"\n{page}")
+
+
+def _earlier(against: Path, judge: Judge) -> Evaluated:
+    """Read an earlier evaluation, or judge an earlier model on the same candidates."""
+    if against.is_dir():
+        return read_evaluation(against)
+    artifact = load_model(against)
+    return as_evaluated(judge(artifact), artifact, name=str(against))
 
 
 def _print(evaluation: Evaluation) -> None:
+    click.secho(evaluation.holdout.sentence, bold=True)
     known = evaluation.known_mergers
     seen = known.filter(known["event_id"].is_not_null()).sort("far_hz").head(_SHOWN)
     if seen.height:
@@ -92,14 +97,3 @@ def _print(evaluation: Evaluation) -> None:
     for name, value in evaluation.metrics().items():
         if "." not in name and value is not None:
             click.echo(f"{name:28} {value:.4g}")
-
-
-def _previous(against: Path, judge: Callable[[ModelArtifact], Evaluation]) -> Previous:
-    """Read an earlier model's metrics, or judge it on the same candidates."""
-    try:
-        document = json.loads(against.read_bytes())
-    except ValueError as exc:
-        raise ArtifactError(f"{against}: neither a model nor a metrics.json: {exc}") from exc
-    if "schema" not in document:
-        return Previous(name=str(against), metrics=document)
-    return Previous(name=str(against), metrics=judge(load_model(against)).metrics())

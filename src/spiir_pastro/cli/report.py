@@ -4,18 +4,18 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import click
-import numpy as np
 
+from spiir_pastro.cli.comparing import tolerance_options
 from spiir_pastro.cli.exit_codes import ExitCode
 from spiir_pastro.evaluation.change import Tolerance
 from spiir_pastro.evaluation.comparison import compare
-from spiir_pastro.pipeline.comparison import evaluation_of_revision, read_evaluation
+from spiir_pastro.pipeline.evaluations import read_evaluation
+from spiir_pastro.pipeline.revisions import evaluation_of_revision
 from spiir_pastro.report.comparison import write_markdown
 
 __all__ = ["command"]
 
 _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
-_DEFAULT = Tolerance()
 
 
 @click.command("report")
@@ -34,15 +34,9 @@ _DEFAULT = Tolerance()
     help="Write Markdown here, and its figures beside it.",
 )
 @click.option("--gate", is_flag=True, help="Exit with 3 if the model got worse beyond noise.")
-@click.option("--confidence", default=_DEFAULT.confidence, show_default=True,
-              help="Probability that the interval of a change holds it.")  # fmt: skip
-@click.option("--negligible", default=_DEFAULT.negligible, show_default=True,
-              help="Least change that matters, in standard errors of the metric.")  # fmt: skip
-@click.option("--resamples", default=_DEFAULT.resamples, show_default=True,
-              help="Draws of the bootstrap.")  # fmt: skip
+@tolerance_options
 @click.option("--moved-by", default=0.05, show_default=True,
               help="Tell of a known merger whose p_astro moved by more.")  # fmt: skip
-@click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
 def command(
     *,
     report: Path,
@@ -50,15 +44,14 @@ def command(
     against_dir: Path | None,
     markdown: Path,
     gate: bool,
-    confidence: float,
+    false_alarm_rate: float,
     negligible: float,
-    resamples: int,
     moved_by: float,
-    seed: int,
 ) -> None:
     """Say what a change did to the model: an evaluation beside an earlier one.
 
-    Metrics are compared on the candidates both have, with bootstrap intervals of the change.
+    What is compared is what both could have: the same candidates, injections and known mergers, in
+    the time span of both. One that is lost counts as missed.
     """
     earlier: AbstractContextManager[Path]
     match (against, against_dir):
@@ -69,15 +62,14 @@ def command(
         case _:
             raise click.UsageError("give either --against REV or --against-dir DIR")
     with earlier as folder:
-        before = read_evaluation(folder)
+        before = read_evaluation(folder, name=against or str(against_dir))
     comparison = compare(
         before,
         read_evaluation(report),
-        rng=np.random.default_rng(seed),
-        tolerance=Tolerance(confidence=confidence, negligible=negligible, resamples=resamples),
+        tolerance=Tolerance(false_alarm_rate=false_alarm_rate, negligible=negligible),
         moved_by=moved_by,
     )
-    write_markdown(comparison, markdown, against=against or str(against_dir))
+    write_markdown(comparison, markdown, against=comparison.before.name)
     click.echo(markdown)
     for change in comparison.worse:
         click.echo(
@@ -85,5 +77,7 @@ def command(
             f"(change {change.low:+.2g} to {change.high:+.2g})",
             err=True,
         )
-    if gate and comparison.worse:
+    if not comparison.is_tested:
+        click.echo("nothing could be tested: the evaluations share no event", err=True)
+    if gate and (comparison.worse or not comparison.is_tested):
         raise click.exceptions.Exit(ExitCode.INCOMPLETE)

@@ -1,34 +1,60 @@
-r"""Is one model worse than another? Metrics of both on the same events, resampled together.
+r"""Is one model worse than another? Each metric of both, on the same events.
 
-The difference :math:`\Delta` of a metric is drawn again and again from the same events, resampled
-with replacement (paired bootstrap; Efron and Tibshirani 1993, chapter 16). What both models find
-hard cancels, so small real differences show, and a difference carried by one or two events does
-not. A change counts as worse if nearly all resamples say so *and* it is more than a small part of
-the metric's own standard error: a sure difference can still be too small to matter.
+A metric is a mean over events, or nearly so: every event has a contribution, and the difference of
+two models' contributions is what the event says of the change. What both find hard cancels, so that
+small real differences show. Log loss and Brier score are means. Calibration error is the mean of
+:math:`\pm(p_i - y_i)` with the sign of the event's bin. AUC has the placements of DeLong et al.
+(1988, Biometrics 44, 837): of a signal the fraction of noise below it, of noise that of signals
+above it.
+
+Whether a change is real is asked by random signs (`randomisation`), with one rate of false alarms
+for all metrics together. A sure change may still be too small to matter: it counts if it is also
+more than a part of the metric's own standard error, which is what another training set of the same
+size would move it by.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binom, norm, rankdata
 
 from spiir_pastro.errors import ConfigError
-from spiir_pastro.evaluation.scores import reliability, score
+from spiir_pastro.evaluation.randomisation import holm, sign_flip_p_value
+from spiir_pastro.evaluation.scores import LEAST_PROBABILITY, reliability, score
 
-__all__ = ["CANDIDATE_METRICS", "Change", "Tolerance", "compare_candidates", "compare_means"]
+__all__ = [
+    "Change",
+    "Contributions",
+    "Tolerance",
+    "Verdict",
+    "change_of_counts",
+    "changes_of_means",
+    "contributions",
+    "judge",
+]
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.bool_]
 
-CANDIDATE_METRICS: Mapping[str, int] = {
-    "log_loss": -1,
-    "brier": -1,
-    "expected_calibration_error": -1,
-    "auc": +1,
-}
-"""Metrics of candidates, and whether more is better (+1) or worse (-1)."""
+_ROUNDING = 1e-12
+"""Of a metric's own size; models that differ by less are the same."""
+
+_WIDTH = float(norm.ppf(0.95))
+"""Half the central 90 % of a normal law, in standard errors."""
+
+
+class Verdict(StrEnum):
+    """What a metric says of a change."""
+
+    WORSE = "worse"
+    BETTER = "better"
+    WITHIN_NOISE = "within noise"
+    SAME = "same"
+    UNTESTED = "not tested"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +63,10 @@ class Tolerance:
 
     Attributes
     ----------
-    confidence
-        Of the interval of a change, which must not hold zero.
+    false_alarm_rate
+        Probability that two equally good models differ, in any metric.
     negligible
         The least change that matters, in the metric's own standard errors.
-    resamples
-        How often to resample.
 
     Raises
     ------
@@ -50,15 +74,14 @@ class Tolerance:
         If a value is out of its range.
     """
 
-    confidence: float = 0.99
-    negligible: float = 0.1
-    resamples: int = 1000
+    false_alarm_rate: float = 0.001
+    negligible: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (0 < self.confidence < 1 and self.negligible >= 0 and self.resamples >= 100):
+        if not (0 < self.false_alarm_rate < 1 and self.negligible >= 0):
             raise ConfigError(
-                "a tolerance needs 0 < confidence < 1, negligible >= 0 and at least 100 resamples, "
-                f"not {self.confidence}, {self.negligible} and {self.resamples}"
+                "a tolerance needs 0 < false alarm rate < 1 and negligible >= 0, not "
+                f"{self.false_alarm_rate} and {self.negligible}"
             )
 
 
@@ -71,15 +94,17 @@ class Change:
     name
         Of the metric.
     before, after
-        Its values on the events of both.
+        Its values.
     low, high
-        Interval of after - before.
+        Central 90 % interval of after - before.
     standard_error
         Of the metric itself, before.
+    events
+        On how many events it was tested; none if there are none.
     better
-        +1 if more is better, -1 if less is.
-    tolerance
-        When it is more than noise.
+        +1 if more is better, -1 if less is, 0 if it should stay as it is.
+    p_fall, p_rise
+        How often equally good models would show as large a fall, or rise.
     """
 
     name: str
@@ -88,8 +113,10 @@ class Change:
     low: float
     high: float
     standard_error: float
+    events: int
     better: int
-    tolerance: Tolerance
+    p_fall: float
+    p_rise: float
 
     @property
     def difference(self) -> float:
@@ -97,104 +124,193 @@ class Change:
         return self.after - self.before
 
     @property
-    def is_significant(self) -> bool:
-        """Whether the change is neither noise nor negligible."""
-        matters = abs(self.difference) > self.tolerance.negligible * self.standard_error
-        return matters and (self.low > 0 or self.high < 0)
+    def is_same(self) -> bool:
+        """Whether both are equal to rounding."""
+        size = max(abs(self.before), abs(self.after))
+        return abs(self.difference) <= _ROUNDING * max(size, _ROUNDING)
 
     @property
-    def is_worse(self) -> bool:
-        """Whether it is significant, and for the worse."""
-        return self.is_significant and self.difference * self.better < 0
+    def p_worse(self) -> float:
+        """How often equally good models would look as much worse."""
+        if self.better == 0:
+            return min(2 * min(self.p_fall, self.p_rise), 1.0)
+        return self.p_fall if self.better > 0 else self.p_rise
+
+    @property
+    def p_better(self) -> float:
+        """How often equally good models would look as much better."""
+        if self.better == 0:
+            return 1.0
+        return self.p_rise if self.better > 0 else self.p_fall
 
 
-def compare_candidates(
-    before: Floats,
-    after: Floats,
-    is_signal: Labels,
-    *,
-    rng: np.random.Generator,
-    tolerance: Tolerance | None = None,
-) -> tuple[Change, ...]:
-    """Compare two models' probabilities of being a signal for the same candidates.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Contributions:
+    """What each event contributes to a metric, whose mean it is.
+
+    Attributes
+    ----------
+    name
+        Of the metric.
+    better
+        As in `Change`.
+    values : (n,)
+        Of the events.
+    """
+
+    name: str
+    better: int
+    values: Floats
+
+
+def contributions(p_signal: Floats, is_signal: Labels) -> tuple[Contributions, ...]:
+    """Return what each candidate contributes to the scores of probabilities, (n,).
 
     Parameters
     ----------
-    before, after : (n,)
-        What the models say.
+    p_signal : (n,)
+        Of being a signal.
     is_signal : (n,)
         What is true.
-    rng
-        Draws the resamples.
-    tolerance
-        When a change is more than noise.
-
-    Returns
-    -------
-    tuple of Change
-        In the order of `CANDIDATE_METRICS`.
     """
-
-    def metrics(rows: NDArray[np.int64]) -> Floats:
-        return np.stack([_metrics(p[rows], is_signal[rows]) for p in (before, after)])
-
-    return _compare(CANDIDATE_METRICS, metrics, is_signal.size, rng, tolerance or Tolerance())
-
-
-def compare_means(
-    name: str,
-    before: Floats,
-    after: Floats,
-    *,
-    rng: np.random.Generator,
-    tolerance: Tolerance | None = None,
-) -> Change:
-    """Compare the means of a number of which more is better, (n,), for the same events."""
-
-    def mean(rows: NDArray[np.int64]) -> Floats:
-        return np.array([[before[rows].mean()], [after[rows].mean()]])
-
-    return _compare({name: +1}, mean, before.size, rng, tolerance or Tolerance())[0]
+    p = np.clip(p_signal, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    surprise = -np.where(is_signal, np.log(p), np.log1p(-p))
+    bins = reliability(p_signal, is_signal)
+    lean = np.sign(bins.mean_probability - bins.fraction)[bins.bins_of(p_signal)]
+    return (
+        Contributions(name="log_loss", better=-1, values=surprise),
+        Contributions(name="brier", better=-1, values=(p_signal - is_signal) ** 2),
+        Contributions(
+            name="expected_calibration_error", better=-1, values=lean * (p_signal - is_signal)
+        ),
+        Contributions(name="auc", better=+1, values=_placements(p_signal, is_signal)),
+    )
 
 
-def _metrics(p_signal: Floats, is_signal: Labels) -> Floats:
-    scores = score(p_signal, is_signal)
-    error = reliability(p_signal, is_signal).expected_calibration_error
-    return np.array([scores.log_loss, scores.brier, error, scores.auc])
+def _placements(p: Floats, is_signal: Labels) -> Floats:
+    """Spread the AUC over candidates; NaN unless there are both signals and noise."""
+    auc = score(p, is_signal).auc
+    rank = rankdata(p)
+    placed = np.empty(p.size)
+    for members in (is_signal, ~is_signal):
+        others = max(p.size - int(members.sum()), 1)
+        within = rankdata(p[members]) if members.any() else np.zeros(0)
+        below = (rank[members] - within) / others
+        fraction = below if members is is_signal else 1 - below
+        placed[members] = auc + (fraction - auc) * p.size / max(int(members.sum()), 1)
+    return placed
 
 
-def _compare(
-    better: Mapping[str, int],
-    metrics: Callable[[NDArray[np.int64]], Floats],
-    events: int,
-    rng: np.random.Generator,
-    tolerance: Tolerance,
+def changes_of_means(
+    before: Sequence[Contributions], after: Sequence[Contributions], *, paired: bool
 ) -> tuple[Change, ...]:
-    """Compare metrics, rows of events -> (2, k), between the first row and the second."""
-    drawn = np.stack(
-        [metrics(rng.integers(events, size=events)) for _ in range(tolerance.resamples)]
+    """Compare metrics, of the same events in the same order if paired, of other events if not."""
+    compare = _paired if paired else _unpaired
+    return tuple(compare(b, a) for b, a in zip(before, after, strict=True))
+
+
+def change_of_counts(
+    name: str, *, before: int, after: int, gone: int, come: int, better: int
+) -> Change:
+    """Compare two numbers of events, so many of which are only in the first, or the second."""
+    differing = gone + come
+    half = _WIDTH * math.sqrt(differing)
+    return Change(
+        name=name,
+        before=float(before),
+        after=float(after),
+        low=after - before - half,
+        high=after - before + half,
+        standard_error=math.sqrt(before),
+        events=max(before, after),
+        better=better,
+        p_rise=float(binom.sf(come - 1, differing, 0.5)) if differing else 1.0,
+        p_fall=float(binom.cdf(come, differing, 0.5)) if differing else 1.0,
     )
-    tail = (1 - tolerance.confidence) / 2
-    low, high = _quantiles(drawn[:, 1] - drawn[:, 0], (tail, 1 - tail))
-    before, after = metrics(np.arange(events))
+
+
+def judge(changes: Sequence[Change], tolerance: Tolerance) -> tuple[Verdict, ...]:
+    """Return the verdict on each change, with one rate of false alarms for all."""
+    tested = np.array([c.events > 0 and not math.isnan(c.difference) for c in changes], dtype=bool)
+    worse, better = np.zeros((2, len(changes)), dtype=np.bool_)
+    if tested.any():
+        of_tested = [c for c, was in zip(changes, tested, strict=True) if was]
+        rate = tolerance.false_alarm_rate
+        worse[tested] = holm(np.array([c.p_worse for c in of_tested]), rate)
+        better[tested] = holm(np.array([c.p_better for c in of_tested]), rate)
     return tuple(
-        Change(
-            name=name,
-            before=float(before[i]),
-            after=float(after[i]),
-            low=float(low[i]),
-            high=float(high[i]),
-            standard_error=float(drawn[:, 0, i].std()),
-            better=sign,
-            tolerance=tolerance,
-        )
-        for i, (name, sign) in enumerate(better.items())
+        _verdict(change, tolerance, tested=bool(t), worse=bool(w), better=bool(b))
+        for change, t, w, b in zip(changes, tested, worse, better, strict=True)
     )
 
 
-def _quantiles(drawn: Floats, at: tuple[float, float]) -> Floats:
-    """Quantiles of each column, (2, k); NaN where a resample has none, as without signals."""
-    defined = ~np.isnan(drawn).any(axis=0)
-    found = np.full((2, drawn.shape[1]), math.nan)
-    found[:, defined] = np.quantile(drawn[:, defined], at, axis=0)
-    return found
+def _verdict(
+    change: Change, tolerance: Tolerance, *, tested: bool, worse: bool, better: bool
+) -> Verdict:
+    if not tested:
+        return Verdict.UNTESTED
+    if change.is_same:
+        return Verdict.SAME
+    if abs(change.difference) > tolerance.negligible * change.standard_error:
+        if worse:
+            return Verdict.WORSE
+        if better:
+            return Verdict.BETTER
+    return Verdict.WITHIN_NOISE
+
+
+def _paired(before: Contributions, after: Contributions) -> Change:
+    differences = after.values - before.values
+    n = differences.size
+    error = float(differences.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+    rise, fall = (sign_flip_p_value(s * differences) for s in (1.0, -1.0))
+    return _change(before, after, error=error, events=n, p_rise=rise, p_fall=fall)
+
+
+def _unpaired(before: Contributions, after: Contributions) -> Change:
+    error = math.hypot(_standard_error(before.values), _standard_error(after.values))
+    if not (before.values.size and after.values.size):
+        return _change(before, after, error=math.nan, events=0, p_rise=1.0, p_fall=1.0)
+    z = (after.values.mean() - before.values.mean()) / error if error > 0 else 0.0
+    return _change(
+        before,
+        after,
+        error=error,
+        events=min(before.values.size, after.values.size),
+        p_rise=float(norm.sf(z)),
+        p_fall=float(norm.cdf(z)),
+    )
+
+
+def _change(
+    before: Contributions,
+    after: Contributions,
+    *,
+    error: float,
+    events: int,
+    p_rise: float,
+    p_fall: float,
+) -> Change:
+    first, last = (float(c.values.mean()) if c.values.size else math.nan for c in (before, after))
+    half = _WIDTH * error
+    return Change(
+        name=before.name,
+        before=first,
+        after=last,
+        low=last - first - half,
+        high=last - first + half,
+        standard_error=_standard_error(before.values),
+        events=events,
+        better=before.better,
+        p_fall=p_fall,
+        p_rise=p_rise,
+    )
+
+
+def _standard_error(values: Floats) -> float:
+    """Return that of the mean; half an event more and less keep it from being zero."""
+    n = values.size
+    if n < 2:
+        return math.nan
+    spread = float(values.std(ddof=1)) / math.sqrt(n)
+    return max(spread, 0.5 / n if set(np.unique(values).tolist()) <= {0.0, 1.0} else 0.0)

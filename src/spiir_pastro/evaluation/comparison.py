@@ -1,42 +1,87 @@
-"""One model's evaluation beside another's: what changed, and which known mergers moved."""
+"""One model's evaluation beside another's: what changed, and which known mergers moved.
 
-from collections.abc import Mapping
+What is compared is what both could have: the same candidates, the same injections and the same
+known mergers, in the time span of both. A signal in that span that one of them has no candidate for
+is missed by it; a merger outside the span of either does not count. Evaluations of other data, as
+of a campaign simulated with another seed, have no event in common and are compared as two samples.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from spiir_pastro.domain import Source
+from spiir_pastro.domain import ASTROPHYSICAL
 from spiir_pastro.errors import TableError
-from spiir_pastro.evaluation.change import Change, Tolerance, compare_candidates, compare_means
+from spiir_pastro.evaluation.change import (
+    Change,
+    Contributions,
+    Tolerance,
+    Verdict,
+    change_of_counts,
+    changes_of_means,
+    contributions,
+    judge,
+)
+from spiir_pastro.evaluation.glossary import COMPARED
+from spiir_pastro.evaluation.pairing import (
+    beside,
+    has_moved,
+    in_both,
+    injections_of,
+    judged,
+    keyed,
+    mergers_beside,
+    only_first,
+    same_injections,
+    within,
+)
+from spiir_pastro.evaluation.result import Span
 
-__all__ = ["GATED", "Comparison", "Evaluated", "compare"]
+__all__ = ["Comparison", "Evaluated", "compare"]
 
-GATED = ("log_loss", "expected_calibration_error", "known_merger_agreement")
-"""Metrics that may not get worse beyond their noise."""
-
-_CLASSES = [str(source) for source in Source]
+_FEWEST_SHARED = 0.1
+"""Of the smaller one's candidates in the span of both; with fewer they are of other data."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluated:
-    """What an evaluation left behind.
+    """What is compared of an evaluation.
 
     Attributes
     ----------
+    name
+        What people know it by.
     metrics
         All of them, by name.
     candidates
-        With ``event_id``, ``p_astro`` and ``is_signal``.
+        With ``event_id``, ``gps_ns``, ``far_hz``, ``is_signal``, ``source_class``, ``p_astro`` and
+        the four probabilities, those that the scores are of; of a campaign also ``bank`` and
+        ``injection_gps_ns``.
     known_mergers
-        With ``name``, ``source_class``, ``p_astro`` and the four probabilities; nulls where the
-        search has no candidate.
+        With ``name``, ``gps``, ``source_class``, ``p_astro`` and the four probabilities; nulls
+        where the search has no candidate.
+    missed
+        Injections without a candidate: ``bank``, ``source_class``, ``injection_gps_ns``; None where
+        they are not known.
+    spans
+        When candidates were looked for.
+    far_threshold_hz
+        Largest FAR of a candidate.
+    settings
+        What was chosen in fitting the model, by dotted name.
     """
 
+    name: str
     metrics: Mapping[str, float]
     candidates: pl.DataFrame
     known_mergers: pl.DataFrame
+    missed: pl.DataFrame | None
+    spans: tuple[Span, ...]
+    far_threshold_hz: float
+    settings: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,31 +94,84 @@ class Comparison:
         The evaluations.
     shared
         Candidates of both: event_id, is_signal (as known now), p_before, p_after.
+    paired
+        Whether events of both were compared one by one; if not, as two samples.
     changes
-        Of the metrics, on the shared candidates and known mergers.
+        Of the metrics.
+    verdicts
+        On the changes.
     moved
         Known mergers whose most probable class changed, whose p_astro moved by more than a limit,
         or that one model has no candidate for: name, source_class, class_before, class_after,
         p_before, p_after.
+    tolerance
+        When a change is more than noise.
     """
 
     before: Evaluated
     after: Evaluated
     shared: pl.DataFrame
+    paired: bool
     changes: tuple[Change, ...]
     moved: pl.DataFrame
+    tolerance: Tolerance
+
+    @cached_property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """What each metric says of the change, in the order of ``changes``."""
+        return judge(self.changes, self.tolerance)
 
     @property
     def worse(self) -> tuple[Change, ...]:
-        """The gated metrics that got worse beyond their noise."""
-        return tuple(c for c in self.changes if c.name in GATED and c.is_worse)
+        """The metrics that got worse beyond their noise."""
+        return self.having(Verdict.WORSE)
+
+    def having(self, verdict: Verdict) -> tuple[Change, ...]:
+        """Return the changes with a verdict."""
+        both = zip(self.changes, self.verdicts, strict=True)
+        return tuple(change for change, said in both if said is verdict)
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether anything was tested at all."""
+        return any(verdict is not Verdict.UNTESTED for verdict in self.verdicts)
+
+    @cached_property
+    def changed_settings(self) -> Mapping[str, tuple[str | None, str | None]]:
+        """Settings that differ, with their values before and after."""
+        old, new = self.before.settings, self.after.settings
+        names = sorted(old.keys() | new.keys())
+        return {n: (old.get(n), new.get(n)) for n in names if old.get(n) != new.get(n)}
+
+    @property
+    def had_no_effect(self) -> bool:
+        """Whether settings differ and yet every candidate of either is judged the same."""
+        same = np.allclose(self.shared["p_before"], self.shared["p_after"], rtol=0, atol=1e-12)
+        everyone = self.before.candidates.height == self.after.candidates.height
+        return bool(self.changed_settings and same and everyone
+                    and self.shared.height == self.after.candidates.height)  # fmt: skip
+
+    @property
+    def verdict(self) -> str:
+        """What came out, in a sentence."""
+        if not self.is_tested:
+            return "Nothing could be tested."
+        if self.worse:
+            return f"Worse beyond noise: {', '.join(change.name for change in self.worse)}."
+        better = self.having(Verdict.BETTER)
+        if better:
+            names = ", ".join(change.name for change in better)
+            return f"Better beyond noise: {names}. Nothing is worse beyond its noise."
+        tested = [v for v in self.verdicts if v is not Verdict.UNTESTED]
+        if all(v is Verdict.SAME for v in tested):
+            return f"All {len(tested)} metrics tested are the same."
+        return f"None of the {len(tested)} metrics tested is worse beyond its noise."
 
 
 def compare(
     before: Evaluated,
     after: Evaluated,
     *,
-    rng: np.random.Generator,
     tolerance: Tolerance | None = None,
     moved_by: float = 0.05,
 ) -> Comparison:
@@ -83,8 +181,6 @@ def compare(
     ----------
     before, after
         The evaluations.
-    rng
-        Draws the resamples.
     tolerance
         When a change is more than noise.
     moved_by
@@ -93,74 +189,106 @@ def compare(
     Raises
     ------
     TableError
-        If the evaluations have no candidate in common.
+        If no span of time is in both.
     """
-    shared = after.candidates.select("event_id", "is_signal", p_after="p_astro").join(
-        before.candidates.select("event_id", p_before="p_astro"),
-        on="event_id", maintain_order="left",
-    )  # fmt: skip
-    if shared.is_empty():
+    spans = in_both(before.spans, after.spans)
+    if not spans:
         raise TableError(
-            "the evaluations have no candidate in common, so nothing can be said of the change; "
-            "evaluate both models on the same triggers"
+            f"{before.name} and {after.name} have no span of time in common, so nothing can be "
+            "said of the change; evaluate both models on the same triggers"
         )
-    mergers = _beside(before.known_mergers, after.known_mergers)
-    changes = compare_candidates(
-        shared["p_before"].to_numpy(),
-        shared["p_after"].to_numpy(),
-        shared["is_signal"].to_numpy(),
-        rng=rng,
-        tolerance=tolerance,
+    far_hz = min(before.far_threshold_hz, after.far_threshold_hz)
+    old, new = (within(one.candidates, "gps_ns", spans) for one in (before, after))
+    both = beside(judged(old, far_hz), judged(new, far_hz))
+    smaller = min(old.height, new.height)
+    paired = both.height >= _FEWEST_SHARED * smaller and smaller > 0
+    mergers = mergers_beside(before.known_mergers, after.known_mergers, spans)
+    changes = (
+        *_scores(both, judged(old, far_hz), judged(new, far_hz), paired=paired),
+        *_signals(before, after, spans, far_hz, paired=paired),
+        *_agreement(mergers, paired=paired),
+        _noise(old, new, far_hz, paired=paired),
     )
-    seen = pl.col("p_before").is_not_null() | pl.col("p_after").is_not_null()
-    judged = mergers.filter(pl.col("source_class").is_not_null(), seen)
-    if judged.height:
-        agrees = [_agrees(judged[name], judged) for name in ("class_before", "class_after")]
-        changes += (compare_means(GATED[-1], *agrees, rng=rng, tolerance=tolerance),)
     return Comparison(
         before=before,
         after=after,
-        shared=shared,
+        shared=both.select("event_id", "is_signal", "p_before", "p_after"),
+        paired=paired,
         changes=changes,
-        moved=mergers.filter(_has_moved(moved_by)),
+        moved=mergers.filter(has_moved(moved_by)),
+        tolerance=tolerance or Tolerance(),
     )
 
 
-def _agrees(named: pl.Series, judged: pl.DataFrame) -> NDArray[np.float64]:
-    """Return 1 where the class named is the catalogue's, else 0; also where none is named."""
-    return (named == judged["source_class"]).fill_null(value=False).cast(pl.Float64).to_numpy()
+def _scores(
+    both: pl.DataFrame, old: pl.DataFrame, new: pl.DataFrame, *, paired: bool
+) -> tuple[Change, ...]:
+    """Compare scores, of each evaluation against the truth it was given."""
+    if paired:
+        sides = [("p_before", "was_signal"), ("p_after", "is_signal")]
+        columns = [(both[p], both[y]) for p, y in sides]
+    else:
+        columns = [(side["p_astro"], side["is_signal"]) for side in (old, new)]
+    if any(p.len() == 0 for p, _ in columns):
+        return ()
+    before, after = (contributions(p.to_numpy(), y.to_numpy()) for p, y in columns)
+    return changes_of_means(before, after, paired=paired)
 
 
-def _beside(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
-    """Put what was said of each known merger before beside what is said now."""
-    told_before = before.select(
-        "name", class_in_before="source_class", class_before=_most_probable(), p_before="p_astro"
+def _signals(
+    before: Evaluated, after: Evaluated, spans: Sequence[Span], far_hz: float, *, paired: bool
+) -> tuple[Change, ...]:
+    """Compare which injections were found, heard and given their class."""
+    old, new = (injections_of(e.candidates, e.missed, spans, far_hz) for e in (before, after))
+    if old is None or new is None:
+        return ()
+    if paired:
+        old, new = same_injections(old, new)
+    changes = _means("injections_found", "found", old, new, paired=paired)
+    for source in ASTROPHYSICAL:
+        was, now = (side.filter(pl.col("source_class") == str(source)) for side in (old, new))
+        changes += _means(f"sensitive_volume.{source}", "heard", was, now, paired=paired)
+        was, now = (side.filter("counts") for side in (was, now))
+        changes += _means(f"signal_class_agreement.{source}", "right", was, now, paired=paired)
+    return changes
+
+
+def _agreement(mergers: pl.DataFrame, *, paired: bool) -> tuple[Change, ...]:
+    """Compare which known mergers were called what the catalogue says."""
+    with_class = mergers.filter(pl.col("source_class").is_not_null())
+    seen = [pl.col("p_before").is_not_null(), pl.col("p_after").is_not_null()]
+    counts = [pl.any_horizontal(seen)] * 2 if paired else seen
+    old, new = (
+        with_class.filter(rows).select(right=(pl.col(called) == pl.col("source_class")))
+        for called, rows in zip(("class_before", "class_after"), counts, strict=True)
     )
-    told_after = after.select(
-        "name", "source_class", class_after=_most_probable(), p_after="p_astro"
+    return _means("known_merger_agreement", "right", old, new, paired=paired)
+
+
+def _means(
+    name: str, column: str, old: pl.DataFrame, new: pl.DataFrame, *, paired: bool
+) -> tuple[Change, ...]:
+    """Compare how often something is true; unknown is not true."""
+    pattern = name if name in COMPARED else f"{name.partition('.')[0]}.*"
+    sides = (
+        Contributions(
+            name=name,
+            better=COMPARED[pattern].better,
+            values=side[column].fill_null(value=False).cast(pl.Float64).to_numpy(),
+        )
+        for side in (old, new)
     )
-    both = told_after.join(
-        told_before, on="name", how="full", coalesce=True, maintain_order="left_right"
+    return changes_of_means(*([side] for side in sides), paired=paired)
+
+
+def _noise(old: pl.DataFrame, new: pl.DataFrame, far_hz: float, *, paired: bool) -> Change:
+    """Compare how many candidates of noise there are: none may come or go unnoticed."""
+    was, now = (keyed(side.filter(pl.col("far_hz") <= far_hz)) for side in (old, new))
+    gone, come = (only_first(was, now), only_first(now, was)) if paired else (was, now)
+    before, after, gone_noise, come_noise = (
+        side.filter(~pl.col("is_signal")).height for side in (was, now, gone, come)
     )
-    return both.select(
-        "name",
-        pl.coalesce("source_class", "class_in_before").alias("source_class"),
-        "class_before",
-        "class_after",
-        "p_before",
-        "p_after",
-    )
-
-
-def _most_probable() -> pl.Expr:
-    """Name the class with the highest probability; null without a candidate."""
-    highest = pl.max_horizontal(_CLASSES)
-    return pl.coalesce(pl.when(pl.col(name) == highest).then(pl.lit(name)) for name in _CLASSES)
-
-
-def _has_moved(by: float) -> pl.Expr:
-    one_is_absent = pl.col("p_before").is_null() != pl.col("p_after").is_null()
-    far = (pl.col("p_after") - pl.col("p_before")).abs() > by
-    return pl.any_horizontal(
-        one_is_absent, far, pl.col("class_before") != pl.col("class_after")
-    ).fill_null(value=False)
+    return change_of_counts(
+        "noise_candidates", before=before, after=after, gone=gone_noise, come=come_noise,
+        better=COMPARED["noise_candidates"].better,
+    )  # fmt: skip

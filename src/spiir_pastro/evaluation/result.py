@@ -20,12 +20,15 @@ from spiir_pastro.evaluation.breakdown import (
     score_groups,
     scored,
 )
+from spiir_pastro.evaluation.holdout import Holdout
 from spiir_pastro.evaluation.known import ClassAgreement, class_agreement
 from spiir_pastro.evaluation.scores import Reliability, Roc, Scores, reliability, roc
 
-__all__ = ["Evaluation"]
+__all__ = ["PROBABILITIES", "QUANTITIES", "SCORED", "Evaluation", "Span", "spans_of", "with_scored"]
 
 Floats = NDArray[np.float64]
+Span = tuple[int, int]
+"""First and last GPS nanosecond of something."""
 
 PROBABILITIES = tuple(str(source) for source in Source)
 SCORED = {name: f"scored_{name}" for name in ("p_astro", *PROBABILITIES)}
@@ -50,16 +53,18 @@ class Evaluation:
         Canonical triggers with ``p_astro``, the four probabilities, ``p_astro_low``,
         ``p_astro_high``, ``note``, ``is_signal`` and ``source_class`` (the true one; null for
         noise, or where it is not known), all sorted by time. Where known: ``known_event``,
-        ``bank``, ``injection_mchirp_det``, ``injection_distance_mpc``. Probabilities are what the
+        ``bank``, ``observing_run``, ``injection_gps_ns``, ``injection_mchirp_det``,
+        ``injection_distance_mpc``. Probabilities are what the
         model itself says of the candidate; those that are scored stand in the columns of `SCORED`
         where they are others, since injections are more frequent than mergers or since a candidate
         is judged by a model that was fitted without it.
     known_mergers
-        A row a known merger within the candidates' time span: SPIIR's most significant candidate
+        A row a known merger within ``spans``: SPIIR's most significant candidate
         and its probabilities, or nulls where SPIIR has none.
     missed
-        Injections made in analysed data that are not among the candidates, with their
-        ``injection_mchirp_det`` and ``injection_distance_mpc``; None where they are not known.
+        Injections made in analysed data that are not among the candidates, with their ``bank``,
+        ``source_class``, ``injection_gps_ns``, ``injection_mchirp_det`` and
+        ``injection_distance_mpc``; None where they are not known.
     left_out
         Runs whose candidates cannot be judged, and why.
     alternatives
@@ -74,8 +79,10 @@ class Evaluation:
     scored_by
         Whose the scored probabilities are, for people, like "at the injections' rates"; empty if
         they are what the model itself says.
-    held_out
+    holdout
         Whether the candidates were judged by models that had not been fitted on them.
+    far_threshold_hz
+        Largest FAR of a candidate.
     data
         What the candidates are, for people: the name of the file or folder they come from.
     """
@@ -89,8 +96,24 @@ class Evaluation:
     counts: Floats | None = None
     searched: pl.DataFrame | None = None
     scored_by: str = ""
-    held_out: bool = False
+    holdout: Holdout = field(default_factory=Holdout)
+    far_threshold_hz: float = math.inf
     data: str = ""
+
+    @property
+    def held_out(self) -> bool:
+        """Whether the candidates were judged by models that had not been fitted on them."""
+        return self.holdout.held_out
+
+    @cached_property
+    def spans(self) -> tuple[Span, ...]:
+        """When candidates were looked for: from the first to the last of each observing run."""
+        others = []
+        if self.missed is not None and "injection_gps_ns" in self.missed.columns:
+            others.append(self.missed["injection_gps_ns"])
+        if self.searched is not None:
+            others.append(self.searched["gps_ns"])
+        return spans_of(self.candidates, *others)
 
     @cached_property
     def judged(self) -> NDArray[np.bool_]:
@@ -153,7 +176,7 @@ class Evaluation:
     @cached_property
     def agreement(self) -> ClassAgreement:
         """Of classes, over the known mergers SPIIR has."""
-        return _agreement(self.known_mergers)
+        return _agreement(with_scored(self.known_mergers))
 
     @cached_property
     def signal_agreement(self) -> ClassAgreement:
@@ -219,7 +242,11 @@ class Evaluation:
     def metrics(self) -> Mapping[str, float | int | None]:
         """Return flat names and numbers, for ``metrics.json``; None where not determined."""
         seen = int(self.known_mergers["event_id"].is_not_null().sum())
+        holdout = self.holdout
         flat: dict[str, float | int] = {
+            "held_out": holdout.held_out,
+            "folds": holdout.folds,
+            "seen_in_training": math.nan if holdout.seen is None else holdout.seen,
             **asdict(self.scores),
             "expected_calibration_error": self.expected_calibration_error,
             "known_mergers": self.known_mergers.height,
@@ -248,9 +275,29 @@ class Evaluation:
     @cached_property
     def scored(self) -> pl.DataFrame:
         """The candidates judged, with the probabilities that are scored in their usual columns."""
-        judged = self.candidates.filter(pl.Series(self.judged))
-        own = [name for name, scored in SCORED.items() if scored in judged.columns]
-        return judged.with_columns(pl.col(SCORED[name]).alias(name) for name in own)
+        return with_scored(self.candidates.filter(pl.Series(self.judged)))
+
+
+def with_scored(table: pl.DataFrame) -> pl.DataFrame:
+    """Return a table with the probabilities that are scored in their usual columns."""
+    others = [name for name, scored in SCORED.items() if scored in table.columns]
+    return table.with_columns(pl.col(SCORED[name]).alias(name) for name in others)
+
+
+def spans_of(candidates: pl.DataFrame, *others: pl.Series) -> tuple[Span, ...]:
+    """Return first and last time of each observing run, where candidates have one, or of all.
+
+    ``others`` are times, GPS nanoseconds, that the latter span holds as well.
+    """
+    if "observing_run" in candidates.columns:
+        parts = candidates.partition_by("observing_run", maintain_order=True)
+        return tuple(sorted(_span(part["gps_ns"]) for part in parts))
+    times = pl.concat([candidates["gps_ns"], *others])
+    return (_span(times),) if times.len() else ()
+
+
+def _span(times: pl.Series) -> Span:
+    return int(times.to_numpy().min()), int(times.to_numpy().max())
 
 
 def _ends(prefix: str, group: GroupScores) -> dict[str, float]:

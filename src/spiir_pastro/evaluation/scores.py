@@ -137,6 +137,10 @@ class Reliability:
     fraction: Floats
     interval: Floats
 
+    def bins_of(self, p_signal: Floats) -> NDArray[np.int64]:
+        """Return the bin of each probability, (n,)."""
+        return _bins_of(p_signal, self.count.size)
+
     @property
     def expected_calibration_error(self) -> float:
         """Mean over candidates of |fraction - mean probability|."""
@@ -148,7 +152,7 @@ def reliability(p_signal: Floats, is_signal: Labels, *, bins: int = 10) -> Relia
     """Bin probabilities (n,) and compare each bin's mean with its fraction of signals."""
     p, y = _checked(p_signal, is_signal)
     edges = np.linspace(0, 1, bins + 1)
-    which = np.minimum((p * bins).astype(np.int64), bins - 1)
+    which = _bins_of(p, bins)
     count = np.bincount(which, minlength=bins)
     signals = np.bincount(which, weights=y, minlength=bins).astype(np.int64)
     total = np.bincount(which, weights=p, minlength=bins)
@@ -161,6 +165,10 @@ def reliability(p_signal: Floats, is_signal: Labels, *, bins: int = 10) -> Relia
         fraction=signals / filled,
         interval=fraction_interval(signals, count),
     )
+
+
+def _bins_of(p: Floats, bins: int) -> NDArray[np.int64]:
+    return np.minimum((p * bins).astype(np.int64), bins - 1)
 
 
 def _checked(p_signal: Floats, is_signal: Labels) -> tuple[Floats, Labels]:

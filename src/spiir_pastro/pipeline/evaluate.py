@@ -1,15 +1,14 @@
 """Evaluate a model on uploads, some of them known mergers, or on a processed campaign."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from spiir_pastro.evaluation.result import PROBABILITIES, SCORED, Evaluation
+from spiir_pastro.evaluation.comparison import Comparison
+from spiir_pastro.evaluation.result import PROBABILITIES, SCORED, Evaluation, spans_of
 from spiir_pastro.io.artifact import ModelArtifact
-from spiir_pastro.io.atomic import write_atomically
 from spiir_pastro.io.frames import read_frame
 from spiir_pastro.io.gwtc import read_known_events
 from spiir_pastro.io.predictions import as_table
@@ -18,32 +17,14 @@ from spiir_pastro.io.triggers import to_candidates
 from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.counts import Prior, fit_counts
 from spiir_pastro.pipeline.alternatives import alternatives
-from spiir_pastro.pipeline.training import FitSettings, from_processed
+from spiir_pastro.pipeline.evaluations import write_summary, write_tables
+from spiir_pastro.pipeline.training import FitSettings, from_processed, source_class
 from spiir_pastro.report.evaluation import write_figures
-from spiir_pastro.report.page import Previous, write_report
+from spiir_pastro.report.page import write_report
 from spiir_pastro.selection.known import label_known
 from spiir_pastro.selection.uploads import select_uploads
 
 __all__ = ["evaluate_processed", "evaluate_triggers", "write_evaluation"]
-
-_CANDIDATE_COLUMNS = (
-    "event_id",
-    "gps_ns",
-    "ifos",
-    "bank",
-    "far_hz",
-    "snr",
-    "mchirp_det",
-    "p_astro",
-    *PROBABILITIES,
-    "p_astro_low",
-    "p_astro_high",
-    *SCORED.values(),
-    "is_signal",
-    "source_class",
-    "known_event",
-    "injection_id",
-)
 
 
 def evaluate_triggers(
@@ -73,6 +54,7 @@ def evaluate_triggers(
         known_mergers=_known_mergers(candidates, events),
         left_out=selection.left_out,
         alternatives=alternatives(model, to_candidates(triggers), said),
+        far_threshold_hz=model.far_threshold_hz,
         data=triggers_path.name,
     )
 
@@ -121,7 +103,8 @@ def evaluate_processed(
         ),
         known_mergers=_known_mergers(searched, events),
         alternatives=alternatives(model, triggers, said),
-        missed=_missed(folder, far_threshold_hz=model.far_threshold_hz),
+        missed=_missed(folder, settings),
+        far_threshold_hz=model.far_threshold_hz,
         truth="injection",
         counts=np.append(counts.mean, counts.noise_mean),
         searched=searched,
@@ -136,9 +119,9 @@ def write_evaluation(
     folder: Path,
     *,
     name: str,
-    previous: Previous | None = None,
+    comparison: Comparison | None = None,
 ) -> Path:
-    """Write the report, the metrics, the tables and the figures; return ``report.html``.
+    """Write the report, the tables, the figures and the metrics; return ``report.html``.
 
     Parameters
     ----------
@@ -147,55 +130,52 @@ def write_evaluation(
     artifact
         The model evaluated.
     folder
-        Where: ``report.html``, ``metrics.json``, ``candidates.csv``, ``known_mergers.csv`` and
-        figures as PNG and SVG.
+        Where: ``report.html``, figures as PNG and SVG, and what `evaluations` lists.
     name
         Of the model, for people.
-    previous
-        What to compare with.
+    comparison
+        With an earlier evaluation.
     """
-    text = json.dumps(evaluation.metrics(), indent=1, allow_nan=False)
-    write_atomically(folder / "metrics.json", text.encode() + b"\n")
-    kept = [column for column in _CANDIDATE_COLUMNS if column in evaluation.candidates.columns]
-    tables = {
-        "candidates": evaluation.candidates.select(kept),
-        "known_mergers": evaluation.known_mergers,
-    }
-    for stem, table in tables.items():
-        write_atomically(folder / f"{stem}.csv", table.write_csv().encode())
+    tables = write_tables(evaluation, folder)
     write_figures(evaluation.scored, evaluation.known_mergers, folder)
     page = folder / "report.html"
-    write_report(page, evaluation, artifact, name=name, previous=previous)
+    write_report(page, evaluation, artifact, name=name, comparison=comparison)
+    write_summary(evaluation, artifact, folder, name=name, tables=tables)
     return page
 
 
-def _missed(folder: Path, *, far_threshold_hz: float) -> pl.DataFrame | None:
+def _missed(folder: Path, settings: FitSettings) -> pl.DataFrame | None:
     """Return the injections made in analysed data that gave no candidate, or one above the FAR.
 
     None where it is not known when data were analysed.
     """
+    below = pl.col("far_hz") <= settings.far_threshold_hz
     parts = []
     for kind, prefix in (("foreground", "injection_"), ("missed", "")):
         for path in sorted((folder / kind).glob("*.*")):
             table = read_frame(path)
             if f"{prefix}analysed" not in table.columns:
                 return None
-            within = pl.col("far_hz") <= far_threshold_hz if prefix else pl.lit(value=False)
+            missed = ~below.fill_null(value=False) if prefix else pl.lit(value=True)
+            lost = table.filter(pl.col(f"{prefix}analysed") & missed)
             parts.append(
-                table.filter(f"{prefix}analysed").select(
+                lost.select(
+                    "injection_id",
+                    bank=pl.lit(path.stem),
+                    source_class=source_class(lost, settings.boundaries, prefix=prefix),
+                    injection_gps_ns=f"{prefix}gps_ns",
                     injection_mchirp_det=f"{prefix}mchirp_det",
                     injection_distance_mpc=f"{prefix}distance_mpc",
-                    is_candidate=within.fill_null(value=False),
                 )
             )
-    every = pl.concat(parts)
-    return None if every.is_empty() else every.filter(~pl.col("is_candidate")).drop("is_candidate")
+    return pl.concat(parts) if parts else None
 
 
 def _known_mergers(candidates: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
-    """Put SPIIR's most significant candidate, if any, beside each known merger of the span."""
-    first, last = candidates["gps_ns"].min(), candidates["gps_ns"].max()
-    during = events.filter(pl.col("is_known"), pl.col("gps_ns").is_between(first, last))
+    """Put SPIIR's most significant candidate, if any, beside each known merger of the spans."""
+    inside = [pl.col("gps_ns").is_between(*span) for span in spans_of(candidates)]
+    during = events.filter(pl.col("is_known"), pl.any_horizontal(inside))
+    scored = [column for column in SCORED.values() if column in candidates.columns]
     seen = (
         candidates.filter("is_signal")
         .sort("far_hz")
@@ -211,6 +191,7 @@ def _known_mergers(candidates: pl.DataFrame, events: pl.DataFrame) -> pl.DataFra
             "p_astro_low",
             "p_astro_high",
             *PROBABILITIES,
+            *scored,
         )
     )
     catalogue = during.select(

@@ -43,6 +43,7 @@ __all__ = [
     "from_processed",
     "from_uploads",
     "reference_of",
+    "source_class",
 ]
 
 _WINDOWS = ("cluster_window_ns", "known_window_ns")
@@ -178,7 +179,7 @@ def from_processed(folder: Path, *, settings: FitSettings) -> TrainingSet:
     foreground = pl.concat(tables["foreground"]).filter(below)
     noise = background.with_columns(is_signal=False, source_class=pl.lit(None, pl.String))
     signals = foreground.with_columns(
-        _source_class(foreground, settings.boundaries).alias("source_class"), is_signal=True
+        source_class(foreground, settings.boundaries).alias("source_class"), is_signal=True
     )
     known = [table.filter(below) for table in tables["known_mergers"]]
     summary = json.loads((folder / "summary.json").read_text())
@@ -249,13 +250,15 @@ def _recovered(signals: pl.DataFrame, settings: DensitySettings) -> Reference:
     )
 
 
-def _source_class(foreground: pl.DataFrame, boundaries: MassBoundaries) -> pl.Series:
+def source_class(
+    injections: pl.DataFrame, boundaries: MassBoundaries, *, prefix: str = "injection_"
+) -> pl.Series:
     """Name each injection's class by its source-frame masses."""
-    z = redshift(foreground["injection_distance_mpc"].to_numpy())
+    z = redshift(injections[f"{prefix}distance_mpc"].to_numpy())
     masses = pl.DataFrame(
         {
-            "mass1_source": foreground["injection_mass1_det"] / (1 + z),
-            "mass2_source": foreground["injection_mass2_det"] / (1 + z),
+            "mass1_source": injections[f"{prefix}mass1_det"] / (1 + z),
+            "mass2_source": injections[f"{prefix}mass2_det"] / (1 + z),
         }
     )
     return masses.select(class_of_masses(boundaries)).to_series()

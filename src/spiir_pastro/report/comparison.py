@@ -8,8 +8,8 @@ import polars as pl
 from matplotlib.axes import Axes
 
 from spiir_pastro.domain import Source
-from spiir_pastro.evaluation.change import Change
-from spiir_pastro.evaluation.comparison import GATED, Comparison
+from spiir_pastro.evaluation.change import Change, Verdict
+from spiir_pastro.evaluation.comparison import Comparison
 from spiir_pastro.evaluation.scores import reliability, roc
 from spiir_pastro.report.style import INK, SOURCE_COLOURS, figure, house_style, save
 
@@ -73,14 +73,16 @@ def draw_calibration_change(ax: Axes, shared: pl.DataFrame) -> None:
 
 
 def _markdown(comparison: Comparison, against: str) -> str:
+    changes = zip(comparison.changes, comparison.verdicts, strict=True)
     parts = [
         "# What this change does to the model",
-        f"Compared with `{against}`. {_verdict(comparison)}",
+        f"Compared with `{against}`. **{comparison.verdict}**",
+        *_settings(comparison),
         _table(
-            ("Metric", "before", "after", "change", "interval", ""),
-            [_row(change) for change in comparison.changes],
+            ("Metric", "before", "after", "change", "90 % interval", "events", "verdict"),
+            [_row(change, verdict) for change, verdict in changes],
         ),
-        _counts(comparison),
+        _events(comparison),
         "## Known mergers that moved",
         _moved(comparison.moved),
         "## Calibration and ROC",
@@ -93,35 +95,46 @@ def _markdown(comparison: Comparison, against: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _verdict(comparison: Comparison) -> str:
-    if comparison.worse:
-        names = ", ".join(change.name for change in comparison.worse)
-        return f"**Worse beyond noise: {names}.**"
-    return f"None of {', '.join(GATED)} is worse beyond its noise."
+def _settings(comparison: Comparison) -> Sequence[str]:
+    """Name the settings that differ, and say so if that had no effect at all."""
+    changed = comparison.changed_settings
+    if not changed:
+        return []
+    rows = [(f"`{name}`", old or "", new or "") for name, (old, new) in changed.items()]
+    said = ["These settings had no effect on any candidate:"] if comparison.had_no_effect else []
+    return [*said, _table(("Setting", "before", "after"), rows)]
 
 
-def _row(change: Change) -> Sequence[str]:
-    told = "better" if change.difference * change.better > 0 else "worse"
-    percent = f"{100 * change.tolerance.confidence:g} %"
+def _row(change: Change, verdict: Verdict) -> Sequence[str]:
+    if verdict is Verdict.UNTESTED:
+        return (change.name, "", "", "", "", "0", str(verdict))
+    loud = verdict in (Verdict.WORSE, Verdict.BETTER)
     return (
         change.name,
         f"{change.before:.4g}",
         f"{change.after:.4g}",
-        f"{change.difference:+.2g}",
-        f"{change.low:+.2g} to {change.high:+.2g} ({percent})",
-        f"**{told}**" if change.is_significant else "within noise",
+        "0" if verdict is Verdict.SAME else f"{change.difference:+.2g}",
+        "" if verdict is Verdict.SAME else f"{change.low:+.2g} to {change.high:+.2g}",
+        f"{change.events}",
+        f"**{verdict}**" if loud else str(verdict),
     )
 
 
-def _counts(comparison: Comparison) -> str:
+def _events(comparison: Comparison) -> str:
     shared = comparison.shared.height
     gone = comparison.before.candidates.height - shared
     new = comparison.after.candidates.height - shared
-    signals = comparison.shared["is_signal"].sum()
+    rate = f"{100 * comparison.tolerance.false_alarm_rate:g} %"
+    ends = (
+        f'Two equally good models get a "worse" or a "better" in {rate} of all comparisons, over '
+        "all metrics together."
+    )
+    if not comparison.paired:
+        return f"The candidates are of different data, and are compared as two samples. {ends}"
     return (
-        f"On the {shared} candidates of both, {signals} of them signals "
-        f"({gone} only before, {new} only after); the interval is of the change, from resampling "
-        "the same candidates for both."
+        f"On the {shared} candidates of both, {comparison.shared['is_signal'].sum()} of them "
+        f"signals ({gone} only before, {new} only after); a signal in the time span of both that "
+        f"only one has is missed by the other. {ends}"
     )
 
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from spiir_pastro.evaluation.comparison import Comparison
 from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.atomic import write_atomically
@@ -18,26 +18,10 @@ from spiir_pastro.report import quality, sections
 from spiir_pastro.report.card import model_card
 from spiir_pastro.report.payload import event_payload, report_payload
 
-__all__ = ["Previous", "write_event_page", "write_report"]
+__all__ = ["write_event_page", "write_report"]
 
 _STATIC = files("spiir_pastro.report").joinpath("static")
 _SCRIPTS = ("plot.js", "table.js", "report.js")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Previous:
-    """An earlier model's metrics, to compare with.
-
-    Attributes
-    ----------
-    name
-        Of the earlier model.
-    metrics
-        Its flat ``metrics.json``.
-    """
-
-    name: str
-    metrics: Mapping[str, float | int | None]
 
 
 def write_report(
@@ -46,7 +30,7 @@ def write_report(
     artifact: ModelArtifact,
     *,
     name: str,
-    previous: Previous | None = None,
+    comparison: Comparison | None = None,
 ) -> None:
     """Write ``report.html``.
 
@@ -60,8 +44,8 @@ def write_report(
         The model, for its card and for the explanation of single candidates.
     name
         What to call the model.
-    previous
-        An earlier model's metrics, shown beside this one's.
+    comparison
+        With an earlier evaluation, shown as what changed.
     """
     payload = report_payload(evaluation, artifact.model)
     parts = [
@@ -73,8 +57,8 @@ def write_report(
         quality.quality(evaluation, payload),
         quality.alternatives(evaluation),
     ]
-    if previous is not None:
-        parts.append(quality.comparison(evaluation.metrics(), previous.metrics, previous.name))
+    if comparison is not None:
+        parts.append(quality.comparison(comparison))
     parts += [model_card(artifact, evaluation), "</main>", sections.footer()]
     write_atomically(path, _page(f"Evaluation of {name}", "\n".join(parts), payload))
 

@@ -8,6 +8,8 @@ import numpy as np
 
 from spiir_pastro.domain import Source
 from spiir_pastro.evaluation.breakdown import Call, GroupScores
+from spiir_pastro.evaluation.change import Verdict
+from spiir_pastro.evaluation.comparison import Comparison
 from spiir_pastro.evaluation.result import QUANTITIES, Evaluation
 from spiir_pastro.report.numbers import figure, percent, source_name, span
 
@@ -168,32 +170,23 @@ def alternatives(evaluation: Evaluation) -> str:
     )
 
 
-_BETTER_WHEN_SMALLER = ("log_loss", "brier", "expected_calibration_error")
-_BETTER_WHEN_LARGER = ("auc", "class_agreement", "known_mergers_seen")
-
-
-def comparison(now: Mapping[str, float | int | None], before: Mapping[str, Any], name: str) -> str:
-    """Return this model's metrics beside an earlier one's."""
-    rows = []
-    for key in (k for k in now if "." not in k and not k.endswith(("_low", "_high"))):
-        new, old = now[key], before.get(key)
-        if not isinstance(new, int | float) or not isinstance(old, int | float):
-            continue
-        change = new - old
-        smaller, larger = key in _BETTER_WHEN_SMALLER, key in _BETTER_WHEN_LARGER
-        tone = ""
-        if change and (smaller or larger):
-            tone = "better" if (change < 0) == smaller else "worse"
-        rows.append(
-            (
-                escape(key.replace("_", " ")),
-                figure(old, 4),
-                figure(new, 4),
-                f'<span class="{tone}">{change:+.3g} {tone}</span>' if change else "same",
-            )
+def comparison(compared: Comparison) -> str:
+    """Return what changed against an earlier evaluation."""
+    rows = [
+        (
+            escape(change.name.replace("_", " ")),
+            figure(change.before, 4),
+            figure(change.after, 4),
+            span((change.low, change.high), figure),
+            f'<span class="{_TONES.get(verdict, "")}">{verdict}</span>',
         )
+        for change, verdict in zip(compared.changes, compared.verdicts, strict=True)
+    ]
+    heads = ("", escape(compared.before.name), "this model", "90 % of the change", "")
     return (
-        '<section id="before"><h2>What changed</h2><div class="panel">'
-        + _table(("", escape(name), "this model", "change"), rows)
-        + "</div></section>"
+        f'<section id="before"><h2>What changed</h2><p>{escape(compared.verdict)}</p>'
+        f'<div class="panel">{_table(heads, rows)}</div></section>'
     )
+
+
+_TONES = {Verdict.BETTER: "better", Verdict.WORSE: "worse"}

@@ -1,0 +1,101 @@
+"""Options and terminal output of the commands that compare: evaluate, compare and report."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import click
+import polars as pl
+
+from spiir_pastro.cli.options import from_either
+from spiir_pastro.cli.output import print_table
+from spiir_pastro.evaluation.change import Tolerance
+from spiir_pastro.evaluation.comparison import Comparison
+from spiir_pastro.evaluation.result import Evaluation
+from spiir_pastro.io.artifact import ModelArtifact
+from spiir_pastro.pipeline.evaluate import evaluate_processed, evaluate_triggers
+
+__all__ = ["Judge", "as_document", "judge_on", "print_comparison", "tolerance_options"]
+
+Judge = Callable[[ModelArtifact], Evaluation]
+
+_DEFAULT = Tolerance()
+
+
+def tolerance_options(command: click.decorators.FC) -> click.decorators.FC:
+    """Give a command ``--false-alarm-rate`` and ``--negligible``."""
+    rate = click.option(
+        "--false-alarm-rate",
+        default=_DEFAULT.false_alarm_rate,
+        show_default=True,
+        help="Probability that two equally good models differ, in any metric.",
+    )
+    negligible = click.option(
+        "--negligible",
+        default=_DEFAULT.negligible,
+        show_default=True,
+        help="Least change that matters, in standard errors of the metric.",
+    )
+    return rate(negligible(command))
+
+
+def judge_on(processed: Path | None, triggers: Path | None, known_events: Path | None) -> Judge:
+    """Return what evaluates a model on a processed campaign or on uploads, whichever was given."""
+    return from_either(
+        processed,
+        triggers,
+        of_campaign=lambda folder: partial(
+            evaluate_processed, folder=folder, known_events_path=known_events
+        ),
+        of_uploads=lambda path: partial(
+            evaluate_triggers, triggers_path=path, known_events_path=known_events
+        ),
+    )
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Print what changed: the verdict, each metric, and the settings that differ."""
+    click.secho(comparison.verdict, bold=True)
+    print_table(_changes(comparison))
+    if comparison.moved.height:
+        click.echo("")
+        print_table(comparison.moved, title="Known mergers that moved")
+    if changed := comparison.changed_settings:
+        none = ", which had no effect on any candidate" if comparison.had_no_effect else ""
+        click.echo("")
+        rows = [(name, *values) for name, values in changed.items()]
+        columns = ["setting", "before", "after"]
+        print_table(
+            pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row"),
+            title=f"Settings that differ{none}",
+        )
+
+
+def as_document(comparison: Comparison) -> dict[str, object]:
+    """Put a comparison into plain values for JSON."""
+    return {
+        "verdict": comparison.verdict,
+        "paired": comparison.paired,
+        "changes": _changes(comparison).to_dicts(),
+        "moved": comparison.moved.to_dicts(),
+        "settings": {name: list(pair) for name, pair in comparison.changed_settings.items()},
+        "settings_had_no_effect": comparison.had_no_effect,
+    }
+
+
+def _changes(comparison: Comparison) -> pl.DataFrame:
+    return pl.DataFrame(
+        [
+            {
+                "metric": change.name,
+                "before": change.before,
+                "after": change.after,
+                "low": change.low,
+                "high": change.high,
+                "events": change.events,
+                "verdict": str(verdict),
+            }
+            for change, verdict in zip(comparison.changes, comparison.verdicts, strict=True)
+        ],
+        infer_schema_length=None,
+    )

@@ -1,0 +1,50 @@
+"""Whether scores are of candidates that a model had not seen when it was fitted."""
+
+from dataclasses import dataclass
+
+__all__ = ["Holdout"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holdout:
+    """Whether the scores are of candidates that the model had not seen.
+
+    Attributes
+    ----------
+    seen
+        Candidates that the model was trained on; None where the model does not say.
+    cuts_gps_ns
+        GPS times that part the folds, k - 1 of k; empty without folds. A candidate's score is then
+        that of a model fitted on the other folds.
+    why_not
+        Why the scores are not held out; empty if they are.
+    """
+
+    seen: int | None = None
+    cuts_gps_ns: tuple[int, ...] = ()
+    why_not: str = "it is not known what the model was trained on"
+
+    @property
+    def held_out(self) -> bool:
+        """Whether they are."""
+        return not self.why_not
+
+    @property
+    def folds(self) -> int:
+        """How many models were fitted for the scores; none if the model itself had not seen."""
+        return len(self.cuts_gps_ns) + 1 if self.cuts_gps_ns else 0
+
+    @property
+    def sentence(self) -> str:
+        """What a reader should know before any score."""
+        if self.why_not:
+            return (
+                "NOT HELD OUT: the scores are of candidates the model was trained on, and flatter "
+                f"it ({self.why_not})"
+            )
+        if self.folds:
+            return (
+                "Held out: each candidate is scored by a model fitted without its own of "
+                f"{self.folds} spans of time"
+            )
+        return "Held out: the model was not trained on any of these candidates"

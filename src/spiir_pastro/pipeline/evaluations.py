@@ -1,0 +1,222 @@
+"""An evaluation on disk: its tables, its metrics, and what ties them together.
+
+::
+
+    reports/
+      candidates.csv      what the model said of each candidate
+      known_mergers.csv   the same of each known merger in the spans of time
+      missed.csv          injections without a candidate; of a campaign
+      metrics.json        flat names and numbers
+      evaluation.json     what was evaluated, and the hash of each of the above
+
+``evaluation.json`` is written last: a folder is read only if everything in it is of one evaluation.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import polars as pl
+
+from spiir_pastro.errors import TableError
+from spiir_pastro.evaluation.comparison import Evaluated
+from spiir_pastro.evaluation.result import PROBABILITIES, SCORED, Evaluation, Span, with_scored
+from spiir_pastro.io.artifact import ModelArtifact
+from spiir_pastro.io.atomic import write_atomically
+
+__all__ = ["as_evaluated", "chosen_settings", "read_evaluation", "write_summary", "write_tables"]
+
+_CANDIDATE_COLUMNS = (
+    "event_id",
+    "gps_ns",
+    "ifos",
+    "bank",
+    "observing_run",
+    "far_hz",
+    "snr",
+    "mchirp_det",
+    "p_astro",
+    *PROBABILITIES,
+    "p_astro_low",
+    "p_astro_high",
+    *SCORED.values(),
+    "is_signal",
+    "source_class",
+    "known_event",
+    "injection_id",
+    "injection_gps_ns",
+)
+_TEXTS = ("event_id", "ifos", "bank", "observing_run", "source_class", "known_event", "name",
+          "catalogue")  # fmt: skip
+_TIMES = ("gps_ns", "injection_gps_ns", "injection_id")
+_DOCUMENT = "evaluation.json"
+
+
+class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was evaluated: ``files`` are names to their SHA-256."""
+
+    schema_version: Literal[1] = 1
+    model: str
+    data: str
+    held_out: bool
+    cuts_gps_ns: tuple[int, ...]
+    far_threshold_hz: float
+    spans_gps_ns: tuple[Span, ...]
+    settings: dict[str, str]
+    files: dict[str, str]
+
+
+def write_tables(evaluation: Evaluation, folder: Path) -> Mapping[str, str]:
+    """Write the tables; return their names and SHA-256."""
+    kept = [column for column in _CANDIDATE_COLUMNS if column in evaluation.candidates.columns]
+    tables = {
+        "candidates.csv": evaluation.candidates.select(kept),
+        "known_mergers.csv": evaluation.known_mergers,
+    }
+    if evaluation.missed is not None:
+        tables["missed.csv"] = evaluation.missed
+    else:  # one may be left of an earlier evaluation
+        (folder / "missed.csv").unlink(missing_ok=True)
+    return {
+        file: _written(folder / file, table.write_csv().encode()) for file, table in tables.items()
+    }
+
+
+def write_summary(
+    evaluation: Evaluation,
+    artifact: ModelArtifact,
+    folder: Path,
+    *,
+    name: str,
+    tables: Mapping[str, str],
+) -> None:
+    """Write ``metrics.json`` and, last of all, ``evaluation.json``.
+
+    Parameters
+    ----------
+    evaluation, artifact
+        What was evaluated.
+    folder
+        Where.
+    name
+        Of the model, for people.
+    tables
+        What `write_tables` returned.
+    """
+    metrics = json.dumps(evaluation.metrics(), indent=1, allow_nan=False)
+    digest = _written(folder / "metrics.json", metrics.encode() + b"\n")
+    document = _Document(
+        model=name,
+        data=evaluation.data,
+        held_out=evaluation.held_out,
+        cuts_gps_ns=evaluation.holdout.cuts_gps_ns,
+        far_threshold_hz=evaluation.far_threshold_hz,
+        spans_gps_ns=evaluation.spans,
+        settings=dict(chosen_settings(artifact)),
+        files={**tables, "metrics.json": digest},
+    )
+    text = msgspec.json.format(msgspec.json.encode(document), indent=1)
+    write_atomically(folder / _DOCUMENT, text + b"\n")
+
+
+def _written(path: Path, content: bytes) -> str:
+    write_atomically(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def as_evaluated(evaluation: Evaluation, artifact: ModelArtifact, *, name: str) -> Evaluated:
+    """Take what is compared of an evaluation in memory."""
+    return Evaluated(
+        name=name,
+        metrics={k: float(v) for k, v in evaluation.metrics().items() if v is not None},
+        candidates=with_scored(evaluation.candidates),
+        known_mergers=with_scored(evaluation.known_mergers),
+        missed=evaluation.missed,
+        spans=evaluation.spans,
+        far_threshold_hz=evaluation.far_threshold_hz,
+        settings=chosen_settings(artifact),
+    )
+
+
+def read_evaluation(folder: Path, *, name: str | None = None) -> Evaluated:
+    """Read what ``spiir-pastro evaluate`` wrote.
+
+    Parameters
+    ----------
+    folder
+        Where it wrote.
+    name
+        What people know it by; None for the folder's name.
+
+    Raises
+    ------
+    TableError
+        If a file is absent, damaged, or of another evaluation than the others.
+    """
+    path = folder / _DOCUMENT
+    try:
+        document = msgspec.json.decode(path.read_bytes(), type=_Document)
+    except (OSError, msgspec.MsgspecError) as exc:
+        raise TableError(f"{path}: no evaluation: {exc}; run spiir-pastro evaluate") from exc
+    contents = {file: _checked(folder / file, digest) for file, digest in document.files.items()}
+    tables = {
+        Path(file).stem: _table(folder / file, content)
+        for file, content in contents.items()
+        if file.endswith(".csv")
+    }
+    metrics = json.loads(contents["metrics.json"])
+    return Evaluated(
+        name=name or str(folder),
+        metrics={k: float(v) for k, v in metrics.items() if v is not None},
+        candidates=with_scored(tables["candidates"]),
+        known_mergers=with_scored(tables["known_mergers"]),
+        missed=tables.get("missed"),
+        spans=document.spans_gps_ns,
+        far_threshold_hz=document.far_threshold_hz,
+        settings=document.settings,
+    )
+
+
+def chosen_settings(artifact: ModelArtifact) -> Mapping[str, str]:
+    """Return what was chosen in fitting a model, by dotted name."""
+    return dict(_leaves("", artifact.provenance.get("settings", {})))
+
+
+def _leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401  (JSON)
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _leaves(f"{path}.{key}" if path else str(key), part)
+    else:
+        yield path, json.dumps(value)
+
+
+def _checked(path: Path, digest: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as exc:
+        raise TableError(f"{path}: {exc.strerror}; run spiir-pastro evaluate again") from exc
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise TableError(
+            f"{path} is not the file that {path.parent / _DOCUMENT} names: it was changed, or is "
+            "of another evaluation; run spiir-pastro evaluate again"
+        )
+    return content
+
+
+def _table(path: Path, content: bytes) -> pl.DataFrame:
+    try:
+        table = pl.read_csv(content, infer_schema=False)
+        return table.select(_typed(column) for column in table.columns)
+    except pl.exceptions.PolarsError as exc:
+        raise TableError(f"{path}: no table of an evaluation: {exc}; evaluate again") from exc
+
+
+def _typed(column: str) -> pl.Expr:
+    if column in _TEXTS:
+        return pl.col(column)
+    if column.startswith("is_"):
+        return pl.col(column) == "true"
+    return pl.col(column).cast(pl.Int64 if column in _TIMES else pl.Float64)
