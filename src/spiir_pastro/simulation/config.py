@@ -33,7 +33,7 @@ SIMULATED: Mapping[Source, BinaryPopulation] = {
     ),
     Source.BBH: BinaryPopulation(
         primary=MassLaw(
-            low=5.0, high=60.0, exponent=-2.35, peak_fraction=0.2, peak_mean=34.0, peak_std=4.0
+            low=5.0, high=100.0, exponent=-2.35, peak_fraction=0.2, peak_mean=34.0, peak_std=4.0
         ),
         secondary=MassLaw(low=5.0),
         redshift=RedshiftLaw(high=1.5),

@@ -5,9 +5,10 @@ Two kinds make up the noise: fluctuations of Gaussian noise (chi-square near 1) 
 ``x`` the decimal logarithm of the combined chi-square,
 
     P(r' > r) = w exp(-(r/b)^q)              x ~ N(c + k log10(rho), s)     glitches
-              + (1 - w) exp(-(r/a)^p)        x ~ N(m, t)                    Gaussian noise.
+              + (1 - w) Q(h, (r/a)^p)        x ~ N(m, t)                    Gaussian noise,
 
-The numbers are fitted to a real SPIIR statistics file (a BBH bank, H1 and L1, O3b: 9.6 million
+Q being the regularised upper incomplete gamma function, exp(-(r/a)^p) if h is 1. The numbers are
+fitted to a real SPIIR statistics file (a BBH bank, H1 and L1, O3b: 9.6 million
 background events over 300 x 300 bins of lgsnr and lgchisq). Longer templates part glitches from
 signals better: for BNS and NSBH banks the glitches' chi-square is raised, by an assumed amount.
 
@@ -27,7 +28,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_ndtr
+from scipy.special import gammaincc, gammainccinv, gammaln, log_ndtr
 
 from spiir_pastro.domain import Source
 
@@ -50,8 +51,8 @@ class NoiseModel:
     ----------
     threshold
         Smallest SNR.
-    scale, power
-        Of the Gaussian part's tail (a, p).
+    scale, power, shape
+        Of the Gaussian part (a, p, h).
     glitch_share, glitch_scale, glitch_power
         Of the glitches' tail (w, b, q).
     glitch_intercept, glitch_slope, glitch_spread
@@ -73,16 +74,14 @@ class NoiseModel:
     glitch_spread: float
     spread: float
     centre: float = -0.03
+    shape: float = 1.0
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[Floats, Floats, NDArray[np.bool_]]:
         """Draw n triggers: SNR, chi-square, and whether each is a glitch."""
         glitch = rng.random(n) < self.glitch_share
-        depth = rng.standard_exponential(n)
-        snr = self.threshold + np.where(
-            glitch,
-            self.glitch_scale * depth ** (1 / self.glitch_power),
-            self.scale * depth ** (1 / self.power),
-        )
+        loud = self.glitch_scale * rng.standard_exponential(n) ** (1 / self.glitch_power)
+        quiet = self.scale * rng.standard_gamma(self.shape, n) ** (1 / self.power)
+        snr = self.threshold + np.where(glitch, loud, quiet)
         z = rng.standard_normal(n)
         log_chisq = np.where(
             glitch, self._glitch_centre(snr) + self.glitch_spread * z, self.centre + self.spread * z
@@ -158,7 +157,8 @@ class NoiseModel:
         log_weight = (
             np.log(-np.diff(np.exp(-depth)))[:, None] - z**2 / 2 - np.log(np.exp(-(z**2) / 2).sum())
         )
-        snr = self.threshold + self.scale * depth_mid ** (1 / self.power)
+        deep = gammainccinv(self.shape, np.exp(-depth_mid))
+        snr = self.threshold + self.scale * deep ** (1 / self.power)
         loud = self.threshold + self.glitch_scale * depth_mid ** (1 / self.glitch_power)
         statistic = np.concatenate(
             [
@@ -183,19 +183,22 @@ class NoiseModel:
     def _densities(self, snr: Floats) -> tuple[Floats, Floats]:
         """Densities of SNR of the Gaussian part and of glitches, each with its share."""
         above = np.maximum(snr - self.threshold, 1e-12)
-        gaussian, glitch = self._log_survivals(snr)
-        return (
-            np.exp(gaussian) * self.power / self.scale * (above / self.scale) ** (self.power - 1),
-            np.exp(glitch)
-            * self.glitch_power
-            / self.glitch_scale
-            * (above / self.glitch_scale) ** (self.glitch_power - 1),
+        laws = (
+            (1 - self.glitch_share, self.scale, self.power, self.shape),
+            (self.glitch_share, self.glitch_scale, self.glitch_power, 1.0),
         )
+        gaussian, glitch = (
+            share * p / a * np.exp((h * p - 1) * np.log(above / a) - (above / a) ** p - gammaln(h))
+            for share, a, p, h in laws
+        )
+        return gaussian, glitch
 
     def _log_survivals(self, snr: Floats) -> tuple[Floats, Floats]:
         above = np.maximum(snr - self.threshold, 0)
+        with np.errstate(divide="ignore"):
+            quiet = np.log(gammaincc(self.shape, (above / self.scale) ** self.power))
         return (
-            np.asarray(np.log1p(-self.glitch_share) - (above / self.scale) ** self.power),
+            np.asarray(np.log1p(-self.glitch_share) + quiet),
             np.asarray(
                 np.log(self.glitch_share) - (above / self.glitch_scale) ** self.glitch_power
             ),
@@ -220,7 +223,17 @@ def _cumulative(values: Floats, log_weights: Floats) -> tuple[Floats, Floats]:
 
 def _coherent(chisq_raise: float) -> NoiseModel:
     return NoiseModel(
-        SNR_THRESHOLD, 0.790, 1.76, 0.0376, 4.27, 1.45, -1.365 + chisq_raise, 2.134, 0.165, 0.067
+        threshold=SNR_THRESHOLD,
+        scale=0.1078,
+        power=0.9353,
+        shape=5.611,
+        glitch_share=0.0376,
+        glitch_scale=4.27,
+        glitch_power=1.45,
+        glitch_intercept=-1.365 + chisq_raise,
+        glitch_slope=2.134,
+        glitch_spread=0.165,
+        spread=0.067,
     )
 
 

@@ -38,8 +38,10 @@ __all__ = [
     "Ranking",
     "TailLaw",
     "combined_far_hz",
-    "noise_snr_and_chisq",
+    "draw_reduced_snr",
+    "noise_chisq",
     "ranking",
+    "whole_snr",
 ]
 
 Floats = NDArray[np.float64]
@@ -260,26 +262,35 @@ def combined_far_hz(
     return np.maximum(far, _SMALLEST_FAR)
 
 
-def noise_snr_and_chisq(
-    bank: Source,
-    mtotal: Floats,
-    far_hz: Floats,
-    on: NDArray[np.bool_],
-    rng: np.random.Generator,
-) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Draw coherent SNR and chi-square of noise with given FARs, and whether it is a glitch.
-
-    `combined_far_hz` of what is drawn is the FAR again.
-    """
-    log_u, snr, log_chisq = np.log(far_hz / NOISE_CEILING_HZ), *np.empty((2, far_hz.size))
-    share = np.empty(far_hz.size)
+def draw_reduced_snr(
+    bank: Source, mtotal: Floats, far_hz: Floats, rng: np.random.Generator
+) -> Floats:
+    """Draw the SNR above threshold of noise with given FARs, (n,), as `whole_snr` takes it."""
+    log_u, r = np.log(far_hz / NOISE_CEILING_HZ), np.empty(far_hz.size)
     for kind, rows in _by_kind(mtotal):
-        law = ranking(bank, kind)
-        r = law.draw_snr(log_u[rows], rng)
+        r[rows] = ranking(bank, kind).draw_snr(log_u[rows], rng)
+    return r
+
+
+def noise_chisq(
+    bank: Source, mtotal: Floats, far_hz: Floats, reduced: Floats
+) -> tuple[Floats, Floats]:
+    """Return the chi-square with which noise of this SNR has this FAR; `combined_far_hz` undone.
+
+    Returns
+    -------
+    chisq
+        Combined chi-square, (n,).
+    glitch
+        Probability that the trigger is a glitch, (n,).
+    """
+    log_u = np.log(far_hz / NOISE_CEILING_HZ)
+    log_chisq, glitch = np.empty((2, far_hz.size))
+    for kind, rows in _by_kind(mtotal):
+        law, r = ranking(bank, kind), reduced[rows]
         log_chisq[rows] = law.log_chisq(r, log_u[rows])
-        share[rows] = law.ordinary.glitch_probability(r + SNR_THRESHOLD, log_chisq[rows])
-        snr[rows] = whole_snr(r, on[rows])
-    return snr, 10**log_chisq, rng.random(far_hz.size) < share
+        glitch[rows] = law.ordinary.glitch_probability(r + SNR_THRESHOLD, log_chisq[rows])
+    return 10**log_chisq, glitch
 
 
 def _by_kind(mtotal: Floats) -> Iterator[tuple[int, NDArray[np.int64]]]:
