@@ -1,10 +1,14 @@
 """What is deployed is checked by the tools that will read it."""
 
+import importlib
+import json
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,11 +82,60 @@ def test_prometheus_accepts_the_rules_and_they_fire(tmp_path: Path) -> None:
     run(promtool, "test", "rules", test)
 
 
-def test_the_rules_ask_for_metrics_that_exist() -> None:
+@pytest.mark.parametrize("file", ["prometheus-rules.yaml", "grafana-dashboard.json"])
+def test_rules_and_dashboard_ask_for_metrics_that_exist(file: str) -> None:
     metrics = Metrics()
     names = set(re.findall(r"# TYPE (\S+)", metrics.exposition().decode()))
-    asked = set(re.findall(r"spiir_pastro_\w+", (DEPLOY / "prometheus-rules.yaml").read_text()))
+    asked = set(re.findall(r"spiir_pastro_\w+", (DEPLOY / file).read_text()))
     assert {name.removesuffix("_bucket") for name in asked} <= names
+
+
+def expressions(dashboard: Any) -> list[str]:  # noqa: ANN401  (JSON)
+    return [
+        target["expr"]
+        for holder in (*dashboard["panels"], {"targets": dashboard["annotations"]["list"]})
+        for target in holder["targets"]
+    ]
+
+
+def test_prometheus_accepts_every_query_of_the_dashboard(tmp_path: Path) -> None:
+    promtool = tool("promtool", "prometheus")
+    queries = expressions(json.loads((DEPLOY / "grafana-dashboard.json").read_text()))
+    assert len(queries) > 15
+    filled = [
+        q.replace("$instance", "host:9460").replace("$__rate_interval", "1m") for q in queries
+    ]
+    rules = [{"record": f"q{number}", "expr": query} for number, query in enumerate(filled)]
+    path = tmp_path / "queries.json"  # JSON is YAML
+    path.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
+    assert f"SUCCESS: {len(queries)} rules found" in run(promtool, "check", "rules", path)
+
+
+def test_the_dashboard_keeps_to_grafanas_schema() -> None:
+    """Read into Grafana's own types and written again, nothing of it is lost or changed."""
+    models = pytest.importorskip("grafana_foundation_sdk.models.dashboard")
+    encoder = importlib.import_module("grafana_foundation_sdk.cog.encoder").JSONEncoder
+    importlib.import_module("grafana_foundation_sdk.cog.plugins").register_default_plugins()
+    document = json.loads((DEPLOY / "grafana-dashboard.json").read_text())
+
+    def kept(given: Any) -> list[str]:  # noqa: ANN401  (JSON)
+        written = json.loads(encoder(sort_keys=True).encode(models.Dashboard.from_json(given)))
+        return list(_lost(given, written, ""))
+
+    assert kept(document) == []
+    misspelt = json.loads(json.dumps(document).replace('"colorMode"', '"colourMode"'))
+    assert kept(misspelt)[0] == "/panels/0/options/colourMode"
+
+
+def _lost(given: Any, written: Any, at: str) -> Iterator[str]:  # noqa: ANN401  (JSON)
+    if isinstance(given, dict) and isinstance(written, dict):
+        for key, value in given.items():
+            yield from _lost(value, written.get(key, "nothing"), f"{at}/{key}")
+    elif isinstance(given, list) and isinstance(written, list) and len(given) == len(written):
+        for number, (mine, theirs) in enumerate(zip(given, written, strict=True)):
+            yield from _lost(mine, theirs, f"{at}/{number}")
+    elif given != written:
+        yield at
 
 
 _RULE_TEST = """
@@ -95,8 +148,18 @@ tests:
         values: '1x10 0x10'
       - series: 'spiir_pastro_spool_oldest_seconds'
         values: '0x10 400x10'
-      - series: 'spiir_pastro_dead_letters_total{reason="crashed"}'
+      - series: 'spiir_pastro_healthy{job="spiir-pastro"}'
+        values: '1x2000'
+      - series: 'spiir_pastro_dead_letter_files'
         values: '0x10 1x10'
+      - series: 'spiir_pastro_start_timestamp_seconds'
+        values: '0x2000'
+      - series: 'spiir_pastro_last_alert_timestamp_seconds'
+        values: '0x2000'
+      - series: 'spiir_pastro_skipped_total{reason="other_search"}'
+        values: '0x10 1x10'
+      - series: 'spiir_pastro_problem{part="model early.json"}'
+        values: '1x20'
       - series: 'spiir_pastro_problem{part="kafka"}'
         values: '1x20'
     alert_rule_test:
@@ -122,11 +185,39 @@ tests:
       - eval_time: 14m
         alertname: SpiirPastroDeadLetters
         exp_alerts:
-          - exp_labels: {severity: ticket, reason: crashed}
+          - exp_labels: {severity: ticket}
             exp_annotations:
-              summary: "Alerts could not be answered: crashed"
+              summary: "1 alerts could not be answered"
               description: >-
-                The payloads are in the spool's dead-letters folder; replay them once mended.
+                The payloads are in the spool's dead-letters folder; the next model or start tries
+                them again.
+      - eval_time: 1439m
+        alertname: SpiirPastroSilence
+        exp_alerts: []
+      - eval_time: 1451m
+        alertname: SpiirPastroSilence
+        exp_alerts:
+          - exp_labels: {severity: ticket}
+            exp_annotations:
+              summary: No alert of any kind for a day
+              description: If detectors and SPIIR are running, look at topics and credentials.
+      - eval_time: 14m
+        alertname: SpiirPastroUnnamedSearch
+        exp_alerts:
+          - exp_labels: {severity: ticket, reason: other_search}
+            exp_annotations:
+              summary: Alerts of a search that no model is named for
+              description: >-
+                The log names it (search.unnamed); name a model under [searches], or leave its
+                topic.
+      - eval_time: 14m
+        alertname: SpiirPastroModelRefused
+        exp_alerts:
+          - exp_labels: {severity: ticket, part: model early.json}
+            exp_annotations:
+              summary: A new model file was refused; the old model stays
+              description: >-
+                /healthz and the log (health.problem) name the fault; put a good file there.
       - eval_time: 10m
         alertname: SpiirPastroUnhealthy
         exp_alerts:

@@ -1,6 +1,8 @@
 """Health, drift, the status page and its server."""
 
 import json
+import socket
+import time
 import urllib.error
 import urllib.request
 
@@ -29,6 +31,15 @@ def test_a_problem_is_logged_when_it_comes_and_when_it_goes(
     health.clear("kafka")
     assert health.problems() == {}
     assert [entry["event"] for entry in logs] == ["health.problem", "health.recovered"]
+
+
+def test_a_watched_part_is_judged_when_problems_are_asked_for() -> None:
+    health = Health()
+    found = ["full"]
+    health.watch("dead-letters", lambda: found[-1] if found else None)
+    assert health.problems() == {"dead-letters": "full"}
+    found.clear()
+    assert health.problems() == {}
 
 
 def test_a_loop_that_hangs_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,18 +130,48 @@ def get(url: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-def test_the_server_answers_its_three_pages_and_no_other() -> None:
-    problems: dict[str, str] = {}
-    server = StatusServer(
-        "127.0.0.1", 0, metrics=lambda: b"m 1\n", problems=lambda: problems, page=lambda: "<p>"
+def status_server(health: Health, port: int = 0) -> StatusServer:
+    return StatusServer(
+        "127.0.0.1", port, health=health, metrics=lambda: b"m 1\n", page=lambda: "<p>"
     )
+
+
+def test_a_port_in_use_is_a_problem_that_ends_when_it_is_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("spiir_pastro.serve.http._RETRY_S", 0.02)
+    health = Health()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        server = status_server(health, other.getsockname()[1])
+        assert "Address already in use; free it, or set http.port" in health.problems()["status"]
+    deadline = time.monotonic() + 10
+    while server.url is None:
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+    assert get(f"{server.url}/healthz")[0] == 200
+    server.close()
+    assert health.problems() == {}
+
+
+def test_a_server_that_never_got_its_port_ends_too() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        status_server(Health(), other.getsockname()[1]).close()
+
+
+def test_the_server_answers_its_three_pages_and_no_other() -> None:
+    health = Health()
+    server = status_server(health)
     try:
         assert get(f"{server.url}/metrics") == (200, "m 1\n")
         assert get(f"{server.url}/") == (200, "<p>")
         assert get(f"{server.url}/healthz?x") == (200, '{\n "status": "ok",\n "problems": {}\n}')
-        problems["kafka"] = "down"
+        health.report("kafka", "down")
         status, body = get(f"{server.url}/healthz")
-        assert (status, json.loads(body)["problems"]) == (503, problems)
+        assert (status, json.loads(body)["problems"]) == (503, {"kafka": "down"})
         assert get(f"{server.url}/../etc/passwd")[0] == 404
     finally:
         server.close()

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -16,16 +17,28 @@ class Health:
     """Problems by the part that has them; every change is logged once.
 
     The loop calls :meth:`beat` as it turns, so a loop that hangs is a problem too.
+
+    Attributes
+    ----------
+    on_beat
+        Called at each turn of the loop.
     """
 
     def __init__(self) -> None:
         self._problems: dict[str, str] = {}
         self._lock = threading.Lock()
         self._last_beat = time.monotonic()
+        self._checks: dict[str, Callable[[], str | None]] = {}
+        self.on_beat: Callable[[], None] = _nothing
 
     def beat(self) -> None:
         """Say that the loop is turning."""
         self._last_beat = time.monotonic()
+        self.on_beat()
+
+    def watch(self, part: str, check: Callable[[], str | None]) -> None:
+        """Have a part's problem looked for whenever problems are asked for."""
+        self._checks[part] = check
 
     def report(self, part: str, problem: str) -> None:
         """Put a part's problem on the board."""
@@ -46,7 +59,14 @@ class Health:
         """Return the problems by part, in the order of their names."""
         with self._lock:
             found = dict(self._problems)
+        for part, check in self._checks.items():
+            if problem := check():
+                found[part] = problem
         silent_s = time.monotonic() - self._last_beat
         if silent_s > STALLED_AFTER_S:
             found["loop"] = f"the loop has not turned for {silent_s:.0f} s"
         return dict(sorted(found.items()))
+
+
+def _nothing() -> None:
+    """Say nothing to anybody."""

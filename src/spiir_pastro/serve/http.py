@@ -9,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import structlog
 
+from spiir_pastro.serve.health import Health
+
 __all__ = ["StatusServer"]
 
 log = structlog.get_logger(__name__)
@@ -16,15 +18,23 @@ log = structlog.get_logger(__name__)
 Answer = tuple[HTTPStatus, str, bytes]
 
 
+_RETRY_S = 5.0
+
+
 class StatusServer:
     """A small server of read-only pages, on its own thread.
+
+    A port that is taken is a problem of the status page and not of the alerts, so it is told, and
+    tried again until it is free.
 
     Parameters
     ----------
     host, port
         Where to listen; port 0 takes a free one.
-    metrics, problems, page
-        Make the three answers.
+    health
+        Whose problems ``/healthz`` tells.
+    metrics, page
+        Make the other two answers.
     """
 
     def __init__(
@@ -32,35 +42,61 @@ class StatusServer:
         host: str,
         port: int,
         *,
+        health: Health,
         metrics: Callable[[], bytes],
-        problems: Callable[[], dict[str, str]],
         page: Callable[[], str],
     ) -> None:
         routes: dict[str, Callable[[], Answer]] = {
             "/": lambda: (HTTPStatus.OK, "text/html; charset=utf-8", page().encode()),
             "/metrics": lambda: (HTTPStatus.OK, "text/plain; version=0.0.4", metrics()),
-            "/healthz": lambda: _health(problems()),
+            "/healthz": lambda: _health(health.problems()),
         }
-        self._server = _Server((host, port), _handler(routes))
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.1,), name="http", daemon=True
-        )
+        self._host, self._port = host, port
+        self._health = health
+        self._handler = _handler(routes)
+        self._closing = threading.Event()
+        self._server = self._bind()
+        self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
         self._thread.start()
 
     @property
-    def url(self) -> str:
-        """Where it listens."""
+    def url(self) -> str | None:
+        """Where it listens; None while it cannot."""
+        if self._server is None:
+            return None
         host, port = self._server.server_address[:2]
         return f"http://{host!s}:{port}"
 
     def close(self) -> None:
         """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._closing.set()
         self._thread.join()
+
+    def _bind(self) -> "_Server | None":
+        try:
+            server = _Server((self._host, self._port), self._handler)
+        except OSError as error:
+            where = f"port {self._port} of {self._host}"
+            self._health.report(
+                "status", f"{where} cannot be had: {error.strerror}; free it, or set http.port"
+            )
+            return None
+        self._health.clear("status")
+        log.info("status.serving", url=f"http://{self._host}:{server.server_address[1]}")
+        return server
+
+    def _serve(self) -> None:
+        while self._server is None and not self._closing.wait(_RETRY_S):
+            self._server = self._bind()
+        if self._server is not None:
+            with self._server as server:
+                while not self._closing.is_set():
+                    server.handle_request()
 
 
 class _Server(ThreadingHTTPServer):
+    timeout = 0.1  # how long a close may wait, seconds
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Log a page that failed, but not a client that hung up."""
         del request, client_address

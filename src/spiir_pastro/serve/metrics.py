@@ -1,6 +1,10 @@
 """What Prometheus is told."""
 
+import time
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from spiir_pastro.serve.decide import SkipReason
 
 __all__ = ["Metrics"]
 
@@ -31,6 +35,7 @@ class Metrics:
             "model", "1 for each model in use, by the search it answers", "search", "version"
         )
         self.last_alert = self._gauge("last_alert_timestamp_seconds", "When an alert was last read")
+        self.started = self._gauge("start_timestamp_seconds", "When the service was started")
         self.observed = self._gauge("drift_observed", "Events seen in the window", "what")
         self.expected = self._gauge("drift_expected", "Events expected in the window", "what")
         self.drift = self._gauge("drift_warning", "1 if seen and expected part", "what")
@@ -41,6 +46,12 @@ class Metrics:
             "decision_seconds", "From reading an alert to knowing its probabilities", _SECONDS
         )
         self.age = self._histogram("alert_age_seconds", "Age of an alert when read", _AGES)
+        self.started.set(time.time())
+        # A counter that appears with its first event has no increase a rule could see.
+        for reason in SkipReason:
+            (self.dead_letters if reason.is_dead_letter else self.skipped).labels(reason=reason)
+        for outcome in ("taken", "refused"):
+            self.model_swaps.labels(outcome=outcome)
 
     def exposition(self) -> bytes:
         """Return the text of ``/metrics``."""

@@ -23,6 +23,7 @@ from spiir_pastro.serve.page import render
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.source import FileSource, KafkaSource, Source
+from spiir_pastro.serve.systemd import Systemd
 
 __all__ = ["check", "configure_logs", "listen", "replay"]
 
@@ -62,9 +63,11 @@ def listen(model: Path, config: Path, *, load: Load, dry_run: bool = False) -> N
     source = KafkaSource(settings.kafka, health=health, metrics=metrics)
     models = Models(model, load, searches=settings.models, metrics=metrics, health=health)
     service = _service(settings, models, source, dry_run=dry_run)
-    with _status_server(service) as server, _signals(service):
-        log.info("status.serving", url=server.url)
+    systemd = Systemd(health.problems)
+    health.on_beat = systemd.alive
+    with _status_server(service), _signals(service):
         service.run()
+        systemd.stopping()
 
 
 def replay(
@@ -156,8 +159,8 @@ def _status_server(service: Service) -> closing[StatusServer]:
         StatusServer(
             settings.host,
             settings.port,
+            health=service.health,
             metrics=service.metrics.exposition,
-            problems=service.health.problems,
             page=lambda: render(service.status()),
         )
     )
