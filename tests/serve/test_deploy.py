@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from spiir_pastro.serve.config import Settings
+from spiir_pastro.serve.health import STALLED_AFTER_S
 from spiir_pastro.serve.metrics import Metrics
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -36,17 +37,36 @@ def test_the_sample_settings_are_valid_and_lead_to_the_playground() -> None:
     assert "playground" in settings.gracedb.api
 
 
-def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     systemd = tool("systemd-analyze", "systemd")
-    text = (DEPLOY / "spiir-pastro.service").read_text()
-    # The tool wants to find the program, which is not installed here.
-    command = "/opt/spiir-pastro/bin/spiir-pastro"
-    assert command in text
-    unit = tmp_path / "spiir-pastro.service"
-    unit.write_text(text.replace(command, sys.executable).replace("User=spiir-pastro", "User=root"))
-    # It exits with 0 on some faults, so what it says about our unit counts.
-    said = run(systemd, "verify", "--recursive-errors=no", unit)
+    units = sorted([*DEPLOY.glob("*.service"), *DEPLOY.glob("*.timer")])
+    assert len(units) == 4
+    for unit in units:
+        # The tool wants to find programs, users and groups, which are not here.
+        text = re.sub(
+            r"ExecStart=/opt/\S+/bin/\S+", f"ExecStart={sys.executable}", unit.read_text()
+        )
+        text = re.sub(r"^(User|Group)=.*$", r"\1=root", text, flags=re.MULTILINE)
+        (tmp_path / unit.name).write_text(text)
+    # It exits with 0 on some faults, so what it says about our units counts.
+    said = run(systemd, "verify", "--recursive-errors=no", *(tmp_path / u.name for u in units))
     assert "spiir-pastro" not in said
+
+
+def test_the_units_agree_on_where_the_token_is_and_on_the_watchdog() -> None:
+    def settings(name: str) -> list[tuple[str, str]]:
+        lines = (DEPLOY / name).read_text().splitlines()
+        return [(key, value) for key, found, value in (x.partition("=") for x in lines) if found]
+
+    service, token = settings("spiir-pastro.service"), settings("spiir-pastro-token.service")
+    made = next(v for k, v in token if k == "ExecStart").split("--outfile ")[1].split()[0]
+    assert ("Environment", f"BEARER_TOKEN_FILE={made}") in service
+    folder = next(v for k, v in token if k == "RuntimeDirectory")
+    assert made == f"/run/{folder}/token"
+    # A job that has ended takes its folder away with it unless told otherwise.
+    assert ("RuntimeDirectoryPreserve", "yes") in token
+    assert ("Type", "notify") in service
+    assert float(next(v for k, v in service if k == "WatchdogSec")) > 2 * STALLED_AFTER_S - 1
 
 
 def test_systemd_would_have_found_a_fault(tmp_path: Path) -> None:
