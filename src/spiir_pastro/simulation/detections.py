@@ -128,6 +128,7 @@ def postcoh_frame(
     """
     n, pivot, end_ns = len(found), found.pivot, found.end_ns
     mass1, mass2 = group.mass1[found.template], group.mass2[found.template]
+    spin1z, spin2z = group.spin1z[found.template], group.spin2z[found.template]
     mchirp, mtotal = np.exp(group.log_mchirp[found.template]), mass1 + mass2
     seconds, nanoseconds = np.divmod(end_ns, 10**9)
     columns: dict[str, NDArray[np.generic]] = {
@@ -150,10 +151,10 @@ def postcoh_frame(
         "mchirp": mchirp,
         "mtotal": mtotal,
         "eta": mass1 * mass2 / mtotal**2,
-        "spin1z": group.spin1z[found.template],
-        "spin2z": group.spin2z[found.template],
+        "spin1z": spin1z,
+        "spin2z": spin2z,
         "template_duration": template_duration_s(mchirp),
-        **_detector_columns(found, sigma_mpc(mchirp, mtotal, config), end_ns),
+        **_detector_columns(found, sigma_mpc((mass1, mass2), (spin1z, spin2z), config), end_ns),
         **_far_columns(found, group, config),
     }
     return pl.DataFrame(columns).with_columns(

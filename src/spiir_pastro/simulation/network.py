@@ -6,22 +6,20 @@ Detector tensor ``d = (x x - y y)/2`` of arm directions x and y; antenna respons
 
     D_eff = D / sqrt(F_+^2 ((1 + cos^2 i)/2)^2 + F_x^2 cos^2 i)
 
-and optimal SNR ``sigma / D_eff``, where at 1 Mpc, by the Newtonian amplitude of Allen et al. 2012
-(FINDCHIRP, arXiv:gr-qc/0509116, Eq. D1),
-
-    sigma = sqrt(5/6) pi^(-2/3) c (G M_c/c^3)^(5/6) [int f^(-7/3)/S(f) df]^(1/2).
-
-S(f) has the shape of advanced LIGO's analytic curve (Sathyaprakash & Schutz 2009,
-arXiv:0903.0338, table 1) for all three, scaled to each one's BNS range. The integral ends at the
-light ring's ``f = c^3/(3^1.5 pi G M)`` for want of merger and ringdown.
+and optimal SNR ``sigma / D_eff``, where sigma is eight times the horizon distance of the binary as
+the detector receives it, redshifted (`spiir_pastro.models.horizon`): full IMRPhenomD waveforms and
+the noise curves of an observing run, scaled to each detector's BNS range.
 """
 
 from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spiir_pastro.domain import is_within
+from spiir_pastro.models.horizon import Horizons
 from spiir_pastro.simulation.config import NETWORK, CampaignConfig, stream
 
 __all__ = [
@@ -41,7 +39,6 @@ Segments = Mapping[str, NDArray[np.int64]]
 
 SOLAR_MASS_S = 4.925490947641267e-06  # G M_sun / c^3, IAU 2015 nominal
 _C = 299_792_458.0
-_MPC_S = 3.0856775814913674e22 / _C
 
 # Vertex and unit vectors of the arms, Earth-fixed: LIGO-T980044-10, Virgo VIR-0270B-06, as in LAL.
 _VERTEX_M = np.array(
@@ -68,7 +65,6 @@ _Y_ARM = np.array(
 _TENSOR = (np.einsum("di,dj->dij", _X_ARM, _X_ARM) - np.einsum("di,dj->dij", _Y_ARM, _Y_ARM)) / 2
 
 _LEAP_SECONDS = 18  # GPS is ahead of UTC by this since 2017
-_LOWEST_HZ = 15.0
 _MEAN_OFF_S = 5400.0
 
 
@@ -124,39 +120,34 @@ def arrival_delays(right_ascension: Floats, declination: Floats, gps: Floats) ->
     return np.asarray(-towards @ _VERTEX_M.T / _C)
 
 
-def _noise_shape(f: Floats) -> Floats:
-    x = f / 215.0
-    return np.asarray(x**-4.14 - 5 * x**-2 + 111 * (1 - x**2 + x**4 / 2) / (1 + x**2 / 2))
+@cache
+def _horizons() -> Horizons:
+    """Read the package's table; `io` has a reader too, which this floor does not import."""
+    table = files("spiir_pastro.io") / "data" / "horizons.csv"
+    return Horizons.parse(table.read_text(encoding="utf-8"))
 
 
-def _power_table() -> tuple[Floats, Floats]:
-    """Tabulate int f^(-7/3)/S(f) df from the lowest frequency, in the curve's own units."""
-    f = np.geomspace(_LOWEST_HZ, 4096.0, 4000)
-    integrand = f ** (-7 / 3) / _noise_shape(f)
-    steps = np.diff(f) * (integrand[1:] + integrand[:-1]) / 2
-    return f, np.concatenate([[0.0], np.cumsum(steps)])
+def sigma_mpc(
+    masses_det: tuple[Floats, Floats], spins: tuple[Floats, Floats], config: CampaignConfig
+) -> Floats:
+    """Effective distance in Mpc at which the optimal SNR is 1, (n, 3).
 
-
-_FREQUENCY, _POWER = _power_table()
-
-
-def _relative_sigma(mchirp: Floats, mtotal: Floats) -> Floats:
-    light_ring_hz = 1 / (3**1.5 * np.pi * mtotal * SOLAR_MASS_S)
-    power = np.interp(light_ring_hz, _FREQUENCY, _POWER)
-    return np.asarray(
-        np.sqrt(5 / 6 * power) * np.pi ** (-2 / 3) * (mchirp * SOLAR_MASS_S) ** (5 / 6) / _MPC_S
-    )
-
-
-def sigma_mpc(mchirp: Floats, mtotal: Floats, config: CampaignConfig) -> Floats:
-    """Effective distance in Mpc at which the optimal SNR is 1, (n, 3); detector-frame masses.
-
-    The scale makes 1.4 + 1.4 M_sun binaries heard at SNR 8 out to 2.2648 times the BNS range,
-    the ratio of horizon to sky-averaged range (Finn & Chernoff 1993).
+    Parameters
+    ----------
+    masses_det
+        Detector-frame masses in solar masses, that is the source's times 1 + z; (n,) each.
+    spins
+        Spins along the orbit, (n,) each.
+    config
+        The campaign, whose BNS ranges set the scale.
     """
-    bns = _relative_sigma(np.array([2.8 * 0.25**0.6]), np.array([2.8]))
-    horizons = np.array([2.2648 * config.bns_range_mpc[ifo] for ifo in NETWORK])
-    return np.asarray(_relative_sigma(mchirp, mtotal)[:, None] * (8 * horizons / bns))
+    horizons = [
+        _horizons().horizon_mpc(
+            *masses_det, *spins, ifo=ifo, run="O3", bns_range_mpc=config.bns_range_mpc[ifo]
+        )
+        for ifo in NETWORK
+    ]
+    return 8 * np.stack(horizons, axis=1)
 
 
 def draw_segments(config: CampaignConfig) -> Segments:

@@ -75,11 +75,6 @@ class Binaries:
         """Detector-frame chirp mass in solar masses, (n,)."""
         return chirp_mass(self.mass1, self.mass2) * (1 + self.redshift)
 
-    @property
-    def mtotal_det(self) -> Floats:
-        """Detector-frame total mass in solar masses, (n,)."""
-        return np.asarray((self.mass1 + self.mass2) * (1 + self.redshift))
-
     def response(self) -> NDArray[np.complex128]:
         """Return distance / effective distance, as complex numbers with a phase, (n, 3)."""
         plus, cross = antenna_patterns(
@@ -95,7 +90,8 @@ class Binaries:
 
     def optimal_snr(self, config: CampaignConfig) -> NDArray[np.complex128]:
         """Complex noise-free SNR with a perfect template, were every detector on, (n, 3)."""
-        sigma = sigma_mpc(self.mchirp_det, self.mtotal_det, config)
+        masses = (self.mass1 * (1 + self.redshift), self.mass2 * (1 + self.redshift))
+        sigma = sigma_mpc(masses, (self.spin1z, self.spin2z), config)
         return np.asarray(sigma / self.distance_mpc[:, None] * self.response())
 
 
