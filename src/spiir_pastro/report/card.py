@@ -1,20 +1,19 @@
 """The model's card: what it was made from, its parameters, and where it ends."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from html import escape
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from astropy.time import Time
+import numpy as np
 
 from spiir_pastro.domain import ASTROPHYSICAL
 from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.models.far_density import PowerLaw
 from spiir_pastro.models.pastro import ClassSharing, PastroModel
-from spiir_pastro.report.numbers import figure, span
+from spiir_pastro.report.numbers import between, figure, utc
 
-__all__ = ["model_card"]
+__all__ = ["Card", "model_card"]
 
 _SHARING = {
     ClassSharing.MULTI_COMPONENT: "multi-component FGMC: each class counted with its own densities",
@@ -22,7 +21,15 @@ _SHARING = {
 }
 
 
-def model_card(artifact: ModelArtifact, evaluation: Evaluation) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """The card: facts by name in panels by title, and what the model does not hold for."""
+
+    panels: Mapping[str, Mapping[str, str]]
+    limits: Sequence[str]
+
+
+def model_card(artifact: ModelArtifact, evaluation: Evaluation) -> Card:
     """Return data, parameters, provenance and limits."""
     panels = {
         "Data it was fitted on": _data(artifact.provenance),
@@ -30,19 +37,7 @@ def model_card(artifact: ModelArtifact, evaluation: Evaluation) -> str:
     }
     if rates := _rates(artifact.provenance.get("rates", {})):
         panels["Rates (median, 90 %)"] = rates
-    two = "".join(
-        f'<div class="panel"><h3>{name}</h3>{_list(facts)}</div>' for name, facts in panels.items()
-    )
-    limits = "".join(f"<li>{escape(limit)}</li>" for limit in _limits(artifact.model, evaluation))
-    return (
-        f'<section id="card"><h2>Model card</h2><div class="two">{two}</div>'
-        f'<div class="panel"><h3>Limits</h3><ul>{limits}</ul></div></section>'
-    )
-
-
-def _list(facts: Mapping[str, str]) -> str:
-    lines = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts.items())
-    return f"<dl>{lines}</dl>"
+    return Card(panels=panels, limits=_limits(artifact.model, evaluation))
 
 
 def _data(provenance: Mapping[str, Any]) -> Mapping[str, str]:
@@ -50,9 +45,7 @@ def _data(provenance: Mapping[str, Any]) -> Mapping[str, str]:
     for given in provenance.get("inputs", [])[:12]:
         facts[str(given["name"])] = f"SHA-256 {given['sha256']}"
     if span_ns := provenance.get("gps_span_ns"):
-        first, last = (
-            Time(ns / 1e9, format="gps").utc.strftime("%Y-%m-%d %H:%M:%S") for ns in span_ns
-        )
+        first, last = (time[:19] for time in utc(np.array(span_ns)))
         facts["Time span"] = f"{first} to {last} UTC"
     for name in ("rows", "rejects", "candidates", "injections_found", "livetime_s"):
         if name in provenance:
@@ -85,7 +78,7 @@ def _rates(rates: Mapping[str, Any]) -> Mapping[str, str]:
 
 def _with_interval(values: Sequence[float]) -> str:
     median, low, high = values
-    return f"{figure(median)} ({span((low, high), figure)})"
+    return f"{figure(median)} ({between((low, high))})"
 
 
 def _parameters(model: PastroModel) -> Mapping[str, str]:
@@ -97,7 +90,7 @@ def _parameters(model: PastroModel) -> Mapping[str, str]:
     for k, source in enumerate(ASTROPHYSICAL):
         facts[f"{source} expected"] = (
             f"{figure(counts.mean[k])} ± {figure(counts.std[k])} "
-            f"(90 % {span(counts.interval[:, k].tolist(), figure)})"
+            f"(90 % {between(counts.interval[:, k].tolist())})"
         )
     facts["Noise expected"] = figure(counts.noise_mean, 5)
     for source, density in model.densities.signals.items():
@@ -145,9 +138,9 @@ def _limits(model: PastroModel, evaluation: Evaluation) -> list[str]:
                 f"{seen or 'No'} {source} among the signals here: little or nothing is shown of "
                 f"how well {source} are told apart."
             )
-    if evaluation.truth != "injection":
+    if not evaluation.held_out:
         limits.append(
-            "If the model was fitted on these same triggers, these scores flatter it; the card "
-            "says which file it was fitted on."
+            "It is not known to be judged on other candidates than it was fitted on: scores of "
+            "the same ones flatter it."
         )
     return limits

@@ -1,4 +1,7 @@
-"""What the report's page draws from: plain values, few enough for a page of some megabytes."""
+"""What the report's page draws from: plain values, few enough for a page of some megabytes.
+
+Probabilities and what they are of are handed over to the last digit; other numbers are rounded.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,11 +13,16 @@ from numpy.typing import NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.evaluation.reasons import disagreement
-from spiir_pastro.evaluation.result import QUANTITIES, Evaluation
+from spiir_pastro.evaluation.result import SCORED, Evaluation
 from spiir_pastro.io.triggers import EFF_DISTANCES, to_candidates
-from spiir_pastro.models.explanation import explain
+from spiir_pastro.models.explanation import Explanation, explain
+from spiir_pastro.models.mass_plane import partner_mass
 from spiir_pastro.models.pastro import PastroModel
-from spiir_pastro.report.thinning import telling_rows
+from spiir_pastro.report import charts
+from spiir_pastro.report.evidence import FACTS, weigh
+from spiir_pastro.report.numbers import utc
+from spiir_pastro.report.style import SOURCE_COLOURS
+from spiir_pastro.report.thinning import interesting_rows, telling_rows
 
 __all__ = ["event_payload", "report_payload"]
 
@@ -23,34 +31,38 @@ Json = Mapping[str, Any]
 
 MOST_ROWS = 4000
 _MOST_UNCATALOGUED = 500
-_ROC_POINTS = 400
 _DIGITS = 6
 
+_EXACT = {
+    "far_hz", "snr", "mchirp_det", "p_astro", "p_astro_low", "p_astro_high", *map(str, Source),
+    *SCORED.values(),
+}  # fmt: skip
 _KEPT = (
     "event_id", "ifos", "bank", "far_hz", "snr", "mchirp_det", *EFF_DISTANCES, "p_astro",
-    "p_astro_low", "p_astro_high", *map(str, Source), "is_signal", "source_class", "known_event",
-    "note", "set", "injection_mchirp_det", "injection_distance_mpc",
+    "p_astro_low", "p_astro_high", *map(str, Source), *SCORED.values(), "is_signal", "source_class",
+    "known_event", "extrapolated", "note", "set", "injection_mchirp_det",
+    "injection_distance_mpc",
 )  # fmt: skip
 
+# Key, label, kind of cell, and from which width on it is shown: 1 phones, 2 screens, 3 on demand.
 _CANDIDATE_COLUMNS = (
-    ("event_id", "event", "text"), ("bars", "", "bar"), ("p_astro", "p_astro", "probability"),
-    *((str(s), str(s), "probability") for s in Source), ("is_signal", "signal", "yes"),
-    ("source_class", "true class", "text"), ("known_event", "catalogue", "text"),
-    ("far_hz", "FAR (Hz)", "number"), ("snr", "SNR", "number"),
-    ("mchirp_det", "chirp mass (M☉)", "number"), ("ifos", "detectors", "text"),
-    ("bank", "bank", "text"), ("gps", "GPS (s)", "gps"), ("note", "note", "text"),
+    ("event_id", "event", "text", 1), ("bars", "", "bar", 1), ("p_astro", "p_astro", "spread", 1),
+    ("far_hz", "FAR (Hz)", "number", 2), ("snr", "SNR", "number", 2),
+    ("mchirp_det", "chirp mass (M☉)", "number", 2), ("truth", "in truth", "text", 2),
+    ("known_event", "catalogue", "text", 2), ("scored_p_astro", "scored", "probability", 2),
+    *((str(s), str(s), "probability", 3) for s in Source), ("ifos", "detectors", "text", 3),
+    ("bank", "bank", "text", 3), ("utc", "UTC", "text", 3), ("gps", "GPS (s)", "gps", 3),
+    ("extrapolated", "extrapolated", "text", 3), ("note", "note", "text", 3),
 )  # fmt: skip
 _KNOWN_COLUMNS = (
-    ("name", "merger", "text"), ("bars", "", "bar"), ("p_astro", "p_astro", "probability"),
-    ("p_astro_low", "from", "probability"), ("p_astro_high", "to", "probability"),
-    ("catalogue_p_astro", "catalogue's", "probability"), ("source_class", "its class", "text"),
-    ("reason", "where we disagree, and why", "text"),
-    *((str(s), str(s), "probability") for s in ASTROPHYSICAL),
-    ("event_id", "candidate", "text"), ("ifos", "detectors", "text"),
-    ("far_hz", "FAR (Hz)", "number"), ("spiir_snr", "SNR", "number"),
-    ("spiir_mchirp_det", "chirp mass (M☉)", "number"),
-    ("catalogue_mchirp_det", "catalogue's", "number"), ("catalogue", "catalogue", "text"),
-    ("gps", "GPS (s)", "gps"),
+    ("name", "merger", "text", 1), ("bars", "", "bar", 1), ("p_astro", "p_astro", "spread", 1),
+    ("catalogue_p_astro", "catalogue's", "probability", 2), ("source_class", "class", "text", 2),
+    ("reason", "where we disagree, and why", "wide", 2), ("far_hz", "FAR (Hz)", "number", 3),
+    *((str(s), str(s), "probability", 3) for s in ASTROPHYSICAL),
+    ("event_id", "candidate", "text", 3), ("ifos", "detectors", "text", 3),
+    ("spiir_snr", "SNR", "number", 3), ("spiir_mchirp_det", "chirp mass (M☉)", "number", 3),
+    ("catalogue_mchirp_det", "catalogue's", "number", 3), ("catalogue", "catalogue", "text", 3),
+    ("gps", "GPS (s)", "gps", 3),
 )  # fmt: skip
 
 
@@ -64,31 +76,30 @@ def report_payload(evaluation: Evaluation, model: PastroModel) -> Json:
     uncatalogued = _rows_of(evaluation.uncatalogued().head(_MOST_UNCATALOGUED), search)
     seen = evaluation.known_mergers.filter(pl.col("event_id").is_not_null())
     mergers = _rows_of(seen.with_columns(known_event="name"), search)
+    interesting = interesting_rows(candidates)
     named = np.unique(np.concatenate([mergers, uncatalogued]))
-    keep = named if search is candidates else ()
+    keep = np.concatenate([named, interesting]) if search is candidates else interesting
     shown = telling_rows(candidates, most=MOST_ROWS, keep=keep)
+    noise = "noise" if evaluation.truth == "injection" else "unknown"
     if search is candidates:
-        rows = _rows([candidates[shown]], model)
+        rows = _rows([candidates[shown]], model, noise=noise)
         where = np.searchsorted(shown, named)
     else:
-        rows = _rows([candidates[shown], search[named]], model)
+        rows = _rows([candidates[shown], search[named]], model, noise=noise)
         where = shown.size + np.arange(named.size)
     of_mergers, of_uncatalogued = (
         where[np.searchsorted(named, chosen)].tolist() for chosen in (mergers, uncatalogued)
     )
     return {
-        **_constants(model, evaluation.counts),
+        **_constants(model),
         "truth": evaluation.truth,
+        "scored_by": evaluation.scored_by,
+        "far_threshold_hz": model.far_threshold_hz,
         "rows": rows,
+        "interesting": np.searchsorted(shown, interesting).tolist(),
         "known": _known(evaluation.known_mergers, rows, of_mergers),
         "uncatalogued": of_uncatalogued,
-        "calibration": _calibration(evaluation),
-        "roc": _roc(evaluation),
-        "efficiency": {
-            name: {"label": label, "bins": bins}
-            for name, label in QUANTITIES.items()
-            if name in candidates.columns and (bins := _efficiency(evaluation, name))
-        },
+        "charts": charts.all_charts(evaluation),
         "columns": {
             "candidates": _columns(_CANDIDATE_COLUMNS, {*rows, "bars"}, opens="event_id"),
             "known": _columns(
@@ -100,17 +111,24 @@ def report_payload(evaluation: Evaluation, model: PastroModel) -> Json:
 
 def event_payload(triggers: pl.DataFrame, model: PastroModel) -> Json:
     """Return what the page of single candidates shows."""
-    return {**_constants(model, None), "truth": "known", "rows": _rows([triggers], model)}
+    return {
+        **_constants(model),
+        "truth": "known",
+        "scored_by": "",
+        "rows": _rows([triggers], model),
+    }
 
 
-def _constants(model: PastroModel, counts: Floats | None) -> Json:
-    """Return what every event is shown with: names, boundaries and counts, the model's last."""
+def _constants(model: PastroModel) -> Json:
+    """Return what every event is shown with: names, colours, boundaries, a contour of the plane."""
     b = model.contour.boundaries
-    own = np.append(model.counts.mean, model.counts.noise_mean)
+    primary = np.geomspace(2**0.2, 200, 240)
     return {
         "sources": [str(source) for source in Source],
-        "counts": [_rounded(own if counts is None else counts), _rounded(own)],
+        "colours": [SOURCE_COLOURS[source] for source in Source],
+        "facts": FACTS,
         "boundaries": {"m_min": b.m_min, "ns_max": b.ns_max, "m_max": b.m_max},
+        "contour": [rounded(primary), rounded(partner_mass(primary, np.ones(1)))],
     }
 
 
@@ -122,26 +140,54 @@ def _rows_of(chosen: pl.DataFrame, candidates: pl.DataFrame) -> NDArray[np.int64
     return found["row"].to_numpy().astype(np.int64)
 
 
-def _rows(sets: Sequence[pl.DataFrame], model: PastroModel) -> dict[str, list[Any]]:
+def _rows(
+    sets: Sequence[pl.DataFrame], model: PastroModel, *, noise: str = "noise"
+) -> dict[str, list[Any]]:
     """Return columns of candidates with what explains each; ``set`` says which set it is of."""
     shown = pl.concat(
         [s.with_columns(set=pl.lit(k), gps=pl.col("gps_ns") / 1e9) for k, s in enumerate(sets)],
         how="diagonal",
     )
-    explained = explain(model, to_candidates(shown))
-    rows: dict[str, list[Any]] = {"gps": [round(gps, 3) for gps in shown["gps"]]}
+    rows: dict[str, list[Any]] = {
+        "gps": [round(gps, 3) for gps in shown["gps"]],
+        "utc": utc(shown["gps_ns"].to_numpy()),
+    }
     for name in _KEPT:
         if name not in shown.columns or shown[name].null_count() == shown.height:
             continue
         column = shown[name]
-        rows[name] = _rounded(column.to_numpy()) if column.dtype.is_float() else column.to_list()
-    for term, logs in explained.log_factors.items():
-        rows |= {f"{term}_{s}": _rounded(logs[:, k]) for k, s in enumerate(ASTROPHYSICAL)}
+        exact = name in _EXACT or not column.dtype.is_float()
+        rows[name] = column.to_list() if exact else rounded(column.to_numpy())
+    if "is_signal" in rows:
+        rows["truth"] = _truth(shown, noise)
+    return rows | _explained(explain(model, to_candidates(shown)))
+
+
+def _truth(shown: pl.DataFrame, noise: str) -> list[str]:
+    """Name what each candidate is: its class, or what is no signal."""
+    classes = pl.col("source_class").fill_null("signal")
+    named = pl.when("is_signal").then(classes).otherwise(pl.lit(noise))
+    return shown.select(truth=named)["truth"].to_list()
+
+
+def _explained(explained: Explanation) -> dict[str, list[Any]]:
+    """Return what the picture of each candidate's explanation is drawn from."""
+    evidence = weigh(explained)
     mean, std = explained.source_mchirp.T
-    rows |= {"source_mchirp": _rounded(mean), "source_mchirp_std": _rounded(std)}
     shares = explained.contour_shares.T
-    rows |= {f"contour_{s}": _rounded(shares[k]) for k, s in enumerate(ASTROPHYSICAL)}
-    return rows
+    factors = {
+        f"{term}_{s}": rounded(logs[:, k])
+        for term, logs in explained.log_factors.items()
+        for k, s in enumerate(ASTROPHYSICAL)
+    }
+    return {
+        **factors,
+        "decibans": [rounded(bars, 4) for bars in evidence.decibans],
+        "shares": [[rounded(step, 4) for step in steps] for steps in evidence.shares],
+        "source_mchirp": rounded(mean),
+        "source_mchirp_std": rounded(std),
+        **{f"contour_{s}": rounded(shares[k]) for k, s in enumerate(ASTROPHYSICAL)},
+    }
 
 
 def _known(
@@ -166,74 +212,22 @@ def _known(
             mchirp_ratio=ours / theirs if ours and theirs else None,
             log_factors=factors,
         )
-        plain = {
-            k: _round(v) if isinstance(v, float) and k != "gps" else v for k, v in merger.items()
-        }
-        found.append({**plain, "reason": reason or None, "row": row})
+        found.append({**merger, "reason": reason or None, "row": row})
     return found
 
 
-def _calibration(evaluation: Evaluation) -> list[Json]:
-    bins = evaluation.calibration
+def _columns(
+    wanted: Sequence[tuple[str, str, str, int]], there: set[str], *, opens: str
+) -> list[Json]:
     return [
-        {
-            "from": bins.edges[k],
-            "to": bins.edges[k + 1],
-            "p": _round(bins.mean_probability[k]),
-            "fraction": _round(bins.fraction[k]),
-            "low": _round(bins.interval[k, 0]),
-            "high": _round(bins.interval[k, 1]),
-            "count": int(bins.count[k]),
-            "signals": int(bins.signals[k]),
-        }
-        for k in np.flatnonzero(bins.count)
-    ]
-
-
-def _roc(evaluation: Evaluation) -> Json:
-    curve = evaluation.roc.thinned(_ROC_POINTS)
-    thresholds = np.where(np.isinf(curve.thresholds), np.nan, curve.thresholds)
-    return {
-        "false_alarm": _rounded(curve.false_alarm),
-        "efficiency": _rounded(curve.efficiency),
-        "threshold": _rounded(thresholds),
-    }
-
-
-def _efficiency(evaluation: Evaluation, quantity: str) -> list[Json]:
-    by_threshold = {t: evaluation.efficiency(quantity, threshold=t) for t in (0.5, 0.9)}
-    edges = by_threshold[0.5].edges
-    return [
-        {
-            "from": _round(edges[k]),
-            "to": _round(edges[k + 1]),
-            "count": int(count),
-            **{
-                f"{t:g}": {
-                    "found": int(e.found[k]),
-                    "fraction": _round(e.fraction[k]),
-                    "low": _round(e.interval[k, 0]),
-                    "high": _round(e.interval[k, 1]),
-                }
-                for t, e in by_threshold.items()
-            },
-        }
-        for k, count in enumerate(by_threshold[0.5].count)
-    ]
-
-
-def _columns(wanted: Sequence[tuple[str, str, str]], there: set[str], *, opens: str) -> list[Json]:
-    return [
-        {"key": key, "label": label, "kind": kind, "opens": key == opens, "wide": key == "reason"}
-        for key, label, kind in wanted
+        {"key": key, "label": label, "kind": kind, "from": width, "opens": key == opens}
+        for key, label, kind, width in wanted
         if key in there
     ]
 
 
-def _round(value: float) -> float | None:
-    value = float(value)
-    return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
-
-
-def _rounded(values: Floats) -> list[float | None]:
-    return [_round(value) for value in values.tolist()]
+def rounded(values: Floats, digits: int = _DIGITS) -> list[float | None]:
+    """Round numbers for the page; what is no number becomes null."""
+    return [
+        float(f"{value:.{digits}g}") if math.isfinite(value) else None for value in values.tolist()
+    ]

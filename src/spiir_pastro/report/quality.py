@@ -1,192 +1,154 @@
-"""The sections that say how good a model is: curves, tables, alternatives, an earlier model."""
+"""The tables that say how good a model is: calls, classes, groups, alternatives, a change."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from spiir_pastro.domain import Source
-from spiir_pastro.evaluation.breakdown import Call, GroupScores
+from spiir_pastro.evaluation.breakdown import Call, Confusion, GroupScores
 from spiir_pastro.evaluation.change import Verdict
 from spiir_pastro.evaluation.comparison import Comparison
-from spiir_pastro.evaluation.result import QUANTITIES, Evaluation
-from spiir_pastro.report.numbers import figure, percent, source_name, span
+from spiir_pastro.evaluation.result import Evaluation
+from spiir_pastro.report.numbers import between, figure, percent, percents, source_name
 
-__all__ = ["alternatives", "comparison", "quality"]
-
-
-_UNFOUND = {
-    True: "Against true values, of all injections made in analysed data, those missed included.",
-    False: "Signals that SPIIR did not find do not count.",
-}
+__all__ = ["Cell", "Table", "alternatives", "calls", "change", "confusion", "scores"]
 
 
-def quality(evaluation: Evaluation, payload: Mapping[str, Any]) -> str:
-    """Return calls, calibration, ROC, efficiency, confusion and scores by group."""
-    choices = "".join(
-        f'<option value="{name}">{escape(QUANTITIES[name])}</option>'
-        for name in payload["efficiency"]
-    )
-    efficiency = (
-        '<div class="panel"><h3>Efficiency: fraction of signals called</h3>'
-        f'<div class="tools"><label>against <select id="efficiency-choice">{choices}</select>'
-        "</label>"
-        '<span class="key"><span><i style="background:var(--accent)"></i>p_astro ≥ 0.5</span>'
-        '<span><i style="background:var(--bad)"></i>p_astro ≥ 0.9</span></span></div>'
-        '<figure id="efficiency-plot" class="narrow"></figure>'
-        '<p class="note">Of the signals among the candidates, with 90 % intervals. '
-        f"{_UNFOUND[evaluation.missed is not None]}</p></div>"
-        if choices
-        else ""
-    )
-    return (
-        '<section id="quality"><h2>How good is it?</h2><div class="two">'
-        '<div class="panel"><h3>Calibration</h3><figure id="calibration-plot"></figure>'
-        '<p class="note">Of those called p, a fraction p should be signals: points on the dashed '
-        "line. Bars are 90 % intervals.</p></div>"
-        '<div class="panel"><h3>Signals against noise (ROC)</h3><figure id="roc-plot"></figure>'
-        f'<p class="note">The area under the curve (AUC) is {figure(evaluation.scores.auc, 4)}: '
-        "how often a signal has a larger p_astro than noise.</p></div></div>"
-        f'<div class="two"><div class="panel">{_calls(evaluation.calls)}</div>'
-        f'<div class="panel">{_confusion(evaluation)}</div></div>{efficiency}'
-        f'<div class="panel">{_scores([evaluation.overall, *evaluation.groups])}</div></section>'
-    )
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A value, what stands small below it, and what it is like.
+
+    Attributes
+    ----------
+    text, small
+        What is read.
+    tone
+        A class of the style sheet.
+    heat
+        From 0 to 1, how strongly it is coloured; None for not at all.
+    """
+
+    text: str
+    small: str = ""
+    tone: str = ""
+    heat: float | None = None
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = "") -> str:
-    """Return a table of HTML cells, the first column to the left."""
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table of the page: what it shows, its heads, and its rows of cells."""
 
-    def line(cells: Sequence[str], tag: str) -> str:
-        return "".join(
-            f"<{tag}{' class=l' if k == 0 else ''}>{cell}</{tag}>" for k, cell in enumerate(cells)
-        )
-
-    body = "".join(f"<tr>{line(cells, 'td')}</tr>" for cells in rows)
-    title = f'<p class="note">{caption}</p>' if caption else ""
-    return (
-        f'{title}<div class="scroll" tabindex="0"><table>'
-        f"<thead><tr>{line(heads, 'th')}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+    caption: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
 
 
-def _calls(calls: Sequence[Call]) -> str:
+def _table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Cell | str]]) -> Table:
+    cells = [[cell if isinstance(cell, Cell) else Cell(text=cell) for cell in row] for row in rows]
+    return Table(caption=caption, heads=heads, rows=cells)
+
+
+def calls(every: Sequence[Call]) -> Table:
+    """Return what is called a signal at usual thresholds, and what of it is one."""
     rows = [
         (
             f"≥ {call.threshold:g}",
             f"{call.called:,}",
             f"{call.real:,}",
             figure(call.expected),
-            span(call.purity_interval, percent) if call.called else "–",
-            span(call.efficiency_interval, percent) if call.signals else "–",
+            percents(call.purity_interval) if call.called else "–",
+            percents(call.efficiency_interval) if call.signals else "–",
         )
-        for call in calls
+        for call in every
     ]
-    heads = ("p_astro", "called", "real", "expected", "purity", "efficiency")
     return _table(
-        heads,
+        "What is called a signal and what of it is real. Purity is real of called, efficiency "
+        "real of all signals; 90 % intervals.",
+        ("p_astro", "called", "real", "expected", "purity", "efficiency"),
         rows,
-        caption="What is called a signal and what of it is real. Purity is real of called, "
-        "efficiency real of all signals; 90 % intervals.",
     )
 
 
-def _confusion(evaluation: Evaluation) -> str:
-    confusion = evaluation.confusion
-    heads = "".join(f"<th scope=col>{source_name(s)}</th>" for s in Source)
-    lines = []
+def confusion(found: Confusion) -> Table:
+    """Return what candidates are against what they are called."""
+    rows: list[list[Cell | str]] = []
     for i, true in enumerate(Source):
-        total = max(int(confusion.count[i].sum()), 1)
-        cells = "".join(
-            f'<td style="background:rgb(var(--heat) / {0.75 * count / total:.2f})">{count:,}'
-            f"<small>{figure(confusion.expected[i, j])}</small></td>"
-            for j, count in enumerate(confusion.count[i].tolist())
-        )
-        lines.append(f'<tr><th scope=row class="l">{source_name(true)}</th>{cells}</tr>')
-    return (
-        '<p class="note">What candidates are (rows), and what they are most probably called '
-        "(columns). In small: the sum of the probabilities.</p>"
-        '<div class="scroll" tabindex="0"><table class="heat">'
-        f"<thead><tr><th></th>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
+        total = max(int(found.count[i].sum()), 1)
+        cells = [
+            Cell(text=f"{count:,}", small=figure(found.expected[i, j]), heat=count / total)
+            for j, count in enumerate(found.count[i].tolist())
+        ]
+        rows.append([source_name(true), *cells])
+    return _table(
+        "What candidates are (rows), and what they are most probably called (columns). In small: "
+        "the sum of the probabilities.",
+        ("", *map(source_name, Source)),
+        rows,
     )
 
 
-def _scores(groups: Sequence[GroupScores]) -> str:
+def scores(groups: Sequence[GroupScores]) -> Table:
+    """Return scores by group with their bootstrap intervals."""
     rows = [
         (
-            escape(f"{g.kind}: {g.name}" if g.kind != "all" else g.name),
+            f"{g.kind}: {g.name}" if g.kind != "all" else g.name,
             f"{g.scores.candidates:,}",
             f"{g.scores.signals:,}",
-            _with_span(g.scores.expected_signals, g, "expected_signals"),
-            _with_span(g.scores.log_loss, g, "log_loss"),
-            _with_span(g.scores.brier, g, "brier"),
-            _with_span(g.scores.auc, g, "auc"),
+            _with_ends(g.scores.expected_signals, g, "expected_signals"),
+            _with_ends(g.scores.log_loss, g, "log_loss"),
+            _with_ends(g.scores.brier, g, "brier"),
+            _with_ends(g.scores.auc, g, "auc"),
         )
         for g in groups
     ]
-    heads = ("group", "candidates", "signals", "expected", "log loss", "Brier", "AUC")
     return _table(
-        heads,
+        "Scores with 90 % bootstrap intervals; a class is scored against everything else.",
+        ("group", "candidates", "signals", "expected", "log loss", "Brier", "AUC"),
         rows,
-        caption="Scores with 90 % bootstrap intervals; a class is scored against everything else.",
     )
 
 
-def _with_span(value: float, group: GroupScores, name: str) -> str:
-    if np.isnan(value):
-        return "–"
-    return f"{figure(value)}<br><small class=dim>{span(group.intervals[name], figure)}</small>"
-
-
-_ON_ALTERNATIVES = """
-The published recipe takes 3ρ*³/ρ⁴ over FAR/FAR*, densities of different variables. PyCBC Live's
-model takes 6 FAR for the noise's density in SNR. Both are counted on these candidates and share
-p_astro by the mass contour, or by hard cuts where there is no effective distance. Hard mass cuts
-share this model's p_astro by the template's chirp mass. None sees what a candidate is.
-"""
-
-
-def alternatives(evaluation: Evaluation) -> str:
+def alternatives(evaluation: Evaluation) -> Table:
     """Return this model beside the alternatives, on the same candidates."""
-    rows = []
-    for group, agreement in evaluation.compared:
-        rows.append(
-            (
-                escape(group.name),
-                _with_span(group.scores.expected_signals, group, "expected_signals"),
-                f"{group.scores.signals:,}",
-                _with_span(group.scores.log_loss, group, "log_loss"),
-                _with_span(group.scores.brier, group, "brier"),
-                _with_span(group.scores.auc, group, "auc"),
-                f"{percent(agreement.fraction)} of {agreement.events}" if agreement.events else "–",
-            )
-        )
-    heads = ("method", "signals expected", "known", "log loss", "Brier", "AUC", "class agrees")
-    return (
-        '<section id="alternatives"><h2>Alternatives on the same candidates</h2>'
-        '<div class="panel">'
-        + _table(heads, rows, caption="Smaller log loss and Brier score are better; larger AUC is.")
-        + f'<p class="note">{_ON_ALTERNATIVES}</p></div></section>'
-    )
-
-
-def comparison(compared: Comparison) -> str:
-    """Return what changed against an earlier evaluation."""
     rows = [
         (
-            escape(change.name.replace("_", " ")),
-            figure(change.before, 4),
-            figure(change.after, 4),
-            span((change.low, change.high), figure),
-            f'<span class="{_TONES.get(verdict, "")}">{verdict}</span>',
+            group.name,
+            _with_ends(group.scores.expected_signals, group, "expected_signals"),
+            f"{group.scores.signals:,}",
+            _with_ends(group.scores.log_loss, group, "log_loss"),
+            _with_ends(group.scores.brier, group, "brier"),
+            _with_ends(group.scores.auc, group, "auc"),
+            f"{percent(agreement.fraction)} of {agreement.events}" if agreement.events else "–",
         )
-        for change, verdict in zip(compared.changes, compared.verdicts, strict=True)
+        for group, agreement in evaluation.compared
     ]
-    heads = ("", escape(compared.before.name), "this model", "90 % of the change", "")
+    return _table(
+        "Smaller log loss and Brier score are better; larger AUC is.",
+        ("method", "signals expected", "known", "log loss", "Brier", "AUC", "class agrees"),
+        rows,
+    )
+
+
+def _with_ends(value: float, group: GroupScores, name: str) -> Cell | str:
     return (
-        f'<section id="before"><h2>What changed</h2><p>{escape(compared.verdict)}</p>'
-        f'<div class="panel">{_table(heads, rows)}</div></section>'
+        "–" if np.isnan(value) else Cell(text=figure(value), small=between(group.intervals[name]))
     )
 
 
 _TONES = {Verdict.BETTER: "better", Verdict.WORSE: "worse"}
+
+
+def change(compared: Comparison) -> Table:
+    """Return what changed against an earlier evaluation."""
+    rows = [
+        (
+            one.name.replace("_", " "),
+            figure(one.before, 4),
+            figure(one.after, 4),
+            between((one.low, one.high)),
+            Cell(text=str(verdict), tone=_TONES.get(verdict, "")),
+        )
+        for one, verdict in zip(compared.changes, compared.verdicts, strict=True)
+    ]
+    return _table("", ("", compared.before.name, "this model", "90 % of the change", ""), rows)

@@ -1,0 +1,71 @@
+r"""How much each fact about a candidate speaks for a signal, and for which class.
+
+Facts are taken in one after the other: the expected counts first, then each factor of the
+densities. After each, the odds of a signal and the classes' shares of it are
+
+.. math::
+
+   O_k = \sum_a \frac{\Lambda_a}{\Lambda_0} \prod_{j \le k} \frac{f_{a,j}}{b_j}, \qquad
+   s_{a,k} \propto \Lambda_a \prod_{j \le k} f_{a,j} .
+
+What a fact adds is :math:`10 \log_{10}(O_k / O_{k-1})` decibans: ten of them are a factor of ten.
+The counts' uncertainty comes last, as what is left to the odds of the probability itself, so that
+the bars add up to it. A candidate without a FAR has no odds; its classes' shares take the other
+facts.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from spiir_pastro.models.components import TERMS
+from spiir_pastro.models.explanation import Explanation
+
+__all__ = ["FACTS", "Evidence", "weigh"]
+
+Floats = NDArray[np.float64]
+
+_DECIBANS = 10 / np.log(10)
+
+FACTS = ("expected counts", *TERMS.values(), "counts' uncertainty")
+"""What is taken in, in this order."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evidence:
+    """What each of the k `FACTS` says of n candidates.
+
+    Attributes
+    ----------
+    decibans : (n, k)
+        For a signal, against noise; they add up to the decibans of p_astro's odds.
+    shares : (n, k, 3)
+        Of the classes, if it is a signal, once the facts up to this one are known.
+    """
+
+    decibans: Floats
+    shares: Floats
+
+
+def weigh(explained: Explanation) -> Evidence:
+    """Take the odds of candidates apart, fact by fact."""
+    p = explained.predictions.probabilities
+    factors = [np.nan_to_num(log) for log in explained.log_factors.values()]
+    signals, noise = explained.counts[:-1], explained.counts[-1]
+    steps = [np.broadcast_to(np.log(signals / noise), factors[0].shape), *factors]
+    logs = np.cumsum(np.stack(steps, axis=1), axis=1)
+    odds = logsumexp(logs, axis=2)
+    with np.errstate(divide="ignore"):
+        said = np.log(p[:, :-1].sum(axis=1)) - np.log(p[:, -1])
+    total = np.concatenate([odds, said[:, None]], axis=1)
+    shares = np.exp(logs - odds[:, :, None])
+    final = p[:, :-1] / p[:, :-1].sum(axis=1, keepdims=True)
+    judged = np.isfinite(p[:, -1])
+    last = np.where(judged[:, None], final, shares[:, -1])
+    decibans = _DECIBANS * np.diff(total, axis=1, prepend=0.0)
+    return Evidence(
+        decibans=np.where(judged[:, None], decibans, np.nan),
+        shares=np.concatenate([shares, last[:, None]], axis=1),
+    )

@@ -1,0 +1,153 @@
+"""What the first screen says: a sentence to quote, three figures, and on what they stand."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from spiir_pastro.domain import ASTROPHYSICAL
+from spiir_pastro.evaluation.intervals import fraction_interval
+from spiir_pastro.evaluation.result import Evaluation
+from spiir_pastro.io.artifact import ModelArtifact
+from spiir_pastro.report.numbers import count_of, dates, figure, percent, percents, source_name
+
+__all__ = ["Headline", "PartOf", "headline"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartOf:
+    """A part of a whole, the larger the better.
+
+    Attributes
+    ----------
+    name
+        What is counted.
+    part, whole
+        How many are as they should be, of how many.
+    """
+
+    name: str
+    part: int
+    whole: int
+
+    def __str__(self) -> str:
+        return f"{self.part:,} of {self.whole:,}" if self.whole else "none"
+
+    @property
+    def percent(self) -> str:
+        """The part in percent with its 90 % interval."""
+        if not self.whole:
+            return "–"
+        ends = fraction_interval(self.part, self.whole).tolist()
+        return f"{percent(self.part / self.whole)} (90 % interval {percents(ends)})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headline:
+    """The first screen.
+
+    Attributes
+    ----------
+    sentence
+        To quote.
+    trained, tested
+        On what.
+    pure, found
+        Those called 0.9 that are real, and the signals that are called 0.5.
+    expected
+        How many of those called 0.9 should be real if the model is right.
+    classes
+        Signals whose most probable class is the right one, all and class by class.
+    worst
+        The class of them that is right least often; None if all are always right.
+    unseen
+        Classes that none of the signals has.
+    mistakes
+        What is called wrongly, the commonest first.
+    """
+
+    sentence: str
+    trained: str
+    tested: str
+    pure: PartOf
+    found: PartOf
+    expected: str
+    classes: Sequence[PartOf]
+    worst: PartOf | None
+    unseen: Sequence[str]
+    mistakes: Sequence[str]
+
+
+def headline(evaluation: Evaluation, artifact: ModelArtifact) -> Headline:
+    """Say what an evaluation found."""
+    by_threshold = {call.threshold: call for call in evaluation.calls}
+    sure, likely = by_threshold[0.9], by_threshold[0.5]
+    classes = _classes(evaluation)
+    pure = PartOf(name="called 0.9 and real", part=sure.real, whole=sure.called)
+    missed = [one for one in classes[1:] if one.part < one.whole]
+    return Headline(
+        sentence=_sentence(pure, classes[0], evaluation.truth),
+        trained=_trained(artifact.provenance),
+        tested=_tested(evaluation),
+        pure=pure,
+        found=PartOf(name="signals called 0.5", part=likely.real, whole=likely.signals),
+        expected=figure(sure.expected),
+        classes=classes,
+        worst=min(missed, key=lambda one: one.part / one.whole, default=None),
+        unseen=[str(s) for s in ASTROPHYSICAL if str(s) not in {one.name for one in classes}],
+        mistakes=[
+            f"{count:,} {source_name(true)} called {source_name(called)}"
+            for true, called, count in evaluation.confusion.mistakes()[:3]
+        ],
+    )
+
+
+def _classes(evaluation: Evaluation) -> list[PartOf]:
+    confusion = evaluation.signal_agreement.confusion
+    by_class = [
+        PartOf(name=str(source), part=int(confusion[k, k]), whole=int(confusion[k].sum()))
+        for k, source in enumerate(ASTROPHYSICAL)
+    ]
+    every = PartOf(name="all", part=int(np.trace(confusion)), whole=int(confusion.sum()))
+    return [every, *(one for one in by_class if one.whole)]
+
+
+def _sentence(pure: PartOf, classes: PartOf, truth: str) -> str:
+    real = "real" if truth == "injection" else f"{truth}s"
+    said = (
+        f"Of the {pure.whole:,} events called 0.9 or more, {pure.part:,} are {real}"
+        if pure.whole
+        else "No event is called 0.9 or more"
+    )
+    return f"{said}; classes right for {classes}." if classes.whole else f"{said}."
+
+
+def _tested(evaluation: Evaluation) -> str:
+    """Say what was judged: what of, when, and how much."""
+    times = evaluation.candidates["gps_ns"]
+    first, last = times.min(), times.max()
+    parts = [evaluation.data] if evaluation.data else []
+    if isinstance(first, int) and isinstance(last, int):
+        parts.append(dates(first, last))
+    scores = evaluation.scores
+    parts.append(
+        f"{count_of(scores.candidates, 'candidate')}, {count_of(scores.signals, evaluation.truth)} "
+        "among them"
+    )
+    return "; ".join(parts)
+
+
+def _trained(provenance: Mapping[str, Any]) -> str:
+    """Say what the model was fitted on, as far as its file knows."""
+    names = dict.fromkeys(str(given["name"]) for given in provenance.get("inputs", []))
+    tables = [name for name in names if name.endswith((".csv", ".parquet"))]
+    livetime_s = provenance.get("livetime_s")
+    parts = tables[:1] if livetime_s is None else [f"{livetime_s / 86_400:.3g} days of background"]
+    if span_ns := provenance.get("gps_span_ns"):
+        parts.append(dates(*span_ns))
+    if found := provenance.get("injections_found"):
+        parts.append(count_of(found, "injection"))
+    if mergers := provenance.get("known_mergers"):
+        parts.append(count_of(len(mergers), "known merger"))
+    return "; ".join(parts) or "not known"
