@@ -29,7 +29,7 @@ COMMANDS: dict[str, str] = {
     "answer": "Answer triggers inside the pipeline: a line in, a line of p_astro.json out.",
     "listen": "Answer SPIIR's IGWN Alerts with their source probabilities on GraceDB.",
     "replay": "Feed recorded alerts through the alert service's own code.",
-    "compare": "List the parameters and provenance in which two models differ.",
+    "compare": "Say how two models, or two evaluations, differ.",
     "run": "Run every stage on a runs file, or on a simulated campaign if none is given.",
 }
 """Command name to the line ``--help`` shows, in pipeline order.
