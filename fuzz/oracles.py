@@ -35,9 +35,9 @@ from spiir_pastro.models.fitting import DensitySettings, Reference, fit_densitie
 from spiir_pastro.models.mass_contour import MassContourClassifier
 from spiir_pastro.models.pastro import ClassSharing, PastroModel
 from spiir_pastro.serve.decide import Decision, Skip, SkipReason, Upload, decide
+from spiir_pastro.serve.letters import DeadLetters
 from spiir_pastro.serve.model import Assessor
 from spiir_pastro.serve.rehearsal.model import RehearsalModel, always
-from spiir_pastro.serve.spool import DeadLetters
 
 __all__ = ["LARGEST", "assessors", "check_alert", "check_file", "confined"]
 

@@ -19,8 +19,6 @@ from spiir_pastro.serve.rehearsal.alerts import sample_alert
 from spiir_pastro.serve.rehearsal.chaos import GROUP, TOPICS, Stage
 from spiir_pastro.serve.rehearsal.gracedb import read_journal
 
-YOUNG_S = 7.0  # alerts published earlier than this after the start are looked up first
-
 
 def times(stage: Stage) -> tuple[dict[str, float], dict[str, float]]:
     """When each event was read and when GraceDB had its file."""
@@ -97,7 +95,7 @@ def main() -> None:
         stage = Stage(Path(folder))
         try:
             stage.wait_until_up()
-            time.sleep(YOUNG_S)
+            time.sleep(1.0)  # what was published before it reads is looked for on GraceDB first
             latency(stage, arguments.alerts)
             floor(stage, arguments.alerts)
             throughput(stage, arguments.burst)

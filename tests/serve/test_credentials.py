@@ -1,7 +1,8 @@
 """A broker behind TLS and a password: the right ones pass, the wrong ones are named."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,12 @@ import structlog
 from serve.sasl_gateway import SaslGateway, make_certificate
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.serve.config import KafkaSettings
+from spiir_pastro.serve.consumer import KafkaConsumer, broker_settings, require_topics
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.rehearsal.broker import Broker
 from spiir_pastro.serve.source import KafkaSource
+from spiir_pastro.serve.spool import Place
 
 GROUP = "gracedb-playground"
 PASSWORD = "correct horse battery staple"  # noqa: S105  (of nothing)
@@ -32,26 +35,35 @@ def gateway(broker: Broker, certificate: Path) -> Iterator[SaslGateway]:
     gate.close()
 
 
-def source(folder: Path, gateway: SaslGateway, certificate: Path, password: str) -> KafkaSource:
+class Nowhere:
+    """A memory of no places."""
+
+    def offsets(self) -> dict[Place, int]:
+        return {}
+
+    def place(self, places: Mapping[Place, int]) -> None:
+        del places
+
+
+def settings(folder: Path, gateway: SaslGateway, certificate: Path, password: str) -> KafkaSettings:
     authfile = folder / "auth.toml"
     authfile.write_text(
         f'[[auth]]\nusername = "me"\npassword = "{password}"\nssl_ca_location = "{certificate}"\n'
     )
     authfile.chmod(0o600)
-    settings = KafkaSettings(
+    return KafkaSettings(
         consumer_group="me-locked",
         host="127.0.0.1",
         port=gateway.port,
         topics=["locked"],
         authfile=str(authfile),
     )
-    return KafkaSource(settings, health=Health(), metrics=Metrics())
 
 
 def test_the_right_credentials_pass(
     gateway: SaslGateway, certificate: Path, tmp_path: Path
 ) -> None:
-    assert source(tmp_path, gateway, certificate, PASSWORD).check() == []
+    require_topics(settings(tmp_path, gateway, certificate, PASSWORD))
 
 
 def test_a_wrong_password_is_named_retried_and_never_shown(
@@ -60,7 +72,15 @@ def test_a_wrong_password_is_named_retried_and_never_shown(
     tmp_path: Path,
     logs: list[structlog.typing.EventDict],
 ) -> None:
-    kafka = source(tmp_path, gateway, certificate, "wrong password")
+    wrong = settings(tmp_path, gateway, certificate, "wrong password")
+    kafka = KafkaSource(
+        wrong,
+        partial(KafkaConsumer, broker_settings(wrong)),
+        places=Nowhere(),
+        since=None,
+        health=Health(),
+        metrics=Metrics(),
+    )
     deadline = time.monotonic() + 20.0
     while kafka._failures < 2 and time.monotonic() < deadline:
         kafka.poll(0.05)
@@ -75,8 +95,7 @@ def test_a_wrong_password_is_named_retried_and_never_shown(
 def test_a_certificate_nobody_vouches_for_is_named(
     gateway: SaslGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spiir_pastro.serve.source.CHECK_TIMEOUT_S", 1.5)
+    monkeypatch.setattr("spiir_pastro.serve.consumer.CHECK_TIMEOUT_S", 1.5)
     stranger = make_certificate(tmp_path, "stranger")
-    kafka = source(tmp_path, gateway, stranger, PASSWORD)
     with pytest.raises(ConfigError, match="certificate verify failed"):
-        kafka.check()
+        require_topics(settings(tmp_path, gateway, stranger, PASSWORD))

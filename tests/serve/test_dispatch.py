@@ -5,16 +5,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spiir_pastro.serve.dispatch import Backoff, Delivery, Dispatcher
-from spiir_pastro.serve.gracedb import Delivered, Refused, Unreachable
+from spiir_pastro.serve.decide import Upload, decide
+from spiir_pastro.serve.dispatch import Dispatcher
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
+from spiir_pastro.serve.queueing import PROBE_S, Backoff, Delivery, DeliveryQueue
+from spiir_pastro.serve.rehearsal.alerts import sample_alert
+from spiir_pastro.serve.rehearsal.model import RehearsalModel, always
 from spiir_pastro.serve.spool import Spool
+from spiir_pastro.serve.upload import Delivered, Unanswered
 
 Outcome = Exception | Delivered
 
@@ -45,6 +50,12 @@ class Scripted:
         """Nothing is held."""
 
 
+def upload_of(number: int) -> Upload:
+    decision = decide(sample_alert(number), always(RehearsalModel()))
+    assert isinstance(decision, Upload)
+    return decision
+
+
 @contextmanager
 def dispatcher(
     uploader: Scripted, spool: Spool, *, workers: int = 1, base_s: float = 0.02
@@ -62,17 +73,88 @@ def dispatcher(
     made.stop(2.0)
 
 
-def down(cause: str = "connection", wait_s: float = 0.0) -> Unreachable:
-    return Unreachable("down", cause=cause, wait_s=wait_s)
+def down(cause: str = "connection", wait_s: float = 0.0, *, of_event: bool = False) -> Unanswered:
+    return Unanswered("down", cause=cause, wait_s=wait_s, pause_s=wait_s, is_of_event=of_event)
 
 
-@given(attempts=st.integers(1, 10_000), jitter=st.floats(0, 1, exclude_max=True))
-def test_waiting_grows_to_its_limit_and_never_beyond(attempts: int, jitter: float) -> None:
+@given(failing_s=st.floats(0, 1e7), jitter=st.floats(0, 1, exclude_max=True))
+def test_waiting_grows_to_its_limit_and_never_beyond(failing_s: float, jitter: float) -> None:
     backoff = Backoff(base_s=1.0, limit_s=300.0)
-    wait_s = backoff.wait_s(attempts, jitter=jitter)
-    full = min(300.0, 2.0 ** min(attempts - 1, 30))
+    wait_s = backoff.wait_s(failing_s, jitter=jitter)
+    full = min(300.0, max(1.0, failing_s / 10.0))
     assert full / 2 <= wait_s <= full
-    assert backoff.wait_s(attempts + 1, jitter=jitter) >= wait_s
+    assert backoff.wait_s(2.0 * failing_s, jitter=jitter) >= wait_s
+
+
+def queue_of(count: int) -> DeliveryQueue:
+    queue = DeliveryQueue(Backoff(base_s=1.0, limit_s=300.0))
+    queue.add([Delivery(event_id=f"G{n}", content=b"{}") for n in range(count)])
+    return queue
+
+
+def take(queue: DeliveryQueue, now: float) -> Delivery:
+    delivery = queue.take(now)
+    assert delivery is not None
+    return delivery
+
+
+def test_one_probe_every_few_seconds_and_its_success_wakes_all() -> None:
+    queue, now, asked = queue_of(100), 0.0, []
+    queue.failed(take(queue, now), down(), now, jitter=0.5)
+    while now < 100.0:
+        delivery = queue.take(now)
+        if delivery is not None:
+            asked.append((now, delivery.event_id))
+            assert queue.take(now) is None  # one at a time
+            queue.failed(delivery, down(), now, jitter=0.5)
+        now += 0.1
+    assert 100.0 / PROBE_S <= len(asked) <= 2 * 100.0 / PROBE_S
+    assert len({event_id for _, event_id in asked}) == len(asked)  # each in its turn
+    while (probe := queue.take(now)) is None:
+        now += 0.1
+    assert now <= 100.0 + PROBE_S + 0.1
+    queue.succeeded(probe, now)
+    rest = {take(queue, now).event_id for _ in range(99)}
+    assert len(rest) == 99
+    assert queue.take(now) is None
+
+
+def test_an_event_with_a_problem_of_its_own_holds_nobody_up() -> None:
+    queue, now = queue_of(1), 0.0
+    while now < 10_000.0:
+        delivery = queue.take(now)
+        if delivery is not None:
+            wait_s = queue.failed(delivery, down("status_404", of_event=True), now, jitter=0.0)
+            assert 0.5 <= wait_s <= 300.0
+        queue.add([Delivery(event_id=f"H{now}", content=b"{}")])
+        queue.succeeded(take(queue, now), now)
+        now += 1.0
+    assert set(queue.failing()) == {"G0"}
+
+
+def test_failures_that_only_one_event_meets_become_its_own() -> None:
+    queue, now, tries = queue_of(2), 0.0, []
+    while now < 1_000.0:
+        delivery = queue.take(now)
+        if delivery is not None and delivery.event_id == "G0":
+            tries.append(now)
+            queue.failed(delivery, down("status_500"), now, jitter=0.0)
+        elif delivery is not None:
+            queue.succeeded(delivery, now)
+        now += 0.25
+        if now % 10 == 0:
+            queue.add([Delivery(event_id=f"H{now}", content=b"{}")])
+    assert len(tries) < 150  # and not every few seconds
+    assert max(b - a for a, b in pairwise(tries)) < 150.0
+
+
+def test_a_request_still_under_way_is_not_overtaken_by_the_waking() -> None:
+    queue = queue_of(2)
+    slow, other = take(queue, 0.0), take(queue, 0.0)
+    queue.failed(slow, down("timeout", wait_s=20.0), 0.0, jitter=0.0)
+    queue.succeeded(other, 1.0)
+    assert queue.take(19.9) is None
+    assert take(queue, 20.0).look_first
 
 
 def test_after_an_unclear_failure_it_looks_before_sending_again(spool: Spool) -> None:
@@ -94,14 +176,14 @@ def test_a_server_that_asks_for_time_gets_it(spool: Spool) -> None:
     with dispatcher(uploader, spool) as (dispatch, _, health):
         dispatch.submit([Delivery(event_id="G1", content=b"{}")])
         assert not dispatch.drain(0.15)
-        assert health.problems() == {"gracedb": "down"}
+        assert health.problems() == {"gracedb": "G1 not taken: down"}
         assert dispatch.drain(5.0)
     (_, _, first), (_, _, second) = uploader.asked
     assert second - first >= 0.3
 
 
 def test_new_events_do_not_wait_behind_failed_ones(spool: Spool) -> None:
-    uploader = Scripted({"G1": [down()] * 3})
+    uploader = Scripted({"G1": [down(of_event=True)] * 3})
     with dispatcher(uploader, spool, base_s=0.2) as (dispatch, _, _):
         dispatch.submit([Delivery(event_id="G1", content=b"{}")])
         time.sleep(0.05)
@@ -110,14 +192,45 @@ def test_new_events_do_not_wait_behind_failed_ones(spool: Spool) -> None:
     assert [event for event, _, _ in uploader.asked[:5]] == ["G1", "G2", "G3", "G4", "G5"]
 
 
-def test_what_is_refused_is_not_tried_again(spool: Spool) -> None:
-    uploader = Scripted({"G1": [Refused("404")]})
-    with dispatcher(uploader, spool) as (dispatch, metrics, health):
+@pytest.mark.parametrize("cause", ["status_401", "status_403", "status_404", "status_418"])
+def test_health_is_red_until_what_failed_has_gone(spool: Spool, cause: str) -> None:
+    uploader = Scripted({"G1": [down(cause, of_event=cause == "status_404")] * 3})
+    with dispatcher(uploader, spool, base_s=0.1) as (dispatch, _, health):
         dispatch.submit([Delivery(event_id="G1", content=b"{}")])
+        assert not dispatch.drain(0.1)
+        dispatch.submit([Delivery(event_id="G2", content=b"{}")])
+        assert health.problems() == {"gracedb": "G1 not taken: down"}
         assert dispatch.drain(5.0)
-        assert len(uploader.asked) == 1
-        assert metrics.uploads.labels(outcome="refused")._value.get() == 1
-        assert health.problems() == {"gracedb": "G1 refused: 404"}
+        assert health.problems() == {}
+    assert len(uploader.asked) == 5
+
+
+def test_another_host_on_duty_means_looking_only(spool: Spool) -> None:
+    class Other:
+        must_look = True
+
+        def is_ours(self) -> bool:
+            return ours.is_set()
+
+    ours, metrics, health = threading.Event(), Metrics(), Health()
+    uploader = Scripted({})
+    made = Dispatcher(
+        lambda: uploader,
+        spool=spool,
+        metrics=metrics,
+        health=health,
+        workers=1,
+        backoff=Backoff(base_s=0.02, limit_s=1.0),
+        duty=Other(),
+    )
+    made.submit([Delivery(event_id="G1", content=b"{}")])
+    assert not made.drain(0.2)
+    assert health.problems() == {}
+    ours.set()
+    made.wake()
+    assert made.drain(5.0)
+    assert [look for _, look, _ in uploader.asked] == [True, True]
+    made.stop(2.0)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), sqlite3.OperationalError("odd")])
@@ -132,8 +245,13 @@ def test_a_worker_outlives_whatever_a_library_raises(spool: Spool, error: Except
 def test_a_spool_that_cannot_be_written_costs_no_delivery(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(event_id: str) -> None:
-        raise sqlite3.OperationalError(f"disk full, {event_id}")
+    spool.accept([upload_of(1)], read_at=1.0)
+    is_full, done = [True], spool.done
+
+    def full(event_id: str, outcome: str) -> None:
+        if is_full:
+            raise sqlite3.OperationalError(f"disk full, {event_id}")
+        done(event_id, outcome)
 
     monkeypatch.setattr(spool, "done", full)
     uploader = Scripted({})
@@ -141,6 +259,11 @@ def test_a_spool_that_cannot_be_written_costs_no_delivery(
         dispatch.submit([Delivery(event_id="G1", content=b"{}")])
         assert dispatch.drain(5.0)
         assert health.problems() == {"spool": "cannot write to the spool: disk full, G1"}
+        with pytest.raises(sqlite3.OperationalError, match="disk full"):
+            dispatch.mark_again()
+        is_full.clear()
+        dispatch.mark_again()
+        assert spool.counts() == {"pending": 0, "done": 1}
     assert len(uploader.asked) == 1
 
 

@@ -6,29 +6,32 @@ from pathlib import Path
 import pytest
 
 from spiir_pastro.errors import ConfigError
-from spiir_pastro.serve.gracedb import (
-    Delivered,
-    FileUploader,
-    GraceDBUploader,
-    Refused,
-    Unreachable,
-)
+from spiir_pastro.serve.gracedb import GraceDBClient
 from spiir_pastro.serve.rehearsal.broker import free_port
 from spiir_pastro.serve.rehearsal.gracedb import UNKNOWN_EVENT, Faults, StandInGraceDB, read_journal
+from spiir_pastro.serve.upload import Delivered, FileUploader, GraceDBUploader, Unanswered
 
 CONTENT = b'{"BNS": 1.0, "NSBH": 0.0, "BBH": 0.0, "Terrestrial": 0.0}'
 
 
 def uploader(gracedb: StandInGraceDB) -> GraceDBUploader:
-    return GraceDBUploader(gracedb.url, timeout_s=0.3, settle_s=0.7, anonymous=True)
+    return at(gracedb.url)
+
+
+def at(url: str) -> GraceDBUploader:
+    return GraceDBUploader(GraceDBClient(url, timeout_s=0.3, settle_s=0.7, anonymous=True))
 
 
 def deliver(
-    gracedb: StandInGraceDB, event_id: str = "G1", *, look_first: bool = False
+    gracedb: StandInGraceDB,
+    event_id: str = "G1",
+    *,
+    look_first: bool = False,
+    content: bytes = CONTENT,
 ) -> Delivered:
     client = uploader(gracedb)
     try:
-        return client.deliver(event_id, CONTENT, look_first=look_first, on_send=lambda: None)
+        return client.deliver(event_id, content, look_first=look_first, on_send=lambda: None)
     finally:
         client.close()
 
@@ -43,7 +46,7 @@ def test_the_file_arrives_with_its_name_tag_and_label(gracedb: StandInGraceDB) -
 
 def test_a_file_that_is_there_is_not_sent_again_but_labelled(gracedb: StandInGraceDB) -> None:
     gracedb.faults = Faults(half=1.0)
-    with pytest.raises(Unreachable, match="answered 500"):
+    with pytest.raises(Unanswered, match="answered 500"):
         deliver(gracedb)
     assert gracedb.labels("G1") == set()
     gracedb.faults = Faults()
@@ -53,43 +56,64 @@ def test_a_file_that_is_there_is_not_sent_again_but_labelled(gracedb: StandInGra
     assert deliver(gracedb, "G2", look_first=True) is Delivered.SENT
 
 
+def test_another_writers_file_is_compared_and_left(gracedb: StandInGraceDB) -> None:
+    theirs = b'{"BNS": 0.5, "NSBH": 0.5, "BBH": 0.0, "Terrestrial": 0.0}'
+    assert deliver(gracedb, content=theirs) is Delivered.SENT
+    assert deliver(gracedb, look_first=True) is Delivered.OTHER
+    assert [json.loads(entry.content) for entry in gracedb.files("G1")] == [json.loads(theirs)]
+    assert gracedb.labels("G1") == {"PASTRO_READY"}
+
+
+@pytest.mark.parametrize("fault", ["login", "unauthorized", "missing"])
+def test_only_a_log_entry_is_a_success(gracedb: StandInGraceDB, fault: str) -> None:
+    gracedb.faults = Faults(**{fault: 1.0})
+    for look_first in (False, True):
+        with pytest.raises(Unanswered, match="GraceDB") as caught:
+            deliver(gracedb, look_first=look_first)
+        assert caught.value.is_of_event == (fault == "missing")
+    gracedb.faults = Faults()
+    assert deliver(gracedb, look_first=True) is Delivered.SENT
+    assert len(gracedb.files("G1")) == 1
+
+
 @pytest.mark.parametrize(
     ("faults", "cause", "wait_s"),
     [
         (Faults(error=1.0), "status_500", 0.0),
         (Faults(busy=1.0), "status_429", 1.0),
         (Faults(unavailable=1.0), "status_503", 1.0),
-        (Faults(cut_before=1.0), "connection", 0.0),
-        (Faults(cut_after=1.0), "connection", 0.0),
+        (Faults(unauthorized=1.0), "status_401", 0.0),
+        (Faults(missing=1.0), "status_404", 0.0),
+        (Faults(login=1.0), "status_200", 0.0),
+        (Faults(cut_before=1.0), "connection", 0.7),
+        (Faults(cut_after=1.0), "connection", 0.7),
         (Faults(stall_after=1.0, stall_s=0.6), "timeout", 0.7),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_may_pass_is_told_from_what_will_not(
+def test_every_failure_has_its_cause_and_its_wait(
     gracedb: StandInGraceDB, faults: Faults, cause: str, wait_s: float
 ) -> None:
     gracedb.faults = faults
-    with pytest.raises(Unreachable, match="GraceDB") as caught:
+    with pytest.raises(Unanswered, match="GraceDB") as caught:
         deliver(gracedb)
     assert (caught.value.cause, caught.value.wait_s) == (cause, wait_s)
 
 
-def test_an_event_gracedb_does_not_know_is_refused(gracedb: StandInGraceDB) -> None:
-    with pytest.raises(Refused, match="answered 404"):
+def test_an_event_gracedb_does_not_know_is_that_events_problem(gracedb: StandInGraceDB) -> None:
+    with pytest.raises(Unanswered, match="answered 404") as caught:
         deliver(gracedb, UNKNOWN_EVENT)
+    assert caught.value.is_of_event
 
 
 def test_a_server_that_is_down_or_talks_nonsense_is_unreachable(gracedb: StandInGraceDB) -> None:
-    nobody = GraceDBUploader(
-        f"http://127.0.0.1:{free_port()}/api/", timeout_s=0.3, settle_s=0.7, anonymous=True
-    )
-    with pytest.raises(Unreachable, match="cannot be reached"):
+    nobody = at(f"http://127.0.0.1:{free_port()}/api/")
+    with pytest.raises(Unanswered, match="cannot be reached") as caught:
         nobody.deliver("G1", CONTENT, look_first=False, on_send=lambda: None)
+    assert caught.value.wait_s == 0.0
     nobody.close()
-    lost = GraceDBUploader(
-        gracedb.url + "events/G1/files/", timeout_s=0.3, settle_s=0.7, anonymous=True
-    )
-    with pytest.raises(Unreachable, match="makes no sense"):
+    lost = at(gracedb.url + "events/G1/files/")
+    with pytest.raises(Unanswered, match="makes no sense"):
         lost.deliver("G1", CONTENT, look_first=False, on_send=lambda: None)
     lost.close()
 
@@ -104,7 +128,7 @@ def test_credentials_must_be_found_unless_none_are_wanted(
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     with pytest.raises(ConfigError, match="htgettoken"):
-        GraceDBUploader(gracedb.url, timeout_s=1.0, settle_s=1.0)
+        GraceDBClient(gracedb.url, timeout_s=1.0, settle_s=1.0)
 
 
 def test_the_check_asks_for_the_label(gracedb: StandInGraceDB) -> None:
@@ -117,6 +141,8 @@ def test_a_dry_run_writes_files_only(tmp_path: Path) -> None:
     files = FileUploader(tmp_path / "out")
     assert files.deliver("G1", CONTENT, look_first=True, on_send=lambda: None) is Delivered.SENT
     assert files.deliver("G1", CONTENT, look_first=True, on_send=lambda: None) is Delivered.FOUND
+    other = b'{"BNS": 0.0}'
+    assert files.deliver("G1", other, look_first=True, on_send=lambda: None) is Delivered.OTHER
     files.close()
     (path,) = (tmp_path / "out").iterdir()
     assert path.name == "G1.spiir.p_astro.json"

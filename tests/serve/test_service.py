@@ -1,6 +1,7 @@
 """The loop: at least once from the source, exactly once to GraceDB, through whatever happens."""
 
 import json
+import shutil
 import sqlite3
 import threading
 import time
@@ -15,7 +16,8 @@ import structlog
 
 from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.serve.config import GraceDBSettings, KafkaSettings, Settings
-from spiir_pastro.serve.gracedb import FileUploader, GraceDBUploader
+from spiir_pastro.serve.consumer import Message
+from spiir_pastro.serve.gracedb import GraceDBClient
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.rehearsal.alerts import other_alerts, sample_alert, sample_alerts
@@ -23,15 +25,17 @@ from spiir_pastro.serve.rehearsal.gracedb import Faults, StandInGraceDB
 from spiir_pastro.serve.rehearsal.model import RehearsalModel
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service
-from spiir_pastro.serve.source import FileSource, Message
+from spiir_pastro.serve.source import FileSource
+from spiir_pastro.serve.spool import Place, Spool, SpoolDamaged
+from spiir_pastro.serve.upload import FileUploader, GraceDBUploader
 
 
 class ListSource:
     """Batches given one after another; notes what is done."""
 
-    def __init__(self, *batches: list[bytes], published_at: float | None = None) -> None:
+    def __init__(self, *batches: list[bytes], is_old: bool = False) -> None:
         self.batches = list(batches)
-        self.published_at = time.time() + 60.0 if published_at is None else published_at
+        self.is_old = is_old
         self.finished: list[bytes] = []
 
     def poll(self, timeout_s: float) -> list[Message] | None:
@@ -39,7 +43,7 @@ class ListSource:
         if not self.batches:
             return None
         return [
-            Message(topic="t", payload=payload, published_at=self.published_at)
+            Message(topic="t", payload=payload, is_old=self.is_old)
             for payload in self.batches.pop(0)
         ]
 
@@ -70,11 +74,14 @@ def service(folder: Path, source: ListSource | FileSource, url: str) -> Service:
         RehearsalModel().save(folder / "model.json")
     return Service(
         settings(folder, url),
+        spool=Spool(folder / "spool"),
         model=Models(
             folder / "model.json", RehearsalModel.load, metrics=Metrics(), health=Health()
         ),
         source=source,
-        make_uploader=lambda: GraceDBUploader(url, timeout_s=0.3, settle_s=0.3, anonymous=True),
+        make_uploader=lambda: GraceDBUploader(
+            GraceDBClient(url, timeout_s=0.3, settle_s=0.3, anonymous=True)
+        ),
     )
 
 
@@ -92,7 +99,7 @@ def test_every_event_is_answered_once_though_topics_repeat_it(
     batch = payloads(5)
     source = ListSource(batch + batch[:2], batch, other_alerts())
     served = service(tmp_path, source, gracedb.url)
-    assert served.run() == {"pending": 0, "refused": 0, "done": 5, "dead_letters": 3}
+    assert served.run() == {"pending": 0, "done": 5, "dead_letters": 3}
     assert files(gracedb) == dict.fromkeys([f"G{n}" for n in range(1, 6)], 1)
     assert all(gracedb.labels(event) == {"PASTRO_READY"} for event in gracedb.entries)
     assert source.finished == [*batch, *batch[:2], *batch, *other_alerts()]
@@ -122,8 +129,8 @@ def test_what_gracedb_would_not_take_goes_later_also_after_a_restart(
     gracedb.faults = Faults(unavailable=1.0)
     first = service(tmp_path, ListSource(payloads(3)), gracedb.url)
     threading.Timer(0.5, first.stop).start()
-    assert first.run() == {"pending": 3, "refused": 0, "done": 0, "dead_letters": 0}
-    assert first.health.problems()["gracedb"].startswith("GraceDB answered 503")
+    assert first.run() == {"pending": 3, "done": 0, "dead_letters": 0}
+    assert "not taken: GraceDB answered 503" in first.health.problems()["gracedb"]
     gracedb.faults = Faults()
     assert service(tmp_path, ListSource(), gracedb.url).run()["done"] == 3
     assert files(gracedb) == {"G1": 1, "G2": 1, "G3": 1}
@@ -133,7 +140,7 @@ def test_an_alert_older_than_the_service_is_looked_up_first(
     gracedb: StandInGraceDB, tmp_path: Path
 ) -> None:
     service(tmp_path, ListSource(payloads(2)), gracedb.url).run()
-    old = ListSource(payloads(3), published_at=time.time() - 60.0)
+    old = ListSource(payloads(3), is_old=True)
     other = tmp_path / "after the first spool was lost"
     other.mkdir()
     assert service(other, old, gracedb.url).run()["done"] == 3
@@ -189,6 +196,7 @@ def test_nothing_is_committed_before_it_is_on_disk(
         def attempt(*args: object, **kwargs: object) -> object:
             if next(failures, None):
                 assert payloads(2)[0] not in source.finished or write == keep
+                assert b"rubbish" not in source.finished
                 raise sqlite3.OperationalError("disk full") if write == accept else OSError("full")
             return write(*args, **kwargs)
 
@@ -207,8 +215,8 @@ def test_told_to_stop_while_the_disk_is_full_it_commits_nothing(
     source = ListSource(payloads(2))
     served = service(tmp_path, source, gracedb.url)
 
-    def full(uploads: object, *, read_at: float) -> None:
-        del uploads, read_at
+    def full(uploads: object, *, read_at: float, places: dict[Place, int]) -> None:
+        del uploads, read_at, places
         raise sqlite3.OperationalError("disk full")
 
     monkeypatch.setattr(served.spool, "accept", full)
@@ -216,6 +224,59 @@ def test_told_to_stop_while_the_disk_is_full_it_commits_nothing(
     served.run()
     assert source.finished == []
     assert files(gracedb) == {}
+
+
+def test_told_to_stop_while_a_dead_letter_cannot_be_kept_it_commits_nothing(
+    gracedb: StandInGraceDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = ListSource([b"rubbish"])
+    served = service(tmp_path, source, gracedb.url)
+
+    def full(payload: bytes) -> None:
+        raise OSError(28, f"No space left on device, {len(payload)}")
+
+    monkeypatch.setattr(served.letters, "keep", full)
+    threading.Timer(0.3, served.stop).start()
+    served.run()
+    assert source.finished == []
+
+
+def test_a_full_disk_is_over_when_it_is_over(
+    gracedb: StandInGraceDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spiir_pastro.serve.service.HOUSEKEEPING_S", 0.05)
+    served = service(tmp_path, IdleSource(), gracedb.url)
+    note, is_full = served.spool.note, threading.Event()
+
+    def maybe(name: str, value: float) -> None:
+        if is_full.is_set():
+            raise sqlite3.OperationalError("database or disk is full")
+        note(name, value)
+
+    monkeypatch.setattr(served.spool, "note", maybe)
+    with running(served):
+        is_full.set()
+        wait_until(lambda: "full" in served.health.problems().get("spool", ""))
+        is_full.clear()
+        wait_until(lambda: not served.health.problems())
+
+
+def test_a_damaged_or_deleted_spool_ends_this_life(
+    gracedb: StandInGraceDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spiir_pastro.serve.service.HOUSEKEEPING_S", 0.05)
+    served = service(tmp_path, IdleSource(), gracedb.url)
+    shutil.rmtree(tmp_path / "spool")
+    with pytest.raises(SpoolDamaged, match="taken away"):
+        served.run()
+    again = service(tmp_path, IdleSource(), gracedb.url)
+
+    def damaged(name: str, value: float) -> None:
+        raise sqlite3.DatabaseError(f"database disk image is malformed, {name} {value}")
+
+    monkeypatch.setattr(again.spool, "note", damaged)
+    with pytest.raises(SpoolDamaged, match="malformed"):
+        again.run()
 
 
 @contextmanager
@@ -235,7 +296,7 @@ class IdleSource(ListSource):
         return []
 
 
-def test_the_model_and_refused_events_are_taken_up_on_request(
+def test_the_model_is_taken_up_on_request(
     gracedb: StandInGraceDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("spiir_pastro.serve.service.HOUSEKEEPING_S", 60.0)
@@ -284,13 +345,14 @@ def test_recorded_alerts_replay_through_the_same_code(tmp_path: Path) -> None:
     RehearsalModel().save(tmp_path / "model.json")
     served = Service(
         settings(tmp_path, "http://127.0.0.1:1/"),
+        spool=Spool(tmp_path / "spool"),
         model=Models(
             tmp_path / "model.json", RehearsalModel.load, metrics=Metrics(), health=Health()
         ),
         source=FileSource(paths),
         make_uploader=lambda: FileUploader(tmp_path / "out"),
     )
-    assert served.run() == {"pending": 0, "refused": 0, "done": 3, "dead_letters": 1}
+    assert served.run() == {"pending": 0, "done": 3, "dead_letters": 1}
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         f"G{n}.spiir.p_astro.json" for n in (1, 2, 3)
     ]

@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import confluent_kafka
@@ -12,11 +13,13 @@ import pytest
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.io.alerts import parse_alert
 from spiir_pastro.serve.config import KafkaSettings
+from spiir_pastro.serve.consumer import KafkaConsumer, Message, broker_settings
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.rehearsal.alerts import sample_alert, sample_alerts
 from spiir_pastro.serve.rehearsal.broker import Broker, free_port
-from spiir_pastro.serve.source import KafkaSource, Message
+from spiir_pastro.serve.source import KafkaSource
+from spiir_pastro.serve.spool import Place
 
 GROUP = "gracedb-playground"
 
@@ -29,10 +32,38 @@ def source(broker: Broker | int, topic: str, **changes: object) -> KafkaSource:
         "port": port,
         "topics": [topic],
         "anonymous": True,
-        "first_start": "earliest",
     }
-    settings = KafkaSettings(**fields | changes)  # type: ignore[arg-type]
-    return KafkaSource(settings, health=Health(), metrics=Metrics())
+    return source_of(KafkaSettings(**fields | changes))  # type: ignore[arg-type]
+
+
+class Memory:
+    """Places kept in memory, shared by all sources of a test unless told otherwise."""
+
+    def __init__(self) -> None:
+        self.known: dict[Place, int] = {}
+
+    def offsets(self) -> dict[Place, int]:
+        return dict(self.known)
+
+    def place(self, places: Mapping[Place, int]) -> None:
+        self.known |= places
+
+    def done(self, kafka: KafkaSource, messages: list[Message]) -> None:
+        self.place({(m.topic, m.number): m.offset + 1 for m in messages})
+        kafka.done(messages)
+
+
+def source_of(
+    settings: KafkaSettings, places: Memory | None = None, since: float | None = None
+) -> KafkaSource:
+    return KafkaSource(
+        settings,
+        partial(KafkaConsumer, broker_settings(settings)),
+        places=places or Memory(),
+        since=since,
+        health=Health(),
+        metrics=Metrics(),
+    )
 
 
 def collect(kafka: KafkaSource, count: int, timeout_s: float = 10.0) -> list[Message]:
@@ -73,21 +104,109 @@ def test_what_is_not_done_comes_again_and_what_is_done_does_not(broker: Broker) 
     messages = collect(first, 5)
     first.done(messages[:2])
     first.close()
-    second = source(broker, "again")
+    second = source(broker, "again")  # its spool is lost; the broker has a copy
     assert uids(collect(second, 3)) == ["G3", "G4", "G5"]
     second.close()
+
+
+def remembering(
+    broker: Broker, topics: list[str], places: Memory, since: float | None = None, group: str = "g"
+) -> KafkaSource:
+    settings = KafkaSettings(
+        consumer_group=group, host="127.0.0.1", port=broker.port, topics=topics, anonymous=True
+    )
+    return source_of(settings, places, since)
 
 
 def test_a_first_start_at_the_latest_misses_nothing_after_it(broker: Broker) -> None:
     broker.make_topics([f"{GROUP}.late"])
     broker.publish(f"{GROUP}.late", sample_alerts(3))
-    first = source(broker, "late", first_start="latest")
-    assert collect(first, 1, timeout_s=0.5) == []
-    first.close()
+    time.sleep(0.02)
+    started_at = time.time()
+    time.sleep(0.02)
     broker.publish(f"{GROUP}.late", sample_alerts(2, first=4))
-    second = source(broker, "late", first_start="latest")
-    assert uids(collect(second, 2)) == ["G4", "G5"]
+    # Whatever was remembered is lost: the spool, and the broker's copy.
+    kafka = remembering(broker, ["late"], Memory(), since=started_at, group="late")
+    found = collect(kafka, 2)
+    assert uids(found) == ["G4", "G5"]
+    assert all(message.is_old for message in found)
+    broker.publish(f"{GROUP}.late", sample_alerts(1, first=6))
+    (new,) = collect(kafka, 1)
+    assert not new.is_old
+    kafka.close()
+
+
+def test_a_topic_that_appears_is_read_from_its_beginning(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spiir_pastro.serve.source.LOOK_AGAIN_S", 0.1)
+    broker.make_topics([f"{GROUP}.before"])
+    places = Memory()
+    kafka = remembering(broker, ["before", "after"], places, since=time.time())
+    assert collect(kafka, 1, timeout_s=0.5) == []
+    broker.make_topics([f"{GROUP}.after"])
+    broker.publish(f"{GROUP}.after", sample_alerts(3))
+    assert uids(collect(kafka, 3)) == ["G1", "G2", "G3"]
+    kafka.close()
+
+
+@pytest.mark.parametrize("change", ["forgotten", "renamed"])
+def test_a_group_the_broker_does_not_know_goes_on_from_the_spool(
+    broker: Broker, change: str
+) -> None:
+    topic = f"{GROUP}.{change}"
+    broker.make_topics([topic])
+    broker.publish(topic, sample_alerts(3))
+    places = Memory()
+    first = remembering(broker, [change], places)
+    places.done(first, collect(first, 3)[:2])
+    first.close()
+    broker.publish(topic, sample_alerts(1, first=4))
+    second = remembering(broker, [change], places, since=time.time(), group=f"another-{change}")
+    assert uids(collect(second, 2)) == ["G3", "G4"]
     second.close()
+
+
+def test_a_lost_spool_goes_on_from_the_brokers_copy(broker: Broker) -> None:
+    topic = f"{GROUP}.copy"
+    broker.make_topics([topic])
+    broker.publish(topic, sample_alerts(3))
+    first = remembering(broker, ["copy"], Memory(), group="copy")
+    first.done(collect(first, 3)[:2])
+    first.close()
+    second = remembering(broker, ["copy"], Memory(), group="copy")
+    assert uids(collect(second, 1)) == ["G3"]
+    second.close()
+
+
+def test_a_topic_made_anew_is_read_from_its_beginning(broker: Broker) -> None:
+    broker.make_topics([f"{GROUP}.anew"])
+    broker.publish(f"{GROUP}.anew", sample_alerts(2))
+    places = Memory()
+    places.place({(f"{GROUP}.anew", 0): 500})
+    kafka = remembering(broker, ["anew"], places)
+    assert uids(collect(kafka, 2)) == ["G1", "G2"]
+    kafka.close()
+
+
+def test_the_brokers_copy_is_renewed_while_nothing_comes(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spiir_pastro.serve.source.RENEW_S", 0.1)
+    broker.make_topics([f"{GROUP}.quiet"])
+    places = Memory()
+    kafka = remembering(broker, ["quiet"], places, group="quiet")
+    collect(kafka, 1, timeout_s=0.5)
+    reader = KafkaConsumer(
+        {"bootstrap.servers": broker.address, "group.id": "quiet"}, lambda _: None
+    )
+    place = (f"{GROUP}.quiet", 0)
+    assert reader.committed([place]) == {place: 0}
+    places.place({place: 7})  # as if the broker had forgotten
+    collect(kafka, 1, timeout_s=0.5)
+    assert reader.committed([place]) == {place: 7}
+    reader.close()
+    kafka.close()
 
 
 def test_the_clients_own_publisher_is_understood(broker: Broker) -> None:
@@ -154,7 +273,6 @@ def test_a_topic_the_broker_lacks_is_a_problem_until_it_is_there(
     monkeypatch.setattr("spiir_pastro.serve.source.LOOK_AGAIN_S", 0.1)
     broker.make_topics([f"{GROUP}.here"])
     kafka = source(broker, "here", topics=["here", "not_yet"])
-    assert kafka.check() == [f"{GROUP}.not_yet"]
     wait_for(kafka, lambda: "topics" in kafka._health.problems())
     assert f"does not offer {GROUP}.not_yet" in kafka._health.problems()["topics"]
     broker.make_topics([f"{GROUP}.not_yet"])
@@ -169,14 +287,18 @@ def test_credentials_must_be_found_unless_none_are_wanted(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+    def settings(authfile: str | None = None) -> KafkaSettings:
+        return KafkaSettings(consumer_group="g", port=1, topics=["t"], authfile=authfile)
+
     with pytest.raises(ConfigError, match="hop auth add"):
-        source(1, "t", anonymous=False)
+        broker_settings(settings())
     authfile = tmp_path / "auth.toml"
     authfile.write_text('[[auth]]\nusername = "me"\npassword = "secret word"\n')
     authfile.chmod(0o644)
     with pytest.raises(ConfigError, match="unsafe permissions") as caught:
-        source(1, "t", anonymous=False, authfile=str(authfile))
+        broker_settings(settings(authfile=str(authfile)))
     assert "secret word" not in str(caught.value)
     authfile.chmod(0o600)
-    kafka = source(1, "t", anonymous=False, authfile=str(authfile))
-    assert kafka._config["sasl.mechanism"] == "SCRAM-SHA-512"
+    kafka = broker_settings(settings(authfile=str(authfile)))
+    assert kafka["sasl.mechanism"] == "SCRAM-SHA-512"

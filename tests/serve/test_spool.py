@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.serve.decide import Upload, decide
+from spiir_pastro.serve.letters import DeadLetters
 from spiir_pastro.serve.rehearsal.alerts import sample_alerts
 from spiir_pastro.serve.rehearsal.model import RehearsalModel, always
-from spiir_pastro.serve.spool import DeadLetters, Spool
+from spiir_pastro.serve.spool import Spool, SpoolDamaged
 
 
 def uploads(count: int) -> list[Upload]:
@@ -29,20 +30,23 @@ def test_events_survive_and_keep_their_state(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     events = uploads(4)
     spool.accept(events, read_at=5.0)
-    spool.done("G1")
-    spool.refused("G2", "404")
+    spool.done("G1", "sent")
     spool.postponed("G3", 2, "503")
     spool.close()
 
     again = Spool(tmp_path)
-    assert again.counts() == {"pending": 2, "refused": 1, "done": 1}
+    assert again.counts() == {"pending": 3, "done": 1}
     assert [(r.event_id, r.attempts, r.error) for r in again.pending()] == [
+        ("G2", 0, None),
         ("G3", 2, "503"),
         ("G4", 0, None),
     ]
-    assert again.pending()[1].content == events[3].content
-    assert [record.event_id for record in again.reopen()] == ["G2"]
-    assert again.counts() == {"pending": 3, "refused": 0, "done": 1}
+    assert again.pending()[2].content == events[3].content
+    assert again.reopen("G2") is None
+    reopened = again.reopen("G1")
+    assert reopened is not None
+    assert (reopened.event_id, reopened.state, reopened.outcome) == ("G1", "pending", None)
+    assert again.counts() == {"pending": 4, "done": 0}
     assert again.accept(events, read_at=6.0) == []
     again.close()
 
@@ -56,13 +60,19 @@ def test_a_batch_is_accepted_whole_or_not_at_all(spool: Spool) -> None:
     good, bad = uploads(2)
     unwritable = Unwritable(trigger=bad.trigger, probabilities=bad.probabilities, model="m")
     with pytest.raises(sqlite3.OperationalError, match="disk full"):
-        spool.accept([good, unwritable], read_at=1.0)
-    assert spool.accept([good], read_at=1.0) == [good]
+        spool.accept([good, unwritable], read_at=1.0, places={("t", 0): 8})
+    assert spool.offsets() == {}
+    assert spool.accept([good], read_at=1.0, places={("t", 0): 8}) == [good]
+    assert spool.offsets() == {("t", 0): 8}
 
 
-def test_done_events_are_forgotten_and_others_are_not(spool: Spool) -> None:
+def test_done_events_are_forgotten_and_others_are_not(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spool.accept(uploads(2), read_at=10.0)
-    spool.done("G1")
+    spool.done("G1", "sent")
+    assert spool.forget(before=1e12) == 0  # among the newest, whatever the clock says
+    monkeypatch.setattr("spiir_pastro.serve.spool.KEEP_EVENTS", 1)
     assert spool.forget(before=10.0) == 0
     assert spool.forget(before=11.0) == 1
     assert [record.event_id for record in spool.latest(9)] == ["G2"]
@@ -92,10 +102,120 @@ def test_an_unknown_spool_is_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(ConfigError, match="schema 7"):
         Spool(tmp_path)
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "spool.sqlite").write_bytes(b"no database" * 100)
-    with pytest.raises(ConfigError, match="move it away"):
-        Spool(tmp_path / "other")
+
+
+def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path) -> None:
+    (tmp_path / "spool.sqlite").write_bytes(b"no database" * 100)
+    spool = Spool(tmp_path)
+    assert spool.salvaged is not None
+    assert (spool.salvaged.events, spool.counts()) == (0, {"pending": 0, "done": 0})
+    assert spool.salvaged.kept.read_bytes() == b"no database" * 100
+    assert len(spool.accept(uploads(2), read_at=1.0)) == 2
+    spool.close()
+    again = Spool(tmp_path)
+    assert again.salvaged is None
+    assert again.counts() == {"pending": 2, "done": 0}
+    again.close()
+
+
+@pytest.mark.parametrize("page", range(1, 60, 4))
+def test_a_damaged_page_costs_only_what_it_held(tmp_path: Path, page: int) -> None:
+    spool = Spool(tmp_path)
+    events = uploads(200)
+    spool.accept(events, read_at=5.0, places={("t", 0): 200})
+    spool.done("G1", "sent")
+    spool.close()
+    path = tmp_path / "spool.sqlite"
+    connection = sqlite3.connect(path)
+    query = "SELECT rootpage FROM sqlite_master WHERE name = 'events'"
+    roots = {1, *connection.execute(query).fetchone()}  # without them, no row can be found
+    connection.close()
+    content = bytearray(path.read_bytes())
+    size = int.from_bytes(content[16:18])
+    begin = size * (page % (len(content) // size))
+    content[begin : begin + 512] = b"\xa5" * 512
+    path.write_bytes(content)
+
+    again = Spool(tmp_path)
+    assert again.path.exists()
+    kept = {record.event_id: record.content for record in again.pending()}
+    if begin // size + 1 not in roots:
+        assert len(kept) > 100
+    expected = {event.trigger.event_id: event.content for event in events}
+    assert all(expected[event_id] == content for event_id, content in kept.items())
+    again.accept(events, read_at=6.0)
+    assert sum(again.counts().values()) == 200
+    again.close()
+
+
+def test_bytes_that_are_not_those_written_are_never_uploaded(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.accept(uploads(3), read_at=5.0)
+    spool.close()
+    connection = sqlite3.connect(tmp_path / "spool.sqlite")
+    connection.execute("UPDATE events SET content = ? WHERE event_id = 'G2'", (b"{}",))
+    connection.commit()
+    connection.close()
+    again = Spool(tmp_path)
+    assert again.spoiled == ["G2"]
+    assert [record.event_id for record in again.pending()] == ["G1", "G3"]
+    again.close()
+
+
+def test_a_cut_log_takes_events_and_offsets_together(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    for number, event in enumerate(uploads(20)):
+        spool.accept([event], read_at=5.0, places={("t", 0): number + 1})
+    log = tmp_path / "spool" / "spool.sqlite-wal"
+    content = log.read_bytes()
+    for cut in range(0, len(content), 7919):
+        folder = tmp_path / f"cut-{cut}"
+        folder.mkdir()
+        (folder / "spool.sqlite").write_bytes((tmp_path / "spool" / "spool.sqlite").read_bytes())
+        (folder / "spool.sqlite-wal").write_bytes(content[:cut])
+        again = Spool(folder)
+        assert sum(again.counts().values()) == again.offsets().get(("t", 0), 0)
+        again.close()
+    spool.close()
+
+
+def test_a_salvage_killed_midway_is_finished_by_the_next_start(tmp_path: Path) -> None:
+    Spool(tmp_path / "good").close()
+    made = Spool(tmp_path / "good")
+    made.accept(uploads(2), read_at=5.0)
+    made.close()
+    folder = tmp_path / "bad"
+    folder.mkdir()
+    (folder / "spool.sqlite").write_bytes(b"no database" * 100)
+    (folder / "spool.sqlite-wal").write_bytes(b"an old log")
+    (folder / "spool.sqlite.draft").write_bytes(b"half")
+    (tmp_path / "good" / "spool.sqlite").rename(folder / "spool.sqlite.salvaged")
+    again = Spool(folder)
+    assert again.counts() == {"pending": 2, "done": 0}
+    again.close()
+
+
+def test_an_older_spool_is_taken_over(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "spool.sqlite")
+    connection.executescript(
+        "CREATE TABLE events (event_id TEXT PRIMARY KEY, state TEXT NOT NULL, content BLOB,"
+        "gps_ns INTEGER, p_astro REAL, source TEXT, read_at REAL, attempts INTEGER) WITHOUT ROWID;"
+        "INSERT INTO events VALUES ('G1', 'done', x'7b7d', 1, 0.5, 'BNS', 1.0, 0);"
+        "INSERT INTO events VALUES ('G2', 'refused', x'7b7d', 1, 0.5, 'BNS', 2.0, 3);"
+        "PRAGMA user_version = 1;"
+    )
+    connection.close()
+    spool = Spool(tmp_path)
+    assert spool.counts() == {"pending": 1, "done": 1}
+    assert [record.event_id for record in spool.pending()] == ["G2"]
+    spool.close()
+
+
+def test_a_folder_taken_away_in_use_is_noticed(spool: Spool) -> None:
+    spool.check()
+    spool.path.unlink()
+    with pytest.raises(SpoolDamaged, match="taken away"):
+        spool.check()
 
 
 def test_dead_letters_are_kept_whole_and_once(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def command(*, model: Path, config: Path, check: bool, dry_run: bool) -> None:
     """Answer SPIIR's IGWN Alerts with their source probabilities on GraceDB.
 
     Runs until SIGTERM. A new model file in the old one's place is taken up while running; SIGHUP
-    does so at once, and tries again what GraceDB refused.
+    does so at once, and tries again what waits.
     """
     if check:
         for line in run.check(model, config, load=load_model):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["atomic_path", "remove_drafts", "write_atomically"]
+__all__ = ["atomic_path", "remove_drafts", "sync_folder", "write_atomically"]
 
 
 @contextmanager
@@ -41,3 +41,12 @@ def remove_drafts(path: Path) -> None:
     own = f".{glob.escape(path.name)}.*.part"
     for draft in path.rglob(".*.part") if path.is_dir() else path.parent.glob(own):
         draft.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have a folder's entries on disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

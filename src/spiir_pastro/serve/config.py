@@ -159,6 +159,8 @@ class Settings(_Section, frozen=True, kw_only=True):
         the settings' folder; ``VTInjection`` for injections and ``offline`` for offline uploads.
     keep_days
         How long answered events are remembered, days; longer than the broker keeps alerts.
+    backfill_minutes
+        How often GraceDB is searched for events of the last day without our file, minutes; 0 never.
     """
 
     schema: Literal[1]
@@ -169,6 +171,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     drift: DriftSettings = DriftSettings()
     searches: dict[Word, str] = {}
     keep_days: Seconds = 90.0
+    backfill_minutes: Annotated[float, msgspec.Meta(ge=0)] = 60.0
 
     @classmethod
     def load(cls, path: Path) -> "Settings":

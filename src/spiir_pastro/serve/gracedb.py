@@ -1,16 +1,13 @@
-"""Putting ``spiir.p_astro.json`` on GraceDB, once.
+"""What the service asks of GraceDB, and the client that asks it over HTTP.
 
-A log entry is not idempotent: sent twice it makes a second version of the file. So a delivery that
-may have happened before looks at the event's log first, and only adds the label if the file is
-there. Failures are sorted into those that may pass (:class:`Unreachable`) and those that will not
-(:class:`Refused`).
+A :class:`GraceDB` gives the bare answer, status and bytes: what an answer means is judged in one
+place, :mod:`spiir_pastro.serve.upload`, and that is also what a simulated GraceDB is tried on.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from enum import StrEnum
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import urlencode
 
 import requests
 from igwn_auth_utils import IgwnAuthError
@@ -18,40 +15,43 @@ from ligo.gracedb.exceptions import HTTPError
 from ligo.gracedb.rest import GraceDb
 
 from spiir_pastro.errors import ConfigError, PastroError
-from spiir_pastro.io.atomic import write_atomically
 
-__all__ = [
-    "FILE_NAME",
-    "LABEL",
-    "Delivered",
-    "FileUploader",
-    "GraceDBUploader",
-    "Refused",
-    "Unreachable",
-    "Uploader",
-]
+__all__ = ["Answer", "GraceDB", "GraceDBClient", "NoAnswer"]
 
-FILE_NAME = "spiir.p_astro.json"
-LABEL = "PASTRO_READY"
-TAG = "p_astro"
-COMMENT = "SPIIR source probabilities"
-PASSING = frozenset({408, 409, 425, 429})
-"""Statuses besides 5xx after which a request may well succeed later."""
+RETRY_AFTER_LIMIT_S = 300.0
+_GATEWAYS = frozenset({502, 504})
+"""Statuses of a proxy whose server may be at work on the request yet."""
 
 
-class Refused(PastroError):  # noqa: N818  (an outcome, named as one)
-    """GraceDB will not take the file, and asking again will not change that."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What a server said.
+
+    Attributes
+    ----------
+    status, body
+        Of the HTTP answer.
+    retry_after_s
+        Seconds it asks to be left alone.
+    busy_s
+        Seconds for which it may still be busy with the request all the same.
+    """
+
+    status: int
+    body: bytes = b""
+    retry_after_s: float = 0.0
+    busy_s: float = 0.0
 
 
-class Unreachable(PastroError):  # noqa: N818  (an outcome, named as one)
-    """GraceDB did not answer, or not clearly; the file may be there or not.
+class NoAnswer(PastroError):  # noqa: N818  (an outcome, named as one)
+    """The server said nothing; what was asked may be done or not.
 
     Attributes
     ----------
     cause
-        A word for the metrics: ``timeout``, ``connection``, ``status_503``, ...
+        A word for the metrics: ``timeout``, ``connection``, ``auth``, ``nonsense``.
     wait_s
-        Seconds the server asked to be left alone, or may still be busy with the request.
+        Seconds for which the server may still be busy with the request.
     """
 
     def __init__(self, message: str, *, cause: str, wait_s: float = 0.0) -> None:
@@ -60,58 +60,35 @@ class Unreachable(PastroError):  # noqa: N818  (an outcome, named as one)
         self.wait_s = wait_s
 
 
-class Delivered(StrEnum):
-    """How the file came to be there."""
+class GraceDB(Protocol):
+    """The requests the service makes; each may raise :class:`NoAnswer`."""
 
-    SENT = "sent"
-    FOUND = "found"
+    def service(self) -> Answer:
+        """``GET /api/``: who the server is, and which labels it knows."""
 
+    def logs(self, event_id: str) -> Answer:
+        """``GET`` an event's log."""
 
-class Uploader(Protocol):
-    """Where files go."""
+    def file(self, event_id: str, filename: str) -> Answer:
+        """``GET`` the last version of an event's file."""
 
-    def prepare(self) -> None:
-        """Get ready, so that the first delivery is as quick as any; failing is no harm."""
+    def events(self, query: str, *, start: int, count: int) -> Answer:
+        """``GET`` a page of the events that match a query."""
 
-    def deliver(
-        self, event_id: str, content: bytes, *, look_first: bool, on_send: Callable[[], None]
-    ) -> Delivered:
-        """Put the file and its label there, or raise Refused or Unreachable.
+    def write_log(
+        self, event_id: str, comment: str, *, filename: str, content: bytes, tag: str, label: str
+    ) -> Answer:
+        """``POST`` a log entry with a file, a tag and a label."""
 
-        ``on_send`` is called just before the file is sent, if it is.
-        """
-
-    def close(self) -> None:
-        """Give back what is held."""
-
-
-class FileUploader:
-    """The dry run: a folder stands for GraceDB."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
-
-    def prepare(self) -> None:
-        """Nothing is needed."""
-
-    def deliver(
-        self, event_id: str, content: bytes, *, look_first: bool, on_send: Callable[[], None]
-    ) -> Delivered:
-        """Write ``<event_id>.spiir.p_astro.json``; the id's form was checked when it was read."""
-        path = self._folder / f"{event_id}.{FILE_NAME}"
-        if look_first and path.exists():
-            return Delivered.FOUND
-        on_send()
-        write_atomically(path, content)
-        return Delivered.SENT
+    def write_label(self, event_id: str, label: str) -> Answer:
+        """``PUT`` a label."""
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Close the connections."""
 
 
-class GraceDBUploader:
-    """One client of GraceDB; each worker has its own.
+class GraceDBClient:
+    """GraceDB over HTTP; not to be shared by threads.
 
     Parameters
     ----------
@@ -134,6 +111,7 @@ class GraceDBUploader:
     def __init__(
         self, url: str, *, timeout_s: float, settle_s: float, anonymous: bool = False
     ) -> None:
+        self._url = url
         self._timeout_s = timeout_s
         self._settle_s = settle_s
         try:
@@ -144,74 +122,92 @@ class GraceDBUploader:
                 "(htgettoken)"
             ) from exc
 
-    def prepare(self) -> None:
-        """Connect, and ask the server for its addresses and labels."""
-        with suppress(Refused, Unreachable), self._sorted_failures():
-            _ = self._client.service_info
+    def service(self) -> Answer:
+        """Ask who the server is; later requests need its addresses."""
+        return self._ask(lambda: self._client.get(self._url))
 
-    def deliver(
-        self, event_id: str, content: bytes, *, look_first: bool, on_send: Callable[[], None]
-    ) -> Delivered:
-        """Upload the file with its label, or find it there and see to the label."""
-        with self._sorted_failures():
-            if look_first and self._is_there(event_id):
-                self._client.write_label(event_id, LABEL)
-                return Delivered.FOUND
-            on_send()
-            self._client.write_log(
-                event_id,
-                COMMENT,
-                filename=FILE_NAME,
-                filecontents=content,
-                tag_name=TAG,
-                label=LABEL,
+    def logs(self, event_id: str) -> Answer:
+        """Get an event's log."""
+        return self._ask(lambda: self._client.logs(event_id))
+
+    def file(self, event_id: str, filename: str) -> Answer:
+        """Get the last version of an event's file."""
+
+        def request() -> requests.Response:  # the client's own files() leaves the body unread
+            template: str = self._client.templates["files-template"]
+            response: requests.Response = self._client.get(
+                template.format(graceid=event_id, filename=filename)
             )
-            return Delivered.SENT
+            return response
 
-    def check(self) -> str:
-        """Ask the server who it is and whether it knows the label; return its version."""
-        with self._sorted_failures():
-            if LABEL not in self._client.allowed_labels:
-                raise Refused(f"this GraceDB knows no label {LABEL}")
-            return str(self._client.server_version)
+        return self._ask(request)
+
+    def events(self, query: str, *, start: int, count: int) -> Answer:
+        """Get a page of events, in the order of their creation."""
+        asked = urlencode({"query": query, "start": start, "count": count, "sort": "created"})
+        return self._ask(lambda: self._client.get(f"{self._client.links['events']}?{asked}"))
+
+    def write_log(
+        self, event_id: str, comment: str, *, filename: str, content: bytes, tag: str, label: str
+    ) -> Answer:
+        """Send a file, its tag and its label in one request."""
+        return self._ask(
+            lambda: self._client.write_log(
+                event_id,
+                comment,
+                filename=filename,
+                filecontents=content,
+                tag_name=tag,
+                label=label,
+            )
+        )
+
+    def write_label(self, event_id: str, label: str) -> Answer:
+        """Put a label."""
+        return self._ask(lambda: self._client.write_label(event_id, label))
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
-    def _is_there(self, event_id: str) -> bool:
-        entries = self._client.logs(event_id).json()["log"]
-        return any(entry.get("filename") == FILE_NAME for entry in entries)
-
-    @contextmanager
-    def _sorted_failures(self) -> Iterator[None]:
-        """Sort whatever the client raises into what may pass and what will not."""
+    def _ask(self, request: Callable[[], requests.Response]) -> Answer:
+        """Make a request; a status is an answer, whatever else the libraries raise is none."""
         try:
-            yield
+            return self._answer(request())
         except HTTPError as exc:
-            status = exc.status_code
-            text = f"GraceDB answered {status}: {exc.message[:200]!r}"
-            if status in PASSING or status >= 500:
-                wait_s = _retry_after_s(exc.response.headers.get("Retry-After"))
-                raise Unreachable(text, cause=f"status_{status}", wait_s=wait_s) from exc
-            raise Refused(text) from exc
+            return self._answer(exc.response)
         except requests.ConnectTimeout as exc:
-            raise Unreachable(f"GraceDB took no connection: {exc}", cause="connection") from exc
+            raise NoAnswer(f"GraceDB took no connection: {exc}", cause="connection") from exc
         except requests.Timeout as exc:
             # The server may be working on it yet; to look at once could miss the file.
-            raise Unreachable(
+            raise NoAnswer(
                 f"GraceDB gave no answer in {self._timeout_s:g} s",
                 cause="timeout",
                 wait_s=self._settle_s,
             ) from exc
         except requests.RequestException as exc:
-            raise Unreachable(f"GraceDB cannot be reached: {exc}", cause="connection") from exc
+            # A connection cut midway may leave the server at work, too.
+            raise NoAnswer(
+                f"GraceDB cannot be reached: {exc}",
+                cause="connection",
+                wait_s=0.0 if _was_refused(exc) else self._settle_s,
+            ) from exc
         except IgwnAuthError as exc:
-            raise Unreachable(f"credentials are gone or expired: {exc}", cause="auth") from exc
+            raise NoAnswer(f"credentials are gone or expired: {exc}", cause="auth") from exc
         except (LookupError, TypeError, ValueError, AttributeError, NameError) as exc:
-            raise Unreachable(
+            self._client.forget_service()
+            raise NoAnswer(
                 f"GraceDB's answer makes no sense: {type(exc).__name__} {exc}", cause="nonsense"
             ) from exc
+
+    def _answer(self, response: requests.Response) -> Answer:
+        status = response.status_code
+        return Answer(
+            status=status,
+            body=response.content,
+            retry_after_s=_retry_after_s(response.headers.get("Retry-After")),
+            busy_s=self._settle_s if status in _GATEWAYS else 0.0,
+        )
 
 
 class _Client(GraceDb):  # type: ignore[misc]  # the library ships no types
@@ -235,6 +231,10 @@ class _Client(GraceDb):  # type: ignore[misc]  # the library ships no types
         response: requests.Response = super().request(*args, **kwargs)
         return response
 
+    def forget_service(self) -> None:
+        """Ask for addresses and labels anew; the base class would keep a wrong answer for ever."""
+        self._service_info = None
+
     def merge_environment_settings(self, *args: Any) -> dict[str, Any]:  # noqa: ANN401
         """Look proxies and certificates up once: it takes a fifth of a request's time."""
         if self._environment is None:
@@ -243,5 +243,12 @@ class _Client(GraceDb):  # type: ignore[misc]  # the library ships no types
 
 
 def _retry_after_s(header: str | None) -> float:
-    """Seconds of a Retry-After header, at most five minutes; its date form is not used here."""
-    return min(float(header), 300.0) if header is not None and header.isdigit() else 0.0
+    """Seconds of a Retry-After header, within bounds; its date form is not used here."""
+    if header is None or not header.isdigit():
+        return 0.0
+    return min(float(header), RETRY_AFTER_LIMIT_S)
+
+
+def _was_refused(error: requests.RequestException) -> bool:
+    """Whether nothing listened, so that the request cannot have been read."""
+    return "NewConnectionError" in str(error)

@@ -21,6 +21,7 @@ class Metrics:
         self.alerts = self._counter("alerts", "Alerts read, by topic", "topic")
         self.skipped = self._counter("skipped", "Alerts skipped, by reason", "reason")
         self.duplicates = self._counter("duplicates", "Alerts of events already accepted")
+        self.backfilled = self._counter("backfilled", "Events found on GraceDB without our file")
         self.dead_letters = self._counter("dead_letters", "Payloads not understood", "reason")
         self.uploads = self._counter("uploads", "Events settled, by outcome", "outcome")
         self.retries = self._counter("upload_retries", "Failed attempts, by cause", "cause")

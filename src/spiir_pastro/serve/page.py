@@ -48,7 +48,6 @@ tr:last-child td { border-bottom: 0 } th { color: var(--dim); font-weight: 500 }
 _STATES = {
     "done": ("on GraceDB", "good"),
     "pending": ("waiting", "wait"),
-    "refused": ("refused", "bad"),
 }
 
 

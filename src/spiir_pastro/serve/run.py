@@ -13,9 +13,13 @@ import msgspec
 import structlog
 
 from spiir_pastro.errors import ConfigError, PastroError
+from spiir_pastro.serve.backfill import BackfillPlan
+from spiir_pastro.serve.clock import SystemClock
 from spiir_pastro.serve.config import GraceDBSettings, KafkaSettings, Settings
-from spiir_pastro.serve.gracedb import FileUploader, GraceDBUploader, Uploader
+from spiir_pastro.serve.consumer import KafkaConsumer, broker_settings, require_topics
+from spiir_pastro.serve.gracedb import GraceDBClient
 from spiir_pastro.serve.health import Health
+from spiir_pastro.serve.history import recall_first_start
 from spiir_pastro.serve.http import StatusServer
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.model import Assessor
@@ -23,7 +27,9 @@ from spiir_pastro.serve.page import render
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.source import FileSource, KafkaSource, Source
+from spiir_pastro.serve.spool import Spool
 from spiir_pastro.serve.systemd import Systemd
+from spiir_pastro.serve.upload import FileUploader, GraceDBUploader, Uploader
 
 __all__ = ["check", "configure_logs", "listen", "replay"]
 
@@ -55,14 +61,29 @@ Load = Callable[[Path], Assessor]
 
 
 def listen(model: Path, config: Path, *, load: Load, dry_run: bool = False) -> None:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT.
+
+    Raises
+    ------
+    SpoolDamaged
+        If the spool's file is damaged or taken away while in use; the next start salvages it.
+    """
     settings = Settings.load(config)
     if dry_run:
         settings = _dry(settings)
     health, metrics = Health(), Metrics()
-    source = KafkaSource(settings.kafka, health=health, metrics=metrics)
     models = Models(model, load, searches=settings.models, metrics=metrics, health=health)
-    service = _service(settings, models, source, dry_run=dry_run)
+    connect = partial(KafkaConsumer, broker_settings(settings.kafka))
+    clock = SystemClock()
+    spool = Spool(Path(settings.spool), clock=clock)
+    first_start = recall_first_start(spool, clock=clock, health=health)
+    since = first_start if settings.kafka.first_start == "latest" else None
+    source = KafkaSource(
+        settings.kafka, connect, places=spool, since=since, health=health, metrics=metrics
+    )
+    service = _service(settings, spool, models, source, dry_run=dry_run)
+    if not dry_run:
+        service.search_gracedb(_gracedb(settings), _plan(settings, since))
     systemd = Systemd(health.problems)
     health.on_beat = systemd.alive
     with _status_server(service), _signals(service):
@@ -95,7 +116,8 @@ def replay(
             gracedb=GraceDBSettings(settle_s=_AT_ONCE_S),
         )
     models = Models(model, load, searches=settings.models, metrics=Metrics(), health=Health())
-    service = _service(settings, models, FileSource(files), dry_run=config is None)
+    spool = Spool(Path(settings.spool))
+    service = _service(settings, spool, models, FileSource(files), dry_run=config is None)
     with _signals(service):
         return service.run()
 
@@ -108,12 +130,9 @@ def check(model: Path, config: Path, *, load: Load) -> Iterator[str]:
     models = Models(model, load, searches=settings.models, metrics=metrics, health=health)
     for search, used in models.in_use.items():
         yield f"model      {search} {used.name}"
-    source = KafkaSource(settings.kafka, health=health, metrics=metrics)
-    missing = source.check()
-    if missing:
-        raise ConfigError(f"the broker does not offer {', '.join(missing)}; see kafka.topics")
+    require_topics(settings.kafka)
     yield f"alerts     {settings.kafka.host}:{settings.kafka.port} {settings.kafka.group}"
-    uploader = _uploader(settings)
+    uploader = GraceDBUploader(_gracedb(settings))
     try:
         version = uploader.check()
     except PastroError as exc:
@@ -121,6 +140,15 @@ def check(model: Path, config: Path, *, load: Load) -> Iterator[str]:
     finally:
         uploader.close()
     yield f"GraceDB    {settings.gracedb.api} {version}"
+
+
+def _plan(settings: Settings, since: float | None) -> BackfillPlan:
+    minutes = settings.backfill_minutes
+    return BackfillPlan(
+        every_s=60.0 * minutes if minutes else None,
+        since=since,
+        topics=tuple(settings.kafka.topics),
+    )
 
 
 def _dry(settings: Settings) -> Settings:
@@ -134,9 +162,9 @@ def _dry(settings: Settings) -> Settings:
     )
 
 
-def _uploader(settings: Settings) -> GraceDBUploader:
+def _gracedb(settings: Settings) -> GraceDBClient:
     gracedb = settings.gracedb
-    return GraceDBUploader(
+    return GraceDBClient(
         gracedb.api,
         timeout_s=gracedb.timeout_s,
         settle_s=gracedb.settle_s,
@@ -144,13 +172,16 @@ def _uploader(settings: Settings) -> GraceDBUploader:
     )
 
 
-def _service(settings: Settings, model: Models, source: Source, *, dry_run: bool) -> Service:
-    make_uploader: Callable[[], Uploader] = partial(_uploader, settings)
-    if dry_run:
-        folder = Path(settings.spool) / "uploads"
-        make_uploader = partial(FileUploader, folder)
+def _service(
+    settings: Settings, spool: Spool, model: Models, source: Source, *, dry_run: bool
+) -> Service:
+    folder = spool.folder / "uploads"
+
+    def make_uploader() -> Uploader:
+        return FileUploader(folder) if dry_run else GraceDBUploader(_gracedb(settings))
+
     log.info("uploads.go", to=str(folder) if dry_run else settings.gracedb.api)
-    return Service(settings, model=model, source=source, make_uploader=make_uploader)
+    return Service(settings, spool=spool, model=model, source=source, make_uploader=make_uploader)
 
 
 def _status_server(service: Service) -> closing[StatusServer]:

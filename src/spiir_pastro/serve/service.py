@@ -12,22 +12,26 @@ is older than this process: an earlier life with another spool may have answered
 
 import sqlite3
 import statistics
-import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from contextlib import suppress
 
 import structlog
 
+from spiir_pastro.serve.backfill import SWEPT, Backfiller, BackfillPlan, redelivery
+from spiir_pastro.serve.clock import Clock, SystemClock
 from spiir_pastro.serve.config import Settings
+from spiir_pastro.serve.consumer import Message
 from spiir_pastro.serve.decide import Decision, Skip, SkipReason, Upload, decide
-from spiir_pastro.serve.dispatch import Backoff, Delivery, Dispatcher
+from spiir_pastro.serve.dispatch import Backoff, Delivery, Dispatcher, Duty
 from spiir_pastro.serve.drift import Drift, Rate, compare, expected_rates
-from spiir_pastro.serve.gracedb import Uploader
+from spiir_pastro.serve.gracedb import GraceDB
+from spiir_pastro.serve.letters import DeadLetters
 from spiir_pastro.serve.page import Status, duration, utc
 from spiir_pastro.serve.searches import Models
-from spiir_pastro.serve.source import Message, Source
-from spiir_pastro.serve.spool import DeadLetters, Record, Spool
+from spiir_pastro.serve.source import Source
+from spiir_pastro.serve.spool import Record, Spool, SpoolDamaged, is_damage
+from spiir_pastro.serve.upload import Uploader
 
 __all__ = ["Service"]
 
@@ -35,7 +39,6 @@ log = structlog.get_logger(__name__)
 
 POLL_S = 0.2
 HOUSEKEEPING_S = 2.0
-CLOCK_SKEW_S = 5.0
 STOP_S = 1.5
 SPOOL_RETRY_S = 1.0
 _DAY_S = 86_400.0
@@ -48,33 +51,43 @@ class Service:
     ----------
     settings
         Checked settings.
+    spool
+        What must not be lost; closed at the end.
     model
         The models in use.
     source
         Where alerts come from.
     make_uploader
         Makes one uploader for each worker.
+    clock
+        Time, and how to wait.
+    duty
+        Whether this host is the one that answers; None if there is no other.
     """
 
     def __init__(
         self,
         settings: Settings,
         *,
+        spool: Spool,
         model: Models,
         source: Source,
         make_uploader: Callable[[], Uploader],
+        clock: Clock | None = None,
+        duty: Duty | None = None,
     ) -> None:
         self.settings = settings
         self.model = model
         self.metrics = model.metrics
         self.health = model.health
-        self.started_at = time.time()
-        folder = Path(settings.spool)
-        self.spool = Spool(folder)
-        self.letters = DeadLetters(folder / "dead-letters")
+        self.clock = clock or SystemClock()
+        self.started_at = self.clock.wall_s()
+        self._started = self.clock.monotonic_s()
+        self.spool = spool
+        self.letters = DeadLetters(spool.folder / "dead-letters")
         self._source = source
-        self._stop = threading.Event()
-        self._reload = threading.Event()
+        self._stop = self.clock.flag()
+        self._reload = self.clock.flag()
         self._housekeeping_at = 0.0
         gracedb = settings.gracedb
         self._dispatcher = Dispatcher(
@@ -84,14 +97,30 @@ class Service:
             health=self.health,
             workers=gracedb.workers,
             backoff=Backoff(base_s=gracedb.retry_base_s, limit_s=gracedb.retry_limit_s),
+            clock=self.clock,
+            duty=duty,
         )
+
+    def search_gracedb(self, gracedb: GraceDB, plan: BackfillPlan) -> None:
+        """Have GraceDB searched for events without an answer, beside everything else."""
+        backfiller = Backfiller(
+            gracedb,
+            plan,
+            spool=self.spool,
+            decide=self._decided,
+            submit=self._dispatcher.submit,
+            health=self.health,
+            metrics=self.metrics,
+            clock=self.clock,
+        )
+        self.clock.spawn(lambda: backfiller.run(self._stop), name="backfill")
 
     def stop(self) -> None:
         """Ask the loop to end; safe in a signal handler."""
         self._stop.set()
 
     def reload(self) -> None:
-        """Ask for the model to be read again and refused events to be retried; signal-safe."""
+        """Ask for the model to be read again and what waits to be tried again; signal-safe."""
         self._reload.set()
 
     def run(self) -> dict[str, int]:
@@ -100,12 +129,12 @@ class Service:
         Returns
         -------
         dict
-            How many events of the spool are pending, done and refused, and how many payloads are
-            in the dead-letter folder.
+            How many events of the spool are pending and done, and how many payloads are in the
+            dead-letter folder.
         """
-        self._resume()
         log.info("service.started", model=self.model.own.name)
         try:
+            self._resume()
             while not self._stop.is_set():
                 self._keep_house()
                 messages = self._source.poll(POLL_S)
@@ -119,8 +148,10 @@ class Service:
             log.info("service.stopped", **counts)
             return counts
         finally:
+            self._dispatcher.stop(0.0)
             self._source.close()
-            self.spool.close()
+            with suppress(sqlite3.Error):
+                self.spool.close()
 
     def _drain(self) -> None:
         """Wait for the deliveries under way, however long GraceDB takes."""
@@ -143,7 +174,6 @@ class Service:
             figures={
                 "events on GraceDB": f"{counts['done']}",
                 "waiting in the spool": f"{counts['pending']}",
-                "refused by GraceDB": f"{counts['refused']}",
                 "dead letters": f"{len(self.letters)}",
                 "alert read to answered, median": _median_answer(records),
             },
@@ -153,23 +183,38 @@ class Service:
 
     def _resume(self) -> None:
         """Take up what an earlier life left; any of it may be on GraceDB already."""
-        self.spool.reopen()
+        if self.spool.salvaged is not None or self.spool.spoiled:
+            self._tell_of_damage()
         left = self.spool.pending()
         if left:
             log.info("spool.resumed", events=len(left))
         self._dispatcher.submit_later(
-            [_redelivery(record) for record in left], wait_s=self._settling_s()
+            [redelivery(record) for record in left], wait_s=self._settling_s()
         )
+
+    def _tell_of_damage(self) -> None:
+        """Say what a damaged spool has lost, and have GraceDB searched for it."""
+        salvaged = self.spool.salvaged
+        log.error(
+            "spool.salvaged",
+            reason=None if salvaged is None else salvaged.reason,
+            events=None if salvaged is None else salvaged.events,
+            kept=None if salvaged is None else str(salvaged.kept),
+            spoiled=self.spool.spoiled,
+        )
+        self.spool.forget_fact(SWEPT)
 
     def _settling_s(self) -> float:
         """Seconds until GraceDB must be through with what an earlier life asked of it."""
-        return max(0.0, self.started_at + self.settings.gracedb.settle_s - time.time())
+        running_s = self.clock.monotonic_s() - self._started
+        return max(0.0, self.settings.gracedb.settle_s - running_s)
 
     def _take(self, messages: Sequence[Message]) -> None:
         """Deal with a batch durably, then let the source know."""
-        read_at, read_tick = time.time(), time.perf_counter()
+        read_at, read_tick = self.clock.wall_s(), time.perf_counter()
         self.metrics.last_alert.set(read_at)
         uploads: dict[str, tuple[Upload, Message]] = {}
+        letters: list[bytes] = []
         for message in messages:
             self.metrics.alerts.labels(topic=message.topic).inc()
             if message.published_at is not None:
@@ -183,18 +228,34 @@ class Service:
                     uploads.setdefault(event_id, (decision, message))
                 case Skip():
                     self._skip(decision, message)
+                    if decision.reason.is_dead_letter:
+                        letters.append(message.payload)
             self.metrics.decision.observe(time.perf_counter() - read_tick)
-        if self._durably(lambda: self._accept(uploads, read_at, read_tick)):
+        places = {(m.topic, m.number): m.offset + 1 for m in messages}
+        accepted: list[Upload] = []
+
+        def write() -> None:
+            for letter in letters:
+                self.letters.keep(letter)
+            accepted[:] = self.spool.accept(
+                [upload for upload, _ in uploads.values()], read_at=read_at, places=places
+            )
+
+        if self._durably(write):
+            self._deliver(accepted, uploads, read_tick)
             self._source.done(messages)
 
     def _decide(self, message: Message) -> Decision:
         if message.is_test:
             return Skip(reason=SkipReason.TEST_MESSAGE)
+        return self._decided(message.payload)
+
+    def _decided(self, payload: bytes | dict[str, object]) -> Decision:
         try:
-            return decide(message.payload, self.model.choose)
+            return decide(payload, self.model.choose)
         except Exception as error:
             # One alert must not end the service, whatever a model raises on it.
-            log.exception("alert.crashed", topic=message.topic)
+            log.exception("alert.crashed")
             return Skip(reason=SkipReason.CRASHED, detail=f"{type(error).__name__}: {error}")
 
     def _skip(self, skip: Skip, message: Message) -> None:
@@ -204,7 +265,6 @@ class Service:
             log.info("alert.skipped", uid=skip.uid, reason=reason, topic=message.topic)
             return
         self.metrics.dead_letters.labels(reason=reason).inc()
-        self._durably(lambda: self.letters.keep(message.payload))
         log.warning(
             "alert.dead_letter",
             uid=skip.uid,
@@ -214,13 +274,13 @@ class Service:
             file=self.letters.name(message.payload),
         )
 
-    def _accept(
-        self, uploads: dict[str, tuple[Upload, Message]], read_at: float, read_tick: float
+    def _deliver(
+        self,
+        accepted: Sequence[Upload],
+        uploads: dict[str, tuple[Upload, Message]],
+        read_tick: float,
     ) -> None:
-        """Spool events and hand on those not known before."""
-        if not uploads:
-            return
-        accepted = self.spool.accept([upload for upload, _ in uploads.values()], read_at=read_at)
+        """Hand on the events not known before."""
         new = {upload.trigger.event_id for upload in accepted}
         for event_id in uploads:
             if event_id not in new:
@@ -229,7 +289,7 @@ class Service:
             Delivery(
                 event_id=upload.trigger.event_id,
                 content=upload.content,
-                look_first=self._is_old(uploads[upload.trigger.event_id][1]),
+                look_first=uploads[upload.trigger.event_id][1].is_old,
                 read_tick=read_tick,
             )
             for upload in accepted
@@ -238,11 +298,6 @@ class Service:
         self._dispatcher.submit_later(
             [d for d in deliveries if d.look_first], wait_s=self._settling_s()
         )
-
-    def _is_old(self, message: Message) -> bool:
-        """Whether an alert may have been answered by an earlier life of the service."""
-        published_at = message.published_at
-        return published_at is None or published_at < self.started_at + CLOCK_SKEW_S
 
     def _count_duplicate(self, event_id: str) -> None:
         self.metrics.duplicates.inc()
@@ -257,7 +312,7 @@ class Service:
             try:
                 write()
             except (sqlite3.Error, OSError) as error:
-                self.health.report("spool", f"cannot write to {self.spool.folder}: {error}")
+                self._report_spool(error)
             else:
                 self.health.clear("spool")
                 return True
@@ -265,23 +320,37 @@ class Service:
             if self._stop.wait(SPOOL_RETRY_S):
                 return False
 
+    def _report_spool(self, error: Exception) -> None:
+        """Say that the spool cannot be written; a damaged one ends this life.
+
+        The next salvages what is left of it.
+        """
+        if is_damage(error):
+            raise SpoolDamaged(f"{self.spool.path}: {error}") from error
+        self.health.report("spool", f"cannot write to {self.spool.folder}: {error}")
+
     def _keep_house(self) -> None:
         """Look after the model, the metrics, drift and old events, every few seconds."""
         self.health.beat()
         forced = self._reload.is_set()
         self.model.refresh(forced=forced)
-        if time.monotonic() < self._housekeeping_at and not forced:
+        now = self.clock.monotonic_s()
+        if now < self._housekeeping_at and not forced:
             return
-        self._housekeeping_at = time.monotonic() + HOUSEKEEPING_S
+        self._housekeeping_at = now + HOUSEKEEPING_S
         self._reload.clear()
         if forced:
-            self._dispatcher.submit([_redelivery(record) for record in self.spool.reopen()])
+            self._dispatcher.wake()
         try:
+            self.spool.check()
+            self._dispatcher.mark_again()
             self._keep_count()
             self._judge_drift()
-            self.spool.forget(before=time.time() - self.settings.keep_days * _DAY_S)
-        except sqlite3.Error as error:
-            self.health.report("spool", f"cannot read {self.spool.folder}: {error}")
+            self.spool.forget(before=self.clock.wall_s() - self.settings.keep_days * _DAY_S)
+        except (sqlite3.Error, OSError) as error:
+            self._report_spool(error)
+        else:
+            self.health.clear("spool")
 
     def _keep_count(self) -> None:
         """Bring the gauges up to date."""
@@ -289,7 +358,7 @@ class Service:
         for state, count in counts.items():
             self.metrics.spool.labels(state=state).set(count)
         oldest = self.spool.oldest_pending()
-        self.metrics.oldest.set(0.0 if oldest is None else time.time() - oldest)
+        self.metrics.oldest.set(0.0 if oldest is None else self.clock.wall_s() - oldest)
         self.metrics.letters.set(len(self.letters))
         if self.letters.is_full:
             self.health.report("dead-letters", f"{self.letters.folder} is full; nothing is kept")
@@ -310,7 +379,7 @@ class Service:
     def _drift(self) -> list[Drift]:
         """Compare the events of the window with what the model expects."""
         settings = self.settings.drift
-        now = time.time()
+        now = self.clock.wall_s()
         since = max(now - settings.window_days * _DAY_S, self.spool.made_at)
         named = {what: Rate.exactly(rate) for what, rate in settings.per_day.items()}
         return compare(
@@ -324,12 +393,3 @@ class Service:
 def _median_answer(records: Sequence[Record]) -> str:
     answers = [r.done_at - r.read_at for r in records if r.done_at is not None]
     return duration(statistics.median(answers)) if answers else "–"
-
-
-def _redelivery(record: Record) -> Delivery:
-    return Delivery(
-        event_id=record.event_id,
-        content=record.content,
-        look_first=True,
-        attempts=record.attempts,
-    )

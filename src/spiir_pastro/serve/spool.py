@@ -1,56 +1,74 @@
-"""What must outlive the process: events to upload, events done, and payloads nobody understood.
+"""What must outlive the process: events to upload, events done, and how far each topic was read.
 
 An event is a row under its GraceDB id, so it can be accepted once only, whatever topic or life of
-the service it came through. :meth:`Spool.accept` returns after the row is on disk; only then may
-the alert's offset be committed. A mark of what became of it need not be synced: should the machine
-lose it, the event is found pending and GraceDB is looked at before anything is sent.
+the service it came through. :meth:`Spool.accept` returns after its rows, and the places in the
+topics that they came from, are on disk in one transaction: the spool alone knows what is dealt
+with, whatever the broker forgets. A mark of what became of an event need not be synced: should the
+machine lose it, the event is found pending and GraceDB is looked at before anything is sent.
 """
 
 import fcntl
-import hashlib
-import os
 import sqlite3
 import threading
-import time
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, get_args
+from typing import IO, Protocol, get_args
 
-from spiir_pastro.errors import ConfigError
-from spiir_pastro.io.atomic import write_atomically
+from spiir_pastro.errors import ConfigError, PastroError
+from spiir_pastro.serve.clock import Clock, SystemClock
 from spiir_pastro.serve.decide import Upload
 from spiir_pastro.serve.drift import What
+from spiir_pastro.serve.salvage import Salvaged, finish_salvage, salvage
 
-__all__ = ["DeadLetters", "Record", "Spool"]
+__all__ = ["Disk", "LocalDisk", "Place", "Record", "Spool", "SpoolDamaged", "is_damage"]
 
-SCHEMA = 1
-_TABLE = """
+SCHEMA = 2
+KEEP_EVENTS = 10_000
+"""So many events are remembered however old a stepped clock makes them look."""
+
+Place = tuple[str, int]
+"""A topic and the number of its partition."""
+
+TABLES = """
 CREATE TABLE IF NOT EXISTS events (
-    event_id    TEXT PRIMARY KEY,
-    state       TEXT NOT NULL DEFAULT 'pending',  -- pending, done, refused
-    content     BLOB NOT NULL,                    -- the file to upload
+    seq         INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order of acceptance
+    event_id    TEXT NOT NULL UNIQUE,
+    state       TEXT NOT NULL DEFAULT 'pending',    -- pending, done
+    outcome     TEXT,                               -- how it was done: sent, found, other
+    content     BLOB NOT NULL,                      -- the file to upload
+    crc         INTEGER,                            -- of event_id and content
     gps_ns      INTEGER NOT NULL,
     far_hz      REAL,
     snr         REAL,
     mchirp_det  REAL,
     p_astro     REAL NOT NULL,
-    source      TEXT NOT NULL,                    -- the most probable one
-    read_at     REAL NOT NULL,                    -- Unix seconds
+    source      TEXT NOT NULL,                      -- the most probable one
+    read_at     REAL NOT NULL,                      -- Unix seconds
     done_at     REAL,
     attempts    INTEGER NOT NULL DEFAULT 0,
     error       TEXT
+);
+CREATE TABLE IF NOT EXISTS offsets (
+    topic       TEXT NOT NULL,
+    number      INTEGER NOT NULL,                   -- of the partition
+    next        INTEGER NOT NULL,                   -- the first offset not dealt with
+    PRIMARY KEY (topic, number)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS spool (made_at REAL NOT NULL);
-INSERT INTO spool SELECT strftime('%s', 'now') WHERE NOT EXISTS (SELECT * FROM spool);
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_time ON events (read_at);
-CREATE INDEX IF NOT EXISTS by_state ON events (state, read_at);
+CREATE INDEX IF NOT EXISTS by_state ON events (state, seq);
 """
 _COLUMNS = (
-    "event_id, state, content, gps_ns, far_hz, snr, mchirp_det, p_astro, source, "
+    "event_id, state, outcome, content, gps_ns, far_hz, snr, mchirp_det, p_astro, source, "
     "read_at, done_at, attempts, error"
 )
+
+
+class SpoolDamaged(PastroError):  # noqa: N818  (a state, named as one)
+    """The spool's file is damaged or gone; a new start salvages what is left of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +77,7 @@ class Record:
 
     event_id: str
     state: str
+    outcome: str | None
     content: bytes
     gps_ns: int
     far_hz: float | None
@@ -72,47 +91,123 @@ class Record:
     error: str | None
 
 
+class Disk(Protocol):
+    """How the spool gets at its file."""
+
+    def connect(self, path: Path) -> sqlite3.Connection:
+        """Open a database, with no transactions but those asked for."""
+
+    def lock(self, path: Path) -> IO[str] | None:
+        """Take a lock that lasts until the file is closed; None if another has it."""
+
+
+class LocalDisk:
+    """The disk of the machine."""
+
+    def connect(self, path: Path) -> sqlite3.Connection:
+        """Open a database that any thread may use."""
+        return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+
+    def lock(self, path: Path) -> IO[str] | None:
+        """Lock a file against other processes."""
+        file = path.open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            return None
+        return file
+
+
 class Spool:
     """A folder that holds what must not be lost, for one service at a time.
+
+    Attributes
+    ----------
+    salvaged
+        What was saved, if the file was found damaged or of an older version.
+    spoiled
+        Events dropped because their bytes are not those that were written; the backfill brings
+        them again.
+    made_at
+        When the spool was made, Unix seconds.
 
     Raises
     ------
     ConfigError
-        If another service uses the folder, or a version of this software wrote it that this one
-        does not know.
+        If another service uses the folder, a newer version of this software wrote it, or it cannot
+        be written.
     """
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(
+        self, folder: Path, *, clock: Clock | None = None, disk: Disk | None = None
+    ) -> None:
+        self._clock, self._disk = clock or SystemClock(), disk or LocalDisk()
         self.folder = folder
-        with ExitStack() as opened:
-            opened.enter_context(_lock(folder / "lock"))
-            # Two connections: what is accepted is synced to disk, a mark made afterwards is not.
-            path = folder / "spool.sqlite"
-            self._durable = opened.enter_context(closing(_connect(path, synchronous="FULL")))
-            self._marks = opened.enter_context(closing(_connect(path, synchronous="NORMAL")))
-            self._opened = opened.pop_all()
+        self.path = folder / "spool.sqlite"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with ExitStack() as opened:
+                opened.enter_context(self._lock())
+                self.salvaged = self._mend()
+                # Two connections: what is accepted is synced to disk, a mark is not.
+                self._durable = opened.enter_context(closing(self._connect("FULL")))
+                self._marks = opened.enter_context(closing(self._connect("NORMAL")))
+                self._inode = self.path.stat().st_ino
+                self._opened = opened.pop_all()
+        except (OSError, sqlite3.Error) as exc:
+            raise ConfigError(f"spool {folder} cannot be used: {exc}") from exc
         self._mutex = threading.Lock()
-        self.made_at: float = self._marks.execute("SELECT made_at FROM spool").fetchone()[0]
+        self.spoiled = self._drop_spoiled()
+        self.made_at = self._made_at()
 
     def close(self) -> None:
         """Let another service use the folder."""
         with self._mutex:
             self._opened.close()
 
-    def accept(self, uploads: Sequence[Upload], *, read_at: float) -> list[Upload]:
-        """Write events down durably; return those that were not known before, in order."""
-        with self._mutex, _transaction(self._durable):
-            return [upload for upload in uploads if self._insert(upload, read_at)]
+    def accept(
+        self,
+        uploads: Sequence[Upload],
+        *,
+        read_at: float,
+        places: Mapping[Place, int] | None = None,
+    ) -> list[Upload]:
+        """Write down events, and how far the topics are dealt with, in one durable transaction.
+
+        Parameters
+        ----------
+        uploads
+            What was decided.
+        read_at
+            When the alerts were read, Unix seconds.
+        places
+            The first offset not dealt with, of each partition read from.
+
+        Returns
+        -------
+        list of Upload
+            Those that were not known before, in order.
+        """
+        # Offsets alone need no syncing: if they are lost, alerts without an answer are read again.
+        connection = self._durable if uploads else self._marks
+        with self._mutex, _transaction(connection):
+            new = [upload for upload in uploads if self._insert(upload, read_at)]
+            connection.executemany(
+                "INSERT OR REPLACE INTO offsets VALUES (?, ?, ?)",
+                [(topic, number, offset) for (topic, number), offset in (places or {}).items()],
+            )
+            return new
 
     def _insert(self, upload: Upload, read_at: float) -> bool:
         trigger, probabilities = upload.trigger, upload.probabilities
         cursor = self._durable.execute(
-            "INSERT OR IGNORE INTO events (event_id, content, gps_ns, far_hz, snr, mchirp_det, "
-            "p_astro, source, read_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO events (event_id, content, crc, gps_ns, far_hz, snr, "
+            "mchirp_det, p_astro, source, read_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 trigger.event_id,
-                upload.content,
+                content := upload.content,
+                _crc(trigger.event_id, content),
                 trigger.gps_ns,
                 trigger.far_hz,
                 trigger.snr,
@@ -124,45 +219,63 @@ class Spool:
         )
         return cursor.rowcount == 1
 
-    def done(self, event_id: str) -> None:
+    def offsets(self) -> dict[Place, int]:
+        """Return the first offset not dealt with, of each partition ever read from."""
+        with self._mutex:
+            rows = self._marks.execute("SELECT topic, number, next FROM offsets").fetchall()
+        return {(topic, number): offset for topic, number, offset in rows}
+
+    def place(self, places: Mapping[Place, int]) -> None:
+        """Write down durably where the reading of partitions begins."""
+        with self._mutex, _transaction(self._durable):
+            self._durable.executemany(
+                "INSERT OR REPLACE INTO offsets VALUES (?, ?, ?)",
+                [(topic, number, offset) for (topic, number), offset in places.items()],
+            )
+
+    def done(self, event_id: str, outcome: str) -> None:
         """Mark an event as on GraceDB."""
         self._mark(
-            "UPDATE events SET state = 'done', done_at = ?, error = NULL WHERE event_id = ?",
-            (time.time(), event_id),
+            "UPDATE events SET state = 'done', outcome = ?, done_at = ?, error = NULL "
+            "WHERE event_id = ?",
+            (outcome, self._clock.wall_s(), event_id),
         )
 
     def postponed(self, event_id: str, attempts: int, error: str) -> None:
         """Mark an event as tried without success, to be tried again."""
         self._mark(
-            "UPDATE events SET attempts = ?, error = ? WHERE event_id = ?",
+            "UPDATE events SET attempts = ?, error = ? WHERE event_id = ? AND state = 'pending'",
             (attempts, error, event_id),
         )
 
-    def refused(self, event_id: str, error: str) -> None:
-        """Mark an event as refused by GraceDB; :meth:`reopen` gives it another chance."""
-        self._mark(
-            "UPDATE events SET state = 'refused', error = ? WHERE event_id = ?", (error, event_id)
-        )
+    def reopen(self, event_id: str) -> Record | None:
+        """Make a done event pending again, as GraceDB lacks its file; None if it was not done."""
+        with self._mutex:
+            cursor = self._durable.execute(
+                "UPDATE events SET state = 'pending', outcome = NULL, done_at = NULL "
+                "WHERE event_id = ? AND state = 'done'",
+                (event_id,),
+            )
+        return self.find(event_id) if cursor.rowcount else None
 
-    def reopen(self) -> list[Record]:
-        """Make refused events pending again and return them, the oldest first."""
-        refused = self._select("WHERE state = 'refused' ORDER BY read_at")
-        self._mark("UPDATE events SET state = 'pending' WHERE state = 'refused'", ())
-        return refused
+    def find(self, event_id: str) -> Record | None:
+        """Return an event, None if it is not known."""
+        found = self._select("WHERE event_id = ?", event_id)
+        return found[0] if found else None
 
     def pending(self) -> list[Record]:
         """Return the events still to upload, the oldest first."""
-        return self._select("WHERE state = 'pending' ORDER BY read_at")
+        return self._select("WHERE state = 'pending' ORDER BY seq")
 
     def latest(self, count: int) -> list[Record]:
         """Return the events read last, the newest first."""
-        return self._select(f"ORDER BY read_at DESC LIMIT {count:d}")
+        return self._select("ORDER BY seq DESC LIMIT ?", count)
 
     def counts(self) -> dict[str, int]:
         """Return how many events are in each state."""
         with self._mutex:
             rows = self._marks.execute("SELECT state, COUNT(*) FROM events GROUP BY state")
-            return {"pending": 0, "refused": 0, "done": 0} | dict(rows.fetchall())
+            return {"pending": 0, "done": 0} | dict(rows.fetchall())
 
     def oldest_pending(self) -> float | None:
         """When the event waiting longest was read, in Unix seconds."""
@@ -187,104 +300,139 @@ class Spool:
         return counts
 
     def forget(self, *, before: float) -> int:
-        """Drop events done that were read before a Unix time; return how many."""
+        """Drop events done that were read before a Unix time, but for the newest; return how many.
+
+        A clock that steps months ahead and back must not make yesterday's events unknown.
+        """
         with self._mutex:
             cursor = self._marks.execute(
-                "DELETE FROM events WHERE state = 'done' AND read_at < ?", (before,)
+                "DELETE FROM events WHERE state = 'done' AND read_at < ? "
+                "AND seq <= (SELECT MAX(seq) FROM events) - ?",
+                (before, KEEP_EVENTS),
             )
             return cursor.rowcount
+
+    def fact(self, name: str) -> float | None:
+        """Return a number noted earlier, None if there is none."""
+        with self._mutex:
+            row = self._marks.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return None if row is None else float(row[0])
+
+    def note(self, name: str, value: float) -> None:
+        """Note a number durably."""
+        with self._mutex:
+            self._durable.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    def forget_fact(self, name: str) -> None:
+        """Forget a number durably."""
+        with self._mutex:
+            self._durable.execute("DELETE FROM facts WHERE name = ?", (name,))
+
+    def check(self) -> None:
+        """Write a little, as :meth:`accept` does.
+
+        Raises
+        ------
+        sqlite3.Error
+            If nothing can be written.
+        SpoolDamaged
+            If the file is no longer in its place.
+        """
+        if not self.path.exists() or self.path.stat().st_ino != self._inode:
+            raise SpoolDamaged(f"{self.path} was taken away while in use")
+        self.note("checked_at", self._clock.wall_s())
+
+    def _lock(self) -> IO[str]:
+        file = self._disk.lock(self.folder / "lock")
+        if file is None:
+            raise ConfigError(
+                f"spool {self.folder} is in use by another service; give each its own folder"
+            )
+        return file
+
+    def _mend(self) -> Salvaged | None:
+        """Replace a file that is damaged, or of an older version, by what can be read of it."""
+        finish_salvage(self.path)
+        if not self.path.exists():
+            return None
+        reason = self._complaint()
+        if reason is None:
+            return None
+        return salvage(self.path, TABLES, schema=SCHEMA, reason=reason)
+
+    def _complaint(self) -> str | None:
+        """Say what is wrong with the file as it is."""
+        try:
+            with closing(self._disk.connect(self.path)) as connection:
+                (version,) = connection.execute("PRAGMA user_version").fetchone()
+                (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            return str(error)
+        if version > SCHEMA:
+            raise ConfigError(
+                f"spool {self.path} has schema {version}; this version of spiir-pastro knows "
+                f"{SCHEMA}"
+            )
+        if verdict != "ok":
+            return str(verdict)
+        return None if version in (0, SCHEMA) else f"schema {version}"
+
+    def _connect(self, synchronous: str) -> sqlite3.Connection:
+        connection = self._disk.connect(self.path)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {synchronous}")
+            connection.executescript(TABLES)
+            connection.execute(f"PRAGMA user_version = {SCHEMA}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _drop_spoiled(self) -> list[str]:
+        """Drop events to upload whose bytes are not those that were written."""
+        query = "SELECT event_id, content, crc FROM events WHERE state = 'pending'"
+        spoiled = [
+            event_id
+            for event_id, content, crc in self._marks.execute(query).fetchall()
+            if crc is not None and crc != _crc(event_id, content)
+        ]
+        for event_id in spoiled:
+            self._durable.execute("DELETE FROM events WHERE event_id = ?", (event_id,))
+        return spoiled
+
+    def _made_at(self) -> float:
+        known = self.fact("made_at")
+        if known is None:
+            known = self._clock.wall_s()
+            self.note("made_at", known)
+        return known
 
     def _mark(self, statement: str, values: tuple[object, ...]) -> None:
         with self._mutex:
             self._marks.execute(statement, values)
 
-    def _select(self, tail: str) -> list[Record]:
+    def _select(self, tail: str, *values: object) -> list[Record]:
         with self._mutex:
-            rows = self._marks.execute(f"SELECT {_COLUMNS} FROM events {tail}").fetchall()  # noqa: S608  (the tails are the constants above)
+            rows = self._marks.execute(
+                f"SELECT {_COLUMNS} FROM events {tail}",  # noqa: S608  (the tails are constants)
+                values,
+            ).fetchall()
         names = _COLUMNS.split(", ")
         return [Record(**dict(zip(names, row, strict=True))) for row in rows]
 
 
-class DeadLetters:
-    """A folder of payloads kept whole, under the hash of what they hold.
-
-    Nothing of a payload becomes part of a path. The folder is bounded, so that a flood of rubbish
-    cannot fill the disk.
-    """
-
-    def __init__(self, folder: Path, *, limit: int = 10_000) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self.limit = limit
-        self._known = {path.name for path in folder.iterdir() if path.suffix == ".alert"}
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the folder takes no more payloads."""
-        return len(self._known) >= self.limit
-
-    def keep(self, payload: bytes) -> Path | None:
-        """Write a payload to disk durably; None if the folder is full."""
-        name = self.name(payload)
-        path = self.folder / name
-        if name in self._known:
-            return path
-        if self.is_full:
-            return None
-        write_atomically(path, payload)
-        _sync(self.folder)
-        self._known.add(name)
-        return path
-
-    @staticmethod
-    def name(payload: bytes) -> str:
-        """Return the name of a payload's file."""
-        return f"{hashlib.sha256(payload).hexdigest()[:32]}.alert"
+def is_damage(error: BaseException) -> bool:
+    """Whether an error says that the file itself is damaged, and not that writing failed."""
+    return isinstance(error, sqlite3.DatabaseError) and not isinstance(
+        error, sqlite3.OperationalError | sqlite3.IntegrityError | sqlite3.ProgrammingError
+    )
 
 
-def _sync(folder: Path) -> None:
-    """Have a folder's entries on disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _lock(path: Path) -> IO[str]:
-    file = path.open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as exc:
-        file.close()
-        raise ConfigError(
-            f"spool {path.parent} is in use by another service; give each its own folder"
-        ) from exc
-    return file
-
-
-def _connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {synchronous}")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version not in (0, SCHEMA):
-            connection.close()
-            raise ConfigError(
-                f"spool {path} has schema {version}; this version of spiir-pastro knows {SCHEMA}"
-            )
-        connection.executescript(_TABLE)
-        connection.execute(f"PRAGMA user_version = {SCHEMA}")
-    except sqlite3.Error as exc:
-        connection.close()
-        raise ConfigError(
-            f"spool {path} cannot be used: {exc}; move it away to start with an empty one"
-        ) from exc
-    return connection
+def _crc(event_id: str, content: bytes) -> int:
+    return zlib.crc32(event_id.encode() + b"\0" + content)
 
 
 @contextmanager

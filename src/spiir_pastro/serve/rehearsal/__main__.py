@@ -14,7 +14,6 @@ import click
 from spiir_pastro.serve.rehearsal.alerts import other_alerts, sample_alerts
 from spiir_pastro.serve.rehearsal.chaos import GROUP, TOPICS, Stage
 from spiir_pastro.serve.rehearsal.gracedb import read_journal
-from spiir_pastro.serve.service import CLOCK_SKEW_S
 
 EVENTS = 12
 
@@ -43,7 +42,6 @@ def _show(stage: Stage) -> None:
     click.echo(f"broker      {stage.broker.address}, topics {', '.join(TOPICS)}")
     click.echo(f"settings    {stage.config}")
     alerts = list(sample_alerts(EVENTS))
-    time.sleep(CLOCK_SKEW_S)  # younger, it would look every alert up on GraceDB first
     stage.publish(alerts)
     stage.broker.publish(f"{GROUP}.{TOPICS[0]}", other_alerts())
     judged = stage.wait_for({str(alert["uid"]) for alert in alerts}, 30.0)

@@ -23,6 +23,7 @@ from spiir_pastro.serve.rehearsal.gracedb import (
     Faults,
     LogEntry,
     StandInGraceDB,
+    announce,
     read_journal,
 )
 from spiir_pastro.serve.rehearsal.model import RehearsalModel
@@ -36,6 +37,9 @@ FAULTS = Faults(
     busy=0.03,
     unavailable=0.02,
     half=0.03,
+    unauthorized=0.02,
+    missing=0.02,
+    login=0.02,
     cut_before=0.03,
     cut_after=0.03,
     stall_before=0.02,
@@ -46,13 +50,14 @@ FAULTS = Faults(
 _SETTINGS = """
 schema = 1
 spool = "{folder}/spool"
+backfill_minutes = {backfill_minutes}
 [kafka]
 host = "127.0.0.1"
 port = {kafka_port}
 group = "{group}"
 topics = {topics}
 consumer_group = "rehearsal"
-first_start = "earliest"
+first_start = "latest"
 anonymous = true
 [gracedb]
 url = "http://127.0.0.1:{gracedb_port}/api/"
@@ -86,6 +91,7 @@ class Stage:
         timeout_s: float = 5.0,
         settle_s: float = 0.5,
         retry_base_s: float = 0.1,
+        backfill_minutes: float = 60.0,
     ) -> None:
         self.folder = folder
         self.faults = faults or Faults()
@@ -107,6 +113,7 @@ class Stage:
                 timeout_s=timeout_s,
                 settle_s=settle_s,
                 retry_base_s=retry_base_s,
+                backfill_minutes=backfill_minutes,
             )
         )
         self._context = multiprocessing.get_context("spawn")
@@ -131,7 +138,8 @@ class Stage:
         return self.service
 
     def publish(self, alerts: list[dict[str, object]]) -> None:
-        """Publish alerts to both topics, as GraceDB does for an event with a search."""
+        """Create events and publish their alerts to both topics, as GraceDB does."""
+        announce(self.journal, [alert["data"] for alert in alerts])  # type: ignore[misc]
         for topic in TOPICS:
             self.broker.publish(f"{GROUP}.{topic}", alerts)
 
@@ -227,6 +235,7 @@ def rehearse_chaos(
     alerts = list(sample_alerts(events))
     size = -(-events // kills)
     try:
+        stage.wait_until_up()  # "latest" begins with the service's first start
         for start in range(0, events, size):
             stage.publish(alerts[start : start + size])
             time.sleep(dice.uniform(0.0, 0.6))

@@ -10,18 +10,22 @@ import re
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from email.parser import BytesParser
 from email.policy import HTTP
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Protocol
-from urllib.parse import unquote
+from typing import Any, Protocol
+from urllib.parse import parse_qs, unquote, urlsplit
 
-__all__ = ["UNKNOWN_EVENT", "Faults", "LogEntry", "StandInGraceDB", "read_journal"]
+__all__ = ["UNKNOWN_EVENT", "Faults", "LogEntry", "StandInGraceDB", "announce", "read_journal"]
 
 _EVENT = re.compile(r"/api/events/([A-Z]\d+)/(log|labels|files)/(.*)")
+_CREATED = re.compile(r"created: (.+) \.\. (.+)")
+_TIME = "%Y-%m-%d %H:%M:%S"
 LABELS = ("PASTRO_READY", "DQV", "INJ")
 UNKNOWN_EVENT = "G404404404"
 """The one event this GraceDB has never heard of."""
@@ -35,6 +39,10 @@ class Faults:
     ----------
     error, busy, unavailable
         Answer 500, 429 or 503 (with Retry-After) and do nothing.
+    unauthorized, missing
+        Answer 401 or 404 and do nothing.
+    login
+        Answer 200 with a page for people and do nothing.
     half
         Store the file but not the label, and answer 500.
     cut_before, cut_after
@@ -46,6 +54,9 @@ class Faults:
     error: float = 0.0
     busy: float = 0.0
     unavailable: float = 0.0
+    unauthorized: float = 0.0
+    missing: float = 0.0
+    login: float = 0.0
     half: float = 0.0
     cut_before: float = 0.0
     cut_after: float = 0.0
@@ -130,9 +141,39 @@ class StandInGraceDB:
         """Return an event's entries that brought a file."""
         return [entry for entry in self.entries.get(event_id, ()) if entry.filename]
 
+    def search(self, query: dict[str, list[str]]) -> dict[str, object]:
+        """Answer a search by time of creation with a page of events."""
+        match = _CREATED.search(query["query"][0])
+        first, last = match.groups() if match else ("", "9999")
+        start, count = int(query["start"][0]), int(query["count"][0])
+        found = [
+            event | {"labels": sorted(self.labels(event["graceid"]))}
+            for event in self._announced()
+            if first <= event["created"] <= last
+        ]
+        return {"numRows": len(found), "events": found[start : start + count]}
+
+    def _announced(self) -> list[dict[str, Any]]:
+        path = announced_path(Path(self._journal.name))
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
     def labels(self, event_id: str) -> set[str]:
         """Return an event's labels."""
         return {entry.label for entry in self.entries.get(event_id, ()) if entry.label}
+
+
+def announced_path(journal: Path) -> Path:
+    """Return the file of the events that were created, one a line."""
+    return journal.with_suffix(".events.jsonl")
+
+
+def announce(journal: Path, events: Iterable[dict[str, Any]]) -> None:
+    """Create events, now, on the GraceDB that keeps a journal."""
+    created = datetime.now(UTC).strftime(_TIME)
+    with announced_path(journal).open("a") as file:
+        for event in events:
+            file.write(json.dumps(event | {"created": created}) + "\n")
 
 
 def read_journal(path: Path) -> list[LogEntry]:
@@ -141,6 +182,17 @@ def read_journal(path: Path) -> list[LogEntry]:
         return []
     lines = path.read_text().splitlines(keepends=True)
     return [LogEntry(**json.loads(line)) for line in lines if line.endswith("\n")]
+
+
+_REFUSALS: dict[str, tuple[HTTPStatus, object, int | None]] = {
+    "error": (HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "a fault"}, None),
+    "busy": (HTTPStatus.TOO_MANY_REQUESTS, {}, 1),
+    "unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, {}, 1),
+    "unauthorized": (HTTPStatus.UNAUTHORIZED, {"detail": "token expired"}, None),
+    "missing": (HTTPStatus.NOT_FOUND, {"detail": "Not found."}, None),
+    "login": (HTTPStatus.OK, "<html>Please log in</html>", None),
+}
+"""What a request gets that is answered without being done: status, body, Retry-After."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -174,13 +226,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _with_faults(self, act: _Act) -> None:
         fault = self.gracedb.draw_fault()
+        if fault in _REFUSALS:
+            status, body, retry_after = _REFUSALS[fault]
+            self._answer(status, body, retry_after=retry_after)
+            return
         match fault:
-            case "error":
-                self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "a fault"})
-            case "busy":
-                self._answer(HTTPStatus.TOO_MANY_REQUESTS, {}, retry_after=1)
-            case "unavailable":
-                self._answer(HTTPStatus.SERVICE_UNAVAILABLE, {}, retry_after=1)
             case "half":
                 act(keep_label=False)
                 self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "half done"})
@@ -201,8 +251,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _get(self, *, keep_label: bool = True) -> tuple[HTTPStatus, object]:
         del keep_label
-        event_id, what, _ = self._event()
+        if self.path.startswith("/api/events/?"):
+            return HTTPStatus.OK, self.gracedb.search(parse_qs(urlsplit(self.path).query))
+        event_id, what, name = self._event()
         entries = self.gracedb.entries.get(event_id, [])
+        if what == "files" and name:
+            versions = [e for e in entries if e.filename == name]
+            if not versions:
+                return HTTPStatus.NOT_FOUND, {"error": "no such file"}
+            return HTTPStatus.OK, json.loads(versions[-1].content)
         if what == "log":
             rows = [{"filename": e.filename, "tag_names": e.tags} for e in entries]
             return HTTPStatus.OK, {"numRows": len(rows), "log": rows}
@@ -228,7 +285,8 @@ class _Handler(BaseHTTPRequestHandler):
                 at=time.time(),
             )
         )
-        return HTTPStatus.CREATED, {"N": len(self.gracedb.entries[event_id])}
+        number = len(self.gracedb.entries[event_id])
+        return HTTPStatus.CREATED, {"N": number, "filename": filename, "tag_names": tags}
 
     def _put(self, *, keep_label: bool = True) -> tuple[HTTPStatus, object]:
         event_id, _, label = self._event()
@@ -246,7 +304,7 @@ class _Handler(BaseHTTPRequestHandler):
         root = self.gracedb.url
         event = f"{root}events/{{graceid}}"
         return {
-            "links": {"self": root},
+            "links": {"self": root, "events": f"{root}events/"},
             "templates": {
                 "event-log-template": f"{event}/log/",
                 "event-label-template": f"{event}/labels/{{label}}",
@@ -261,7 +319,7 @@ class _Handler(BaseHTTPRequestHandler):
         }
 
     def _answer(self, status: HTTPStatus, body: object, *, retry_after: int | None = None) -> None:
-        text = json.dumps(body).encode()
+        text = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))

@@ -1,0 +1,233 @@
+"""Events of SPIIR on GraceDB that lack our file, put through the service's own spool.
+
+What the broker no longer has, GraceDB still has. So a sweep over the last day, every hour, makes up
+for a lost spool, a long outage and the broker's retention. It goes back as far as the last sweep
+that came to its end, and never before the service's first start.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from spiir_pastro.serve.clock import Clock, Flag
+from spiir_pastro.serve.decide import Decision, Skip, Upload
+from spiir_pastro.serve.gracedb import GraceDB
+from spiir_pastro.serve.health import Health
+from spiir_pastro.serve.metrics import Metrics
+from spiir_pastro.serve.queueing import Delivery
+from spiir_pastro.serve.spool import Record, Spool
+from spiir_pastro.serve.upload import LABEL, GraceDBUploader, Unanswered, read_document
+
+__all__ = ["SWEPT", "BackfillPlan", "Backfiller", "is_of_topics", "redelivery"]
+
+log = structlog.get_logger(__name__)
+
+DAY_S = 86_400.0
+PAGE = 100
+AGAIN_S = 60.0
+LOOK_S = 5.0
+SWEPT = "swept_until"
+"""The spool's note of when the last whole sweep began."""
+_REQUESTED = "backfill_since"
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackfillPlan:
+    """How often GraceDB is searched, and how far back at most; times in seconds.
+
+    Attributes
+    ----------
+    every_s
+        Between sweeps; None leaves them out.
+    since
+        Unix time before which no sweep goes; None if it may.
+    topics
+        Names of the topics without the prefix: what they would bring is what is answered.
+    """
+
+    every_s: float | None
+    since: float | None
+    topics: tuple[str, ...]
+
+
+class Backfiller:
+    """Searches GraceDB with a client of its own.
+
+    Parameters
+    ----------
+    decide
+        What to do about an alert.
+    submit
+        Takes what is to be delivered.
+    """
+
+    def __init__(  # noqa: PLR0913  (parts meet here)
+        self,
+        gracedb: GraceDB,
+        plan: BackfillPlan,
+        *,
+        spool: Spool,
+        decide: Callable[[Json], Decision],
+        submit: Callable[[list[Delivery]], None],
+        health: Health,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._gracedb = gracedb
+        self._uploader = GraceDBUploader(gracedb)
+        self._plan = plan
+        self._spool = spool
+        self._decide = decide
+        self._submit = submit
+        self._health = health
+        self._metrics = metrics
+        self._clock = clock
+
+    def run(self, stop: Flag) -> None:
+        """Sweep at once, then as planned and as asked for, until told to stop."""
+        due = self._clock.monotonic_s()
+        while not stop.is_set():
+            now = self._clock.monotonic_s()
+            with suppress(sqlite3.Error):  # the loop tells of a spool that cannot be read
+                requested = self._spool.fact(_REQUESTED)
+                if requested is not None or (self._plan.every_s is not None and now >= due):
+                    worked = self._try(requested)
+                    due = now + (self._plan.every_s or DAY_S if worked else AGAIN_S)
+            stop.wait(LOOK_S)
+        self._gracedb.close()
+
+    def sweep(self, since: float) -> int:
+        """Put what lacks our file since a Unix time into the spool; return how many events.
+
+        Raises
+        ------
+        Unanswered
+            If GraceDB does not answer as it should, or not for every event; what was found is in
+            the spool.
+        sqlite3.Error
+            If the spool cannot be written.
+        """
+        found, unclear = 0, None
+        for event in self._events(since):
+            try:
+                found += self._lacks(event) and self._take(event)
+            except Unanswered as error:
+                if not error.is_of_event:
+                    raise
+                unclear = error
+        if unclear is not None:
+            raise unclear
+        return found
+
+    def _try(self, requested: float | None) -> bool:
+        """Sweep; say whether it came to its end."""
+        begun = self._clock.wall_s()
+        since = self._begin(begun) if requested is None else requested
+        try:
+            found = self.sweep(since)
+            self._spool.note(SWEPT, begun)
+            if requested is not None:
+                self._spool.forget_fact(_REQUESTED)
+        except (Unanswered, sqlite3.Error) as error:
+            self._health.report("backfill", f"events without an answer not searched for: {error}")
+            return False
+        self._health.clear("backfill")
+        log.info("backfill.done", since=since, events=found)
+        return True
+
+    def _begin(self, now: float) -> float:
+        """Say how far back to go."""
+        swept_until = self._spool.fact(SWEPT)
+        if swept_until is None:  # a new spool: earlier ones may have taken anything with them
+            return self._plan.since if self._plan.since is not None else now - DAY_S
+        begin = min(now, swept_until) - DAY_S
+        return begin if self._plan.since is None else max(begin, self._plan.since)
+
+    def _events(self, since: float) -> Iterator[Json]:
+        """Give SPIIR's events created since a Unix time that our topics would have brought."""
+        # Open at the end, for this machine's clock may be slow.
+        end = max(since, self._clock.wall_s()) + DAY_S
+        query = f"pipeline: spiir created: {_utc(since)} .. {_utc(end)}"
+        start, total = 0, 1
+        while start < total:
+            events, total = self._page(query, start)
+            start += len(events)
+            for event in events:
+                if isinstance(event, dict) and is_of_topics(event, self._plan.topics):
+                    yield event
+
+    def _page(self, query: str, start: int) -> tuple[list[object], int]:
+        """Return some of the events that match, and how many do."""
+        document = read_document(lambda: self._gracedb.events(query, start=start, count=PAGE))
+        events, total = document.get("events"), document.get("numRows")
+        if not isinstance(events, list) or not isinstance(total, int):
+            raise Unanswered("GraceDB's answer is no list of events", cause="nonsense")
+        if not events and start < total:
+            raise Unanswered(f"GraceDB gave {start} of {total} events", cause="nonsense")
+        return events, total
+
+    def _lacks(self, event: Json) -> bool:
+        """Whether an event has neither our file nor a delivery on its way."""
+        known = self._spool.find(str(event.get("graceid")))
+        if known is not None and known.state == "pending":
+            return False
+        if LABEL in (event.get("labels") or ()):
+            return False
+        return not self._uploader.is_there(str(event.get("graceid")))
+
+    def _take(self, event: Json) -> bool:
+        """Spool an event's answer and hand it on; whether there is one."""
+        event_id = str(event.get("graceid"))
+        record = self._spool.reopen(event_id)
+        if record is not None:
+            log.warning("backfill.reopened", event_id=event_id)
+            self._submit([redelivery(record)])
+            return True
+        decision = self._decide({"uid": event_id, "alert_type": "new", "data": event})
+        match decision:
+            case Skip():
+                log.info("backfill.skipped", event_id=event_id, reason=decision.reason)
+                return False
+            case Upload():
+                log.warning("backfill.found", event_id=event_id)
+                self._metrics.backfilled.inc()
+                new = self._spool.accept([decision], read_at=self._clock.wall_s())
+                self._submit(
+                    [Delivery(event_id=event_id, content=u.content, look_first=True) for u in new]
+                )
+                return True
+
+
+def redelivery(record: Record) -> Delivery:
+    """Make the delivery of an event that may be on GraceDB already."""
+    return Delivery(
+        event_id=record.event_id,
+        content=record.content,
+        look_first=True,
+        attempts=record.attempts,
+    )
+
+
+def is_of_topics(event: Mapping[str, Any], topics: tuple[str, ...]) -> bool:
+    """Whether GraceDB sends an event to one of the topics: ``group_pipeline[_search]``.
+
+    Examples
+    --------
+    >>> is_of_topics({"group": "CBC", "pipeline": "spiir", "search": "AllSky"}, ("cbc_spiir",))
+    True
+    >>> is_of_topics({"group": "Test", "pipeline": "spiir", "search": "MDC"}, ("cbc_spiir",))
+    False
+    """
+    general = f"{event.get('group')}_{event.get('pipeline')}".lower()
+    return general in topics or f"{general}_{event.get('search')}".lower() in topics
+
+
+def _utc(time_s: float) -> str:
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d %H:%M:%S")

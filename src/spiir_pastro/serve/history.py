@@ -1,0 +1,61 @@
+"""When the service first started, which it must know even if its spool is lost.
+
+A small file beside the spool's folder, not in it, and the same number in the spool: either is
+enough. With ``first_start = "latest"`` nothing older is ever answered.
+"""
+
+import sqlite3
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from spiir_pastro.io.atomic import write_atomically
+from spiir_pastro.serve.clock import Clock
+from spiir_pastro.serve.health import Health
+from spiir_pastro.serve.spool import Spool
+
+__all__ = ["history_path", "recall_first_start"]
+
+log = structlog.get_logger(__name__)
+
+_FACT = "first_start"
+
+
+class _Document(msgspec.Struct, frozen=True, kw_only=True):
+    first_start: float
+    schema: int = 1
+
+
+def history_path(folder: Path) -> Path:
+    """Return the file that outlives a spool's folder: ``<folder>.history.json``."""
+    return folder.with_name(f"{folder.name}.history.json")
+
+
+def recall_first_start(spool: Spool, *, clock: Clock, health: Health) -> float:
+    """Return when a service with this spool's name first started, Unix seconds.
+
+    That is now if nobody knows. Whichever of the two places lacks it is given it.
+    """
+    path = history_path(spool.folder)
+    filed, noted = _read(path), spool.fact(_FACT)
+    known = [moment for moment in (filed, noted) if moment is not None]
+    first = min(known, default=clock.wall_s())
+    try:
+        if filed != first:
+            write_atomically(path, msgspec.json.encode(_Document(first_start=first)))
+        if noted != first:
+            spool.note(_FACT, first)
+    except (OSError, sqlite3.Error) as error:
+        health.report("history", f"{path} cannot be written, should the spool be lost: {error}")
+    return first
+
+
+def _read(path: Path) -> float | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Document).first_start
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError) as error:
+        log.error("history.unreadable", path=str(path), error=str(error))  # noqa: TRY400
+        return None

@@ -1,0 +1,149 @@
+"""Saving what can be read of a damaged spool, row by row, into a new one.
+
+The damaged file stays beside it under another name. Killed at any step, the next start does the
+rest: the new file counts only once it has the name ``.salvaged``.
+"""
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from spiir_pastro.io.atomic import sync_folder
+
+__all__ = ["Salvaged", "finish_salvage", "salvage"]
+
+_KEYS = {"events": "read_at", "offsets": "topic, number", "facts": "name"}
+_STATES = ("pending", "done")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Salvaged:
+    """What was wrong with a spool, how many events were saved, and where the old file is."""
+
+    reason: str
+    events: int
+    kept: Path
+
+
+def salvage(path: Path, tables: str, *, schema: int, reason: str) -> Salvaged:
+    """Replace a damaged database by a new one with every row that can be read of it.
+
+    Parameters
+    ----------
+    path
+        The database; its write-ahead log is read as well.
+    tables, schema
+        How the new one is made, and its version. Of the old one's columns, those that the new one
+        has too are taken.
+    reason
+        What is wrong with it.
+
+    Raises
+    ------
+    OSError, sqlite3.Error
+        If there is no room for the new one; then nothing has changed.
+    """
+    kept = _set_aside(path)
+    draft = path.with_name(f"{path.name}.draft")
+    draft.unlink(missing_ok=True)
+    with closing(sqlite3.connect(draft, isolation_level=None)) as new:
+        new.executescript(tables)
+        new.execute(f"PRAGMA user_version = {schema:d}")
+        with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(kept)) as old:
+            for table, rows in _readable(old, new):
+                _insert(new, table, rows)
+        (events,) = new.execute("SELECT COUNT(*) FROM events").fetchone()
+    draft.replace(_ready(path))
+    finish_salvage(path)
+    return Salvaged(reason=reason, events=events, kept=kept)
+
+
+def finish_salvage(path: Path) -> None:
+    """Put a complete new file in the old one's place, if there is one."""
+    ready = _ready(path)
+    if not ready.exists():
+        return
+    # The old log must not be taken for the new file's.
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    ready.replace(path)
+    sync_folder(path.parent)
+
+
+def _ready(path: Path) -> Path:
+    return path.with_name(f"{path.name}.salvaged")
+
+
+def _set_aside(path: Path) -> Path:
+    """Copy the database and its log to a name not yet taken."""
+    number = 1
+    while (kept := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists():
+        shutil.copyfile(log, kept.with_name(f"{kept.name}-wal"))
+    shutil.copyfile(path, kept)
+    return kept
+
+
+def _readable(
+    old: sqlite3.Connection, new: sqlite3.Connection
+) -> Iterator[tuple[str, Iterator[dict[str, object]]]]:
+    """Give each table of the new database and the rows of the old one that can be read."""
+    for table in ("events", "offsets", "facts"):
+        wanted = [row[1] for row in new.execute(f"PRAGMA table_info({table})")]
+        try:
+            known = {row[1] for row in old.execute(f"PRAGMA table_info({table})")}
+        except sqlite3.DatabaseError:
+            continue
+        columns = [name for name in wanted if name in known]
+        if columns:
+            yield table, _rows(old, table, columns)
+
+
+def _rows(
+    connection: sqlite3.Connection, table: str, columns: list[str]
+) -> Iterator[dict[str, object]]:
+    """Read a table from both ends, and row by row where there is a number to ask by."""
+    listed = ", ".join(columns)
+    order = "seq" if "seq" in columns else _KEYS[table]
+    backwards = ", ".join(f"{key} DESC" for key in order.split(", "))
+    for tail in ("", f"ORDER BY {order}", f"ORDER BY {backwards}"):
+        yield from _until_broken(connection, f"SELECT {listed} FROM {table} {tail}", columns)  # noqa: S608
+    if "seq" in columns:
+        for seq in range(1, _last_seq(connection) + 1):
+            query = f"SELECT {listed} FROM {table} WHERE seq = {seq:d}"  # noqa: S608
+            yield from _until_broken(connection, query, columns)
+
+
+def _until_broken(
+    connection: sqlite3.Connection, query: str, columns: list[str]
+) -> Iterator[dict[str, object]]:
+    with suppress(sqlite3.DatabaseError):
+        for row in connection.execute(query):
+            yield dict(zip(columns, row, strict=True))
+
+
+def _last_seq(connection: sqlite3.Connection) -> int:
+    for query in ("SELECT MAX(seq) FROM events", "SELECT MAX(seq) FROM sqlite_sequence"):
+        with suppress(sqlite3.DatabaseError):
+            (last,) = connection.execute(query).fetchone()
+            if isinstance(last, int):
+                return last
+    return 0
+
+
+def _insert(new: sqlite3.Connection, table: str, rows: Iterator[dict[str, object]]) -> None:
+    """Insert rows not there yet; one whose bytes make no sense is left out."""
+    new.execute("BEGIN")
+    for row in rows:
+        if row.get("state", "done") not in _STATES:  # another version's, or a damaged word
+            row["state"] = "pending"
+        names, marks = ", ".join(row), ", ".join("?" * len(row))
+        with suppress(sqlite3.IntegrityError):
+            insert = f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})"  # noqa: S608
+            new.execute(insert, [*row.values()])
+    new.execute("COMMIT")
