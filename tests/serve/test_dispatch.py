@@ -15,7 +15,7 @@ from spiir_pastro.serve.decide import Upload, decide
 from spiir_pastro.serve.dispatch import Dispatcher
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.queueing import PROBE_S, Backoff, Delivery, DeliveryQueue
+from spiir_pastro.serve.queueing import OUT_OF_ORDER, PROBE_S, Backoff, Delivery, DeliveryQueue
 from spiir_pastro.serve.rehearsal.alerts import sample_alert
 from spiir_pastro.serve.rehearsal.model import RehearsalModel, always
 from spiir_pastro.serve.spool import Spool
@@ -100,7 +100,8 @@ def take(queue: DeliveryQueue, now: float) -> Delivery:
 
 def test_one_probe_every_few_seconds_and_its_success_wakes_all() -> None:
     queue, now, asked = queue_of(100), 0.0, []
-    queue.failed(take(queue, now), down(), now, jitter=0.5)
+    for _ in range(OUT_OF_ORDER):
+        queue.failed(take(queue, now), down(), now, jitter=0.5)
     while now < 100.0:
         delivery = queue.take(now)
         if delivery is not None:

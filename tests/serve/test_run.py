@@ -137,7 +137,7 @@ def test_replay_writes_files_or_says_what_was_left(tmp_path: Path) -> None:
 
 
 def test_chaos_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    judged = rehearse_chaos(tmp_path, events=100, kills=6, seed=3, patience_s=40.0)
+    judged = rehearse_chaos(tmp_path, events=100, kills=6, seed=3, patience_s=80.0)
     assert judged.is_clean, judged
 
 

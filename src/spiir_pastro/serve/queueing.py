@@ -2,9 +2,9 @@
 
 While GraceDB answers, what is new goes at once and what failed waits: a tenth of the time it has
 been failing, so that after any outage it goes within a tenth of that. When GraceDB itself is out of
-order, everything waits, and one delivery is tried every few seconds: its success sends all of them
-on their way. Whether a failure is GraceDB's or the event's own is told by the answer, and by others
-having succeeded since the event last failed.
+order, which three failures in a row show, everything waits, and one delivery is tried every few
+seconds: its success sends all of them on their way. Whether a failure is GraceDB's or the event's
+own is told by the answer, and by others having succeeded since the event last failed.
 """
 
 import heapq
@@ -19,6 +19,8 @@ __all__ = ["PROBE_S", "Backoff", "Delivery", "DeliveryQueue"]
 
 PROBE_S = 3.0
 """Seconds between attempts while GraceDB is out of order."""
+OUT_OF_ORDER = 3
+"""So many failures without a success between them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +84,7 @@ class DeliveryQueue:
         self._under_way: set[str] = set()
         self._failing: dict[str, str] = {}
         self._succeeded_at = float("-inf")
+        self._in_a_row = 0
         self._probe_at: float | None = None  # when to try next; None while GraceDB is in order
         self._probe: str | None = None  # the event being tried
 
@@ -131,7 +134,7 @@ class DeliveryQueue:
         self._settle(delivery)
         was_wrong = self._failing.pop(delivery.event_id, None) is not None
         was_wrong |= self._probe_at is not None
-        self._succeeded_at, self._probe_at = now, None
+        self._succeeded_at, self._probe_at, self._in_a_row = now, None, 0
         if was_wrong:
             self.wake(now)
 
@@ -152,6 +155,8 @@ class DeliveryQueue:
         since = now if delivery.failing_since is None else delivery.failing_since
         wait_s = self._backoff.wait_s(now - since, jitter=jitter)
         if not is_of_event:
+            self._in_a_row += 1
+        if self._in_a_row >= OUT_OF_ORDER and not is_of_event:
             self._begin_probing(error, now, jitter)
             wait_s = 0.0  # it is the queue that waits
         wait_s = max(wait_s, error.wait_s)
