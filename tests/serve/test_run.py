@@ -23,6 +23,7 @@ from spiir_pastro.serve.rehearsal.model import RehearsalModel
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     stage = Stage(tmp_path_factory.mktemp("stage"))
+    stage.wait_until_up()  # what is published before the first start is not answered
     yield stage
     stage.close()
 
