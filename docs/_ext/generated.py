@@ -202,7 +202,7 @@ def empty_tables() -> dict[str, pl.DataFrame]:
         "foreground/BANK": matches.found,
         "missed/BANK": missed,
         "rejects": store.rejects(),
-        "livetime": livetime_table(RunsFile(runs=())),
+        "livetime": livetime_table(RunsFile(runs=()), {}),
     }
 
 

@@ -5,6 +5,8 @@
     PastroError
     ├── ConfigError      a runs file, params.yaml or listen.toml says something impossible
     ├── TableError       a file's table cannot be read or written
+    ├── DocumentError    a document of ours is damaged, incomplete or from another version
+    ├── IncompleteError  what a stage is to work on is missing, stale, mixed or damaged
     ├── TriggerError     a trigger's values cannot be what they claim to be
     ├── FitError         the data do not determine the model asked for
     ├── ArtifactError    a model file is unknown, damaged or from another schema
@@ -17,7 +19,9 @@ __all__ = [
     "AlertError",
     "ArtifactError",
     "ConfigError",
+    "DocumentError",
     "FitError",
+    "IncompleteError",
     "PastroError",
     "TableError",
     "TriggerError",
@@ -34,6 +38,14 @@ class ConfigError(PastroError):
 
 class TableError(PastroError):
     """A file's table cannot be read or written."""
+
+
+class DocumentError(PastroError):
+    """A document of ours is damaged, incomplete or from another version."""
+
+
+class IncompleteError(PastroError):
+    """What a stage is to work on is missing, stale, mixed or damaged."""
 
 
 class TriggerError(PastroError):

@@ -9,7 +9,8 @@ from igwn_segments import segment, segmentlist
 
 from spiir_pastro.domain import livetime_by_combination
 from spiir_pastro.errors import TableError
-from spiir_pastro.io.segments import read_segments
+from spiir_pastro.io.ligolw import read_tables
+from spiir_pastro.io.segments import analysed_segments
 
 _ROW = re.compile(r'(\d+),(\d+),"[^"]*","segment_definer:segment_def_id:(\d)","[^"]*",(\d+),(\d+)')
 
@@ -22,15 +23,13 @@ def test_livetime_of_real_segments_is_what_igwn_segments_finds(real_data: Path) 
         edges = int(start) * 10**9 + int(start_ns), int(end) * 10**9 + int(end_ns)
         times[definer].append(segment(*edges))
     h1, l1 = times["0"].coalesce(), times["1"].coalesce()
-    assert livetime_by_combination(read_segments([path, path])) == {
+    assert livetime_by_combination(analysed_segments([(path.name, read_tables(path))] * 2)) == {
         "H1": abs(h1 - l1),
         "H1L1": abs(h1 & l1),
         "L1": abs(l1 - h1),
     }
 
 
-def test_a_file_without_segments_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "H1_SEGMENTS_0_1.xml.gz"
-    path.write_bytes(gzip.compress(b"<?xml version='1.0'?>\n<LIGO_LW></LIGO_LW>\n"))
-    with pytest.raises(TableError, match=r"H1_SEGMENTS_0_1\.xml\.gz: no table segment_definer"):
-        read_segments([path])
+def test_a_file_without_segments_is_refused() -> None:
+    with pytest.raises(TableError, match=r"H1_SEGMENTS_0_1: no table segment_definer"):
+        analysed_segments([("H1_SEGMENTS_0_1", {})])

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spiir_pastro.errors import TableError
+from spiir_pastro.io.ligolw import read_table
 from spiir_pastro.io.sources import read_triggers
 from spiir_pastro.io.triggers import from_coinc, from_csv, from_postcoh, to_candidates
 
@@ -167,3 +168,36 @@ def test_the_real_gracedb_table_reads_whole(real_data: Path) -> None:
     read = from_csv(table)
     assert (read.triggers.height, read.rejects.height) == (3510, 0)
     assert set(read.triggers["ifos"]) == {"H1L1", "H1L1V1", "L1V1", "H1V1"}
+
+
+def test_a_real_candidate_has_the_same_snr_in_both_its_tables(real_data: Path) -> None:
+    """SPIIR's own coinc files: GraceDB's ``snr`` against that made of ``postcoh``."""
+    paths = [*real_data.glob("spiir/coinc/*.xml"), *real_data.glob("spiir/coinc_series/*.xml")]
+    assert len(paths) > 10
+    for path in paths:
+        tables = {
+            name: read_table(path, name) for name in ("postcoh", "coinc_inspiral", "sngl_inspiral")
+        }
+        (snr,) = from_postcoh(tables["postcoh"]).triggers["snr"]
+        (known,) = from_coinc(tables, event_id="G1").triggers["snr"]
+        assert snr == pytest.approx(known, rel=1e-9)
+    assert tables["postcoh"]["cohsnr"][0] != pytest.approx(known, rel=1e-4)  # three detectors
+
+
+def test_snr_of_a_postcoh_table_is_that_of_the_detectors_that_took_part() -> None:
+    table = pl.DataFrame(
+        {
+            "event_id": [0, 1, 2, 3],
+            "end_time": [1_238_166_018.5] * 4,
+            "ifos": ["H1L1", "H1L1V1", "H1K1", "H1L1"],
+            "far": [1e-7] * 4,
+            "mchirp": [20.0] * 4,
+            "cohsnr": [9.0, 9.0, 9.0, 9.0],
+            "snglsnr_H1": [3.0, 2.0, 3.0, None],
+            "snglsnr_L1": [4.0, 3.0, 4.0, 4.0],
+            "snglsnr_V1": [99.0, 6.0, 0.0, 0.0],
+        }
+    )
+    assert from_postcoh(table).triggers["snr"].to_list() == [5.0, 7.0, 9.0, 9.0]
+    bare = table.drop("snglsnr_H1", "snglsnr_L1", "snglsnr_V1")
+    assert from_postcoh(bare).triggers["snr"].to_list() == [9.0] * 4

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from spiir_pastro.cli import app
 from spiir_pastro.evaluation.change import Tolerance
 from spiir_pastro.io.artifact import load_model
-from spiir_pastro.pipeline.processed import ProcessSettings
+from spiir_pastro.pipeline.summary import ProcessSettings
 from spiir_pastro.pipeline.training import FitSettings
 
 _PARAMS = Path(__file__).parents[2] / "params.yaml"

@@ -15,12 +15,14 @@ import pytest
 from click.testing import CliRunner
 
 from spiir_pastro.cli import app
-from spiir_pastro.errors import ConfigError, TableError
+from spiir_pastro.errors import ConfigError, IncompleteError, TableError
 from spiir_pastro.io.ligolw import read_table
 from spiir_pastro.io.runs import read_runs
 from spiir_pastro.pipeline.extract import Outcome, extract
-from spiir_pastro.pipeline.raw import raw_files, raw_files_of_runs
-from spiir_pastro.pipeline.staging import Status, staged_files
+from spiir_pastro.pipeline.inventory import take_inventory
+from spiir_pastro.pipeline.raw import RawKind, raw_files, raw_files_of_runs
+from spiir_pastro.pipeline.staging import Status
+from tree import tree
 
 COLUMNS = {
     "bankid": "int_4s",
@@ -63,15 +65,6 @@ def campaign(tmp_path: Path) -> Path:
                 tmp_path / "runs" / run / f"{i:03}" / f"x_zerolag_{i}_10.xml.gz", 50 + i, seed=i
             )
     return tmp_path / "runs"
-
-
-def tree(staging: Path) -> dict[str, bytes]:
-    """Everything in a staging directory that must be reproducible."""
-    return {
-        str(path.relative_to(staging)): path.read_bytes()
-        for path in sorted(staging.rglob("*"))
-        if path.is_file() and path.name != "timings.jsonl"
-    }
 
 
 def test_each_file_becomes_one_parquet_with_the_reader_s_rows(
@@ -231,14 +224,14 @@ def test_a_runs_file_names_its_files_by_run(campaign: Path, tmp_path: Path) -> N
         " gps_start: 1187000000, gps_end: 1187100000}\n"
     )
     runs = read_runs(runs_file)
-    with pytest.raises(ConfigError, match="extract the runs file first"):
-        staged_files(runs, tmp_path / "staging")
+    with pytest.raises(IncompleteError, match="extract the runs file first"):
+        take_inventory(runs, tmp_path / "staging")
     extract(raw_files_of_runs(runs), tmp_path / "staging", workers=1)
-    staged = staged_files(runs, tmp_path / "staging")
-    names = {run: [file.name for file in files] for run, files in staged.items()}
+    staged = take_inventory(runs, tmp_path / "staging").staged
+    names = {run: [f.name for f in s.files[RawKind.TRIGGERS]] for run, s in staged.items()}
     assert names["one"] == [f"one/00{i}/x_zerolag_{i}_10" for i in range(3)]
     assert names["two"] == [f"two/00{i}/x_zerolag_{i}_10" for i in range(2)]
-    assert all(file.path.is_file() for files in staged.values() for file in files)
+    assert {s.files[RawKind.TRIGGERS][0].read("postcoh").height for s in staged.values()} == {50}
 
 
 def test_the_command_says_what_it_did_and_nothing_on_a_piped_stderr(

@@ -1,22 +1,22 @@
 """Runs become foreground and background: nothing lost, doubled or in the wrong place."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from spiir_pastro.errors import ConfigError, FitError, TableError
+from spiir_pastro.errors import ConfigError
 from spiir_pastro.io.frames import FrameFormat, read_frame, read_units
-from spiir_pastro.io.populations import convert_population
 from spiir_pastro.io.runs import RunsFile, read_runs
+from spiir_pastro.pipeline.extract import extract
+from spiir_pastro.pipeline.inventory import take_inventory
 from spiir_pastro.pipeline.process import process
-from spiir_pastro.pipeline.processed import ProcessSettings
-from spiir_pastro.pipeline.store import StagedFile
-from spiir_pastro.pipeline.training import FitSettings, from_processed
+from spiir_pastro.pipeline.processed import Processed, open_processed
+from spiir_pastro.pipeline.raw import raw_files_of_runs
+from spiir_pastro.pipeline.summary import ProcessSettings
 
 _RUNS = """
 runs:
@@ -103,47 +103,77 @@ def _write_injections(path: Path) -> None:
     _write_xml(path, _table("sim_inspiral", kinds, rows))
 
 
+_TRIGGERS = {
+    "event_id": "int_8s",
+    "end_time": "int_4s",
+    "end_time_ns": "int_4s",
+    "mchirp": "real_8",
+    "far": "real_8",
+    "cohsnr": "real_8",
+    "ifos": "lstring",
+}
+
+
+def _write_triggers(path: Path, rows: Sequence[_Row]) -> None:
+    cells = [
+        (
+            row.event_id, int(row.end_time), round(row.end_time * 1e9 % 1e9),
+            row.mchirp, row.far, row.cohsnr, "H1L1",
+        )
+        for row in rows
+    ]  # fmt: skip
+    _write_xml(path, _table("postcoh", _TRIGGERS, cells))
+
+
 class _Campaign(NamedTuple):
-    runs: RunsFile
-    staged: dict[str, list[StagedFile]]
+    folder: Path
     known_events: Path
+
+    @property
+    def staging(self) -> Path:
+        return self.folder / "staging"
+
+    @property
+    def runs(self) -> RunsFile:
+        return read_runs(self.folder / "RUNS.yaml", staged=True)
+
+    def extract(self) -> None:
+        extract(raw_files_of_runs(self.runs), self.staging, workers=1)
+
+    def process(self, **options: Any) -> Processed:  # noqa: ANN401  (those of process)
+        inventory = take_inventory(self.runs, self.staging)
+        return process(inventory, known_events=self.known_events, **options)
 
 
 @pytest.fixture(name="campaign")
 def _campaign(tmp_path: Path) -> _Campaign:
-    staged = {}
     contents = {"plain": _NOISE, "light": _LIGHT, "injected": [*_NOISE, *_SIGNALS]}
     for run, rows in contents.items():
         (tmp_path / run).mkdir()
-        (tmp_path / run / "000_zerolag_100.xml.gz").touch()
+        _write_triggers(tmp_path / run / "000_zerolag_100_100.xml", rows)
         _write_segments(tmp_path / run / "H1L1_SEGMENTS_100_100.xml")
-        table = pl.DataFrame(rows, schema=_Row._fields, orient="row").with_columns(
-            pl.col("end_time").floor().cast(pl.Int32),
-            (pl.col("end_time") * 1e9 % 1e9).round().cast(pl.Int32).alias("end_time_ns"),
-            pl.lit("H1L1").alias("ifos"),
-        )
-        table.write_parquet(tmp_path / f"{run}.parquet")
-        staged[run] = [StagedFile(path=tmp_path / f"{run}.parquet", name=f"{run}/000_zerolag_100")]
     _write_injections(tmp_path / "bbh.xml")
     (tmp_path / "RUNS.yaml").write_text(_RUNS)
     (tmp_path / "mergers.csv").write_text("name,gps\nGW140,140.0\n")
-    return _Campaign(read_runs(tmp_path / "RUNS.yaml"), staged, tmp_path / "mergers.csv")
+    campaign = _Campaign(tmp_path, tmp_path / "mergers.csv")
+    campaign.extract()
+    return campaign
 
 
 def test_every_row_has_the_fate_it_should(campaign: _Campaign) -> None:
-    done = process(campaign.runs, campaign.staged, known_events=campaign.known_events)
+    done = campaign.process()
     assert done.background["event_id"].to_list() == [
-        "plain/000_zerolag_100:0",
-        "light/000_zerolag_100:0",
-        "light/000_zerolag_100:1",
-        "plain/000_zerolag_100:3",
-        "plain/000_zerolag_100:4",
+        "plain/000_zerolag_100_100:0",
+        "light/000_zerolag_100_100:0",
+        "light/000_zerolag_100_100:1",
+        "plain/000_zerolag_100_100:3",
+        "plain/000_zerolag_100_100:4",
     ]
-    assert done.known_mergers["event_id"].to_list() == ["plain/000_zerolag_100:2"]
+    assert done.known_mergers["event_id"].to_list() == ["plain/000_zerolag_100_100:2"]
     found = done.matches["injected"].found
     assert found.select("event_id", "injection_id", "injection_distance_mpc").rows() == [
-        ("injected/000_zerolag_100:7", 0, 400.0),
-        ("injected/000_zerolag_100:10", 1, 400.0),
+        ("injected/000_zerolag_100_100:7", 0, 400.0),
+        ("injected/000_zerolag_100_100:10", 1, 400.0),
     ]
     assert done.matches["injected"].missed["injection_id"].to_list() == [2]
     fates = {(run, fate): rows for run, _, _, fate, rows in done.fate_table().rows()}
@@ -162,8 +192,8 @@ def test_every_row_has_the_fate_it_should(campaign: _Campaign) -> None:
         ("injected", "kept as foreground"): 2,
     }
     assert done.rejects.select("run", "file", "event_id").rows() == [
-        ("plain", "plain/000_zerolag_100", "6"),
-        ("injected", "injected/000_zerolag_100", "6"),
+        ("plain", "plain/000_zerolag_100_100", "6"),
+        ("injected", "injected/000_zerolag_100_100", "6"),
     ]
 
 
@@ -171,15 +201,15 @@ def test_every_row_has_the_fate_it_should(campaign: _Campaign) -> None:
 def test_it_does_not_matter_where_the_campaign_is_cut(
     campaign: _Campaign, rows_per_slice: int
 ) -> None:
-    whole = process(*campaign[:2], known_events=campaign.known_events)
-    cut = process(*campaign[:2], known_events=campaign.known_events, rows_per_slice=rows_per_slice)
+    whole = campaign.process()
+    cut = campaign.process(rows_per_slice=rows_per_slice)
     for place, table in whole.tables().items():
         assert_frame_equal(cut.tables()[place], table)
     assert cut.fates == whole.fates
 
 
 def test_livetime_counts_within_the_span_and_once(campaign: _Campaign) -> None:
-    done = process(*campaign[:2], known_events=campaign.known_events)
+    done = campaign.process()
     expected = [("H1", 50_500_000_000), ("H1L1", 49_500_000_000)]
     for key in [("plain", "BBH"), (None, "BNS"), (None, None)]:
         of_key = done.livetime.filter(
@@ -193,7 +223,7 @@ def test_livetime_counts_within_the_span_and_once(campaign: _Campaign) -> None:
 def test_what_is_written_is_what_was_found(
     campaign: _Campaign, tmp_path: Path, file_format: FrameFormat
 ) -> None:
-    done = process(*campaign[:2], known_events=campaign.known_events)
+    done = campaign.process()
     out = tmp_path / "processed"
     for other in FrameFormat:
         done.write(out, file_format=other)
@@ -219,71 +249,42 @@ def test_what_is_written_is_what_was_found(
     assert_frame_equal(read_frame(foreground), done.tables()["foreground/BBH"])
     units = read_units(foreground)
     assert (units["far_hz"], units["injection_distance_mpc"]) == ("Hz", "Mpc")
-    summary = json.loads((out / "summary.json").read_text())
-    assert summary["injections"] == [
-        {
-            "run": "injected",
-            "bank": "BBH",
-            "found": 2,
-            "missed": 1,
-            "analysed": 2,
-            "injected": None,
-            "kept_fraction": 1.0,
-        }
-    ]
+    (injected,) = open_processed(out).summary.injections
+    assert (injected.run, injected.bank, injected.found, injected.missed) == (
+        "injected",
+        "BBH",
+        2,
+        1,
+    )
+    assert (injected.analysed, injected.injected, injected.kept_fraction) == (2, None, 1.0)
 
 
-def test_a_background_without_segments_is_refused(campaign: _Campaign, tmp_path: Path) -> None:
-    (tmp_path / "light" / "H1L1_SEGMENTS_100_100.xml").unlink()
-    with pytest.raises(ConfigError, match=r"runs\[1\]\.segments: no file matches"):
-        process(*campaign[:2], known_events=campaign.known_events)
-
-
-def test_a_file_of_which_nothing_is_staged_is_named(campaign: _Campaign) -> None:
-    campaign.staged["light"].clear()
-    done = process(*campaign[:2], known_events=campaign.known_events)
-    assert done.left_out == ["light/000_zerolag_100"]
-    assert done.summary()["left_out"] == ["light/000_zerolag_100"]
-
-
-def test_a_damaged_staged_file_is_named(campaign: _Campaign) -> None:
-    campaign.staged["plain"][0].path.write_bytes(b"torn")
-    with pytest.raises(TableError, match=r"plain\.parquet: .*extract it again"):
-        process(*campaign[:2], known_events=campaign.known_events)
+def test_a_background_without_segments_is_refused(campaign: _Campaign) -> None:
+    for path in (campaign.folder / "light", campaign.staging / "light"):
+        for file in path.glob("*SEGMENTS*"):
+            file.unlink()
+    with pytest.raises(ConfigError, match=r"runs\[1\]\.segments: no staged file matches"):
+        campaign.process()
 
 
 def test_the_windows_are_those_chosen(campaign: _Campaign) -> None:
     """Noise 0.9 s after a louder trigger, and a trigger 0.3 s after a known merger."""
     settings = ProcessSettings(cluster_window_ns=500_000_000, known_window_ns=200_000_000)
-    done = process(*campaign[:2], known_events=campaign.known_events, settings=settings)
+    done = campaign.process(settings=settings)
     kept = {name.rpartition(":")[2] for name in done.background.filter(run="plain")["event_id"]}
     assert {"1", "2"} <= kept
     assert done.known_mergers.is_empty()
-    usual = process(*campaign[:2], known_events=campaign.known_events)
+    usual = campaign.process()
     few = {name.rpartition(":")[2] for name in usual.background.filter(run="plain")["event_id"]}
     assert {"1", "2"}.isdisjoint(few)
     assert usual.known_mergers.height == 1
-
-
-def test_a_campaign_that_does_not_say_how_it_was_processed_is_refused(
-    campaign: _Campaign, tmp_path: Path
-) -> None:
-    out = tmp_path / "processed"
-    process(*campaign[:2], known_events=campaign.known_events).write(out)
-    summary = json.loads((out / "summary.json").read_text())
-    del summary["settings"]
-    (out / "summary.json").write_text(json.dumps(summary))
-    with pytest.raises(FitError, match=r"does not say 'settings'; process again"):
-        from_processed(out, settings=FitSettings())
 
 
 def test_injections_say_whether_data_were_analysed_and_what_stood_near(
     campaign: _Campaign,
 ) -> None:
     settings = ProcessSettings(injection_mchirp_tolerance=0.01)
-    done = process(
-        campaign.runs, campaign.staged, known_events=campaign.known_events, settings=settings
-    )
+    done = campaign.process(settings=settings)
     found, missed = done.matches["injected"].found, done.matches["injected"].missed
     assert found.select("injection_id", "injection_analysed").rows() == [(1, True)]
     columns = ("injection_id", "analysed", "recovered_far_hz", "recovered_mchirp_det")
@@ -291,12 +292,11 @@ def test_injections_say_whether_data_were_analysed_and_what_stood_near(
 
 
 def test_the_population_injected_is_written_down(campaign: _Campaign) -> None:
-    run = campaign.runs.runs[2]
-    path = run.directories[0].parent / "RUNS.yaml"
+    path = campaign.folder / "RUNS.yaml"
     law = "primary: {low: 5, high: 50}, secondary: {low: 5}, redshift: {high: 1}"
     text = _RUNS.rstrip().removesuffix("}") + f",\n     injected: {{{law}}}, kept_fraction: 0.5}}\n"
     path.write_text(text)
-    done = process(read_runs(path), campaign.staged, known_events=campaign.known_events)
-    (written,) = done.summary()["injections"]
-    assert (written["kept_fraction"], written["bank"]) == (0.5, "BBH")
-    assert convert_population(written["injected"]) == read_runs(path).runs[2].injected
+    done = campaign.process()
+    (written,) = done.summary({}).injections
+    assert (written.kept_fraction, written.bank) == (0.5, "BBH")
+    assert written.injected == read_runs(path).runs[2].injected

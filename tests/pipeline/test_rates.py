@@ -1,12 +1,12 @@
 """Rates of a simulated campaign: injections of one population measure another, or say why not."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -15,10 +15,12 @@ from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.errors import FitError
 from spiir_pastro.io.artifact import ModelArtifact, load_model, write_model
 from spiir_pastro.io.distances import CAMPAIGN, read_distances
+from spiir_pastro.io.documents import write_document
 from spiir_pastro.io.triggers import from_postcoh
-from spiir_pastro.models.population import BinaryPopulation, MassLaw, RedshiftLaw
+from spiir_pastro.models.population import BinaryPopulation, DistanceLaw, MassLaw, RedshiftLaw
 from spiir_pastro.pipeline.evaluate import evaluate_processed
 from spiir_pastro.pipeline.fit import fit
+from spiir_pastro.pipeline.processed import open_processed
 from spiir_pastro.pipeline.run import Workspace, run
 from spiir_pastro.pipeline.sensitivity import YEAR_S
 from spiir_pastro.pipeline.training import FitSettings, from_processed, from_uploads
@@ -143,10 +145,7 @@ def test_efficiency_against_true_values_counts_the_injections_missed(
     reweighted: ModelArtifact, processed: Path
 ) -> None:
     evaluation = evaluate_processed(reweighted, processed)
-    made = sum(
-        run["analysed"]
-        for run in json.loads((processed / "summary.json").read_text())["injections"]
-    )
+    made = sum(run.analysed for run in open_processed(processed).summary.injections)
     called = int(((evaluation.p_astro >= 0.5) & evaluation.is_signal).sum())
     for quantity in ("injection_distance_mpc", "injection_mchirp_det"):
         efficiency = evaluation.efficiency(quantity, threshold=0.5)
@@ -163,9 +162,10 @@ def _changed(processed: Path, folder: Path, **change: Any) -> Path:  # noqa: ANN
         copy = folder / path.relative_to(processed)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())
-    summary = json.loads((processed / "summary.json").read_text())
-    summary["injections"] = [run | change for run in summary["injections"]]
-    (folder / "summary.json").write_text(json.dumps(summary))
+    summary = open_processed(processed).summary
+    injections = tuple(msgspec.structs.replace(run, **change) for run in summary.injections)
+    changed = msgspec.structs.replace(summary, injections=injections)
+    write_document(folder / "summary.json", changed)
     return folder
 
 
@@ -182,10 +182,12 @@ def test_without_a_population_injected_there_are_no_merger_rates(
 
 
 def test_injections_by_distance_need_a_population(processed: Path, tmp_path: Path) -> None:
-    by_distance = {
-        "primary": {"low": 0.5, "high": 300.0}, "secondary": {"low": 0.5},
-        "distance": {"low": 0.1, "high": 20_000.0}, "frame": "detector",
-    }  # fmt: skip
+    by_distance = BinaryPopulation(
+        primary=MassLaw(low=0.5, high=300.0),
+        secondary=MassLaw(low=0.5),
+        distance=DistanceLaw(low=0.1, high=20_000.0),
+        frame="detector",
+    )
     changed = _changed(processed, tmp_path, injected=by_distance)
     classes = _fitted(changed, None).provenance["rates"]["classes"]
     assert "fills no volume; choose a population" in classes["BBH"]["why_not"]

@@ -1,8 +1,8 @@
 """On a campaign whose truth is known, foreground is injections and background is noise."""
 
-import json
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 from click.testing import CliRunner
@@ -14,11 +14,11 @@ from spiir_pastro.io.frames import read_frame
 from spiir_pastro.io.runs import Purpose, Run, read_runs
 from spiir_pastro.pipeline.extract import extract
 from spiir_pastro.pipeline.fates import Fate
+from spiir_pastro.pipeline.inventory import take_inventory
 from spiir_pastro.pipeline.process import process
-from spiir_pastro.pipeline.processed import Processed
+from spiir_pastro.pipeline.processed import Processed, open_processed
 from spiir_pastro.pipeline.raw import raw_files_of_runs
 from spiir_pastro.pipeline.simulate import simulate
-from spiir_pastro.pipeline.staging import staged_files
 from spiir_pastro.simulation import CampaignConfig
 
 _CONTAMINATION = 0.001
@@ -46,8 +46,8 @@ def _campaign(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _processed(campaign: Path) -> Processed:
     runs = read_runs(campaign / "RUNS.yaml")
     extract(raw_files_of_runs(runs), campaign / "staging", workers=1)
-    staged = staged_files(runs, campaign / "staging")
-    return process(runs, staged, known_events=campaign / "known_mergers.csv", rows_per_slice=5_000)
+    inventory = take_inventory(runs, campaign / "staging")
+    return process(inventory, known_events=campaign / "known_mergers.csv", rows_per_slice=5_000)
 
 
 def _truth(campaign: Path, run: Run) -> pl.DataFrame:
@@ -111,7 +111,10 @@ def test_the_command_writes_what_the_library_finds(campaign: Path, processed: Pr
     )
     assert answer.exit_code == 0, answer.output
     assert "kept as foreground" in answer.stdout
-    assert json.loads((out / "summary.json").read_text()) == processed.summary()
+    summary = open_processed(out).summary
+    assert summary == msgspec.structs.replace(
+        processed.summary(summary.tables), checksum=summary.checksum
+    )
     for place, table in processed.tables().items():
         assert_frame_equal(read_frame(out / f"{place}.h5"), table)
     assert not list(out.glob(".process-*"))

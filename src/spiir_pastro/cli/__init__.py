@@ -13,7 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from spiir_pastro.cli.exit_codes import ExitCode
-from spiir_pastro.errors import ConfigError, PastroError
+from spiir_pastro.errors import ConfigError, IncompleteError, PastroError
 
 __all__ = ["COMMANDS", "Pipeline", "app", "main"]
 
@@ -121,6 +121,9 @@ def main() -> None:
         code = error.exit_code
     except click.Abort:
         code = ExitCode.INTERRUPTED
+    except IncompleteError as error:
+        click.echo(f"spiir-pastro: error: {error}", err=True)
+        code = ExitCode.INCOMPLETE
     except (PastroError, OSError) as error:
         click.echo(f"spiir-pastro: error: {_message(error)}", err=True)
         code = ExitCode.REFUSED

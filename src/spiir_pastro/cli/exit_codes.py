@@ -24,7 +24,7 @@ _MEANINGS = {
     ExitCode.DONE: "done",
     ExitCode.REFUSED: "an error; one line on stderr names what, where and the remedy",
     ExitCode.USAGE: "the command line is wrong; nothing was done",
-    ExitCode.INCOMPLETE: "done, but extract or replay left something behind, or report --gate "
-    "found a worse model",
+    ExitCode.INCOMPLETE: "something is missing: extract or replay left something behind, process "
+    "found files missing, stale or damaged and wrote nothing, or report --gate found a worse model",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
 }

@@ -5,16 +5,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
 from spiir_pastro.cli.options import FILE, known_events_option
 from spiir_pastro.cli.output import json_option, print_json, print_table
+from spiir_pastro.io.folders import sole_writer
 from spiir_pastro.io.frames import FrameFormat
 from spiir_pastro.io.runs import read_runs
-from spiir_pastro.pipeline.process import process
-from spiir_pastro.pipeline.processed import ProcessSettings
-from spiir_pastro.pipeline.staging import staged_files
+from spiir_pastro.pipeline.inventory import take_inventory
+from spiir_pastro.pipeline.process import process, remove_leftovers
+from spiir_pastro.pipeline.processed import Processed, open_processed
+from spiir_pastro.pipeline.summary import ProcessSettings
 from spiir_pastro.selection import TwinTolerance
 from spiir_pastro.selection.clustering import SECOND_NS
 
@@ -91,6 +94,13 @@ def _not_negative(
     _DEFAULT.twin.snr,
     "Louder than its twin by more than this fraction, a trigger is no noise.",
 )
+@click.option(
+    "--allow-missing",
+    is_flag=True,
+    default=False,
+    help="Go on without files that are missing, changed, damaged or not extracted; the summary, "
+    "the model and the report name them.",
+)
 @json_option("the content of summary.json")
 def command(
     *,
@@ -106,12 +116,14 @@ def command(
     twin_window: float,
     twin_mchirp_tolerance: float,
     twin_snr_excess: float,
+    allow_missing: bool,
     as_json: bool,
 ) -> None:
-    """Cluster, label and decontaminate staged runs into foreground and background."""
-    runs = read_runs(runs_file)
-    staged = staged_files(runs, staging)
-    processed.mkdir(parents=True, exist_ok=True)
+    """Cluster, label and decontaminate staged runs into foreground and background.
+
+    Ends with code 3 and writes nothing if a file is missing, changed, damaged or not extracted.
+    """
+    runs = read_runs(runs_file, staged=True)
     settings = ProcessSettings(
         cluster_window_ns=round(cluster_window * SECOND_NS),
         known_window_ns=round(known_window * SECOND_NS),
@@ -123,19 +135,41 @@ def command(
             snr=twin_snr_excess,
         ),
     )
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+    with (
+        sole_writer(processed),
+        Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress,
+    ):
+        remove_leftovers(processed)
         result = process(
-            runs,
-            staged,
+            take_inventory(runs, staging),
             known_events=known_events,
             settings=settings,
+            allow_missing=allow_missing,
             scratch=processed,
             watch=lambda steps, stage: progress.track(steps, description=stage),
         )
-    for name in result.left_out:
-        click.echo(f"left out, because extract failed or found no triggers: {name}", err=True)
-    result.write(processed, file_format=FrameFormat(file_format))
+        result.write(processed, file_format=FrameFormat(file_format))
+    _tell(result)
     if as_json:
-        print_json(result.summary())
+        print_json(msgspec.to_builtins(open_processed(processed).summary))
     else:
         print_table(result.fate_table(), title="What became of every staged row")
+
+
+def _tell(result: Processed) -> None:
+    """Say on stderr what the result lacks."""
+    for problem in result.problems:
+        click.echo(f"{problem.trouble}: {problem.name}: {problem.why}", err=True)
+    for gap in result.uncovered:
+        if gap.seconds is None:
+            click.echo(
+                f"{gap.run}: the names of its trigger files do not end in _<GPS>_<seconds>, so it "
+                "is not known which segments they cover; all count as livetime",
+                err=True,
+            )
+        else:
+            click.echo(
+                f"{gap.run}: no trigger file covers {gap.seconds:.0f} s of its segments, which do "
+                "not count as livetime",
+                err=True,
+            )

@@ -4,6 +4,7 @@ from spiir_pastro.domain.candidates import Candidates
 from spiir_pastro.domain.detectors import DETECTORS, join_ifos, split_ifos
 from spiir_pastro.domain.livetime import (
     coincident_segments,
+    intersect_segments,
     is_within,
     livetime_by_combination,
     merge_segments,
@@ -21,6 +22,7 @@ __all__ = [
     "SourceProbabilities",
     "Trigger",
     "coincident_segments",
+    "intersect_segments",
     "is_within",
     "join_ifos",
     "livetime_by_combination",

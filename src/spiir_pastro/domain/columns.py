@@ -67,7 +67,7 @@ MEANINGS = MappingProxyType(
         "gps_ns": "merger time; of an injection, its arrival at the geocentre",
         "ifos": "detectors that took part, like `H1L1`",
         "far_hz": "combined false-alarm rate; null if none was assigned",
-        "snr": "coherent signal-to-noise ratio",
+        "snr": "signal-to-noise ratio: root of the sum of the squares of the detectors' own",
         "mchirp_det": "chirp mass, detector frame",
         "mass1_det": "primary mass, detector frame",
         "mass2_det": "secondary mass, detector frame",

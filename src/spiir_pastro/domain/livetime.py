@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from spiir_pastro.domain.detectors import join_ifos
 from spiir_pastro.errors import TableError
 
-__all__ = ["coincident_segments", "is_within", "livetime_by_combination", "merge_segments"]
+__all__ = [
+    "coincident_segments",
+    "intersect_segments",
+    "is_within",
+    "livetime_by_combination",
+    "merge_segments",
+]
 
 Segments = NDArray[np.int64]
 
@@ -45,6 +51,22 @@ def merge_segments(segments: Segments) -> Segments:
     opens = np.append(True, apart)[: start.size]
     closes = np.append(apart, True)[: start.size]
     return np.stack([start[opens], reach[closes]], axis=1)
+
+
+def intersect_segments(one: Segments, other: Segments) -> Segments:
+    """Return what lies in segments of both, (n, 2) and (m, 2) to (k, 2), sorted and disjoint.
+
+    Raises
+    ------
+    TableError
+        If a segment ends before it starts.
+
+    Examples
+    --------
+    >>> intersect_segments(np.array([[0, 5], [8, 9]]), np.array([[3, 9]])).tolist()
+    [[3, 5], [8, 9]]
+    """
+    return coincident_segments({"one": one, "other": other})
 
 
 def is_within(times: NDArray[np.int64 | np.float64], segments: Segments) -> NDArray[np.bool_]:

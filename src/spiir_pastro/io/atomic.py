@@ -17,10 +17,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     ----------
     path
         The file to write; its folder is made. The draft is a hidden file beside it, named by the
-        process, so that writers do not meet.
+        host and the process, so that writers do not meet on a disk that hosts share either.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    draft = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.part")
     try:
         yield draft
         with draft.open("rb") as written:

@@ -9,6 +9,7 @@ unknown integer -2^63 and an unknown text empty.
 import json
 from collections.abc import Mapping
 from enum import StrEnum
+from io import BytesIO
 from pathlib import Path
 
 import h5py
@@ -55,34 +56,42 @@ def write_frame(frame: pl.DataFrame, path: Path, *, units: Mapping[str, str]) ->
                 _write_h5(frame, draft, notes)
 
 
-def read_frame(path: Path) -> pl.DataFrame:
+def read_frame(path: Path, content: bytes | None = None) -> pl.DataFrame:
     """Read a table that `write_frame` wrote.
+
+    Parameters
+    ----------
+    path
+        The file.
+    content
+        Its bytes, where they were read already.
 
     Raises
     ------
     TableError
         If the file is no such table or has another schema version.
     """
-    _read_notes(path)
+    source = path if content is None else BytesIO(content)
+    _read_notes(path, source)
     if path.suffix == ".parquet":
-        return pl.read_parquet(path, hive_partitioning=False)
-    with h5py.File(path) as file:
+        return pl.read_parquet(source, hive_partitioning=False)
+    with h5py.File(source) as file:
         rows = file[_DATASET][:]
     return pl.DataFrame([_from_h5(name, rows[name]) for name in rows.dtype.names])
 
 
 def read_units(path: Path) -> dict[str, str]:
     """Read the units of a table that `write_frame` wrote, by column."""
-    units: dict[str, str] = json.loads(_read_notes(path)["units"])
+    units: dict[str, str] = json.loads(_read_notes(path, path)["units"])
     return units
 
 
-def _read_notes(path: Path) -> Mapping[str, str]:
+def _read_notes(path: Path, source: Path | BytesIO) -> Mapping[str, str]:
     try:
         if path.suffix == ".parquet":
-            notes = pl.read_parquet_metadata(path)
+            notes = pl.read_parquet_metadata(source)
         else:
-            with h5py.File(path) as file:
+            with h5py.File(source) as file:
                 notes = {name: str(value) for name, value in file[_DATASET].attrs.items()}
     except (OSError, KeyError, pl.exceptions.PolarsError) as exc:
         raise TableError(f"{path} is no table of spiir-pastro: {exc}") from exc

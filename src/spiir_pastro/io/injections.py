@@ -4,15 +4,13 @@ The masses of a ``sim_inspiral`` table are in the detector's frame, as the wavef
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import polars as pl
 
 from spiir_pastro.domain import DETECTORS
 from spiir_pastro.errors import TableError
-from spiir_pastro.io.ligolw import read_table
 
-__all__ = ["INJECTION_UNITS", "from_sim_inspiral", "read_injections"]
+__all__ = ["INJECTION_UNITS", "from_sim_inspiral"]
 
 _NAMES = {
     "simulation_id": "injection_id",
@@ -46,14 +44,6 @@ INJECTION_UNITS: Mapping[str, str] = {
 """Columns of the canonical injection table in their order, with their units."""
 
 
-def read_injections(path: Path) -> pl.DataFrame:
-    """Read an injection file; see `from_sim_inspiral`."""
-    try:
-        return from_sim_inspiral(read_table(path, "sim_inspiral"))
-    except TableError as exc:
-        raise TableError(f"injections {path}: {exc}") from exc
-
-
 def from_sim_inspiral(table: pl.DataFrame) -> pl.DataFrame:
     """Bring a ``sim_inspiral`` table to canonical names.
 
@@ -66,20 +56,23 @@ def from_sim_inspiral(table: pl.DataFrame) -> pl.DataFrame:
     -------
     polars.DataFrame
         The columns of ``INJECTION_UNITS``, sorted by (gps_ns, injection_id); unknown ones null.
-        ``gps_ns`` is the merger's arrival at the geocentre. An injection without a
-        ``simulation_id`` is known by its row's number.
+        ``gps_ns`` is the merger's arrival at the geocentre. Where the ``simulation_id`` do not
+        tell injections apart (PyCBC's and LALInference's files repeat them), or there are none,
+        an injection is known by its row's number.
 
     Raises
     ------
     TableError
-        If a time, mass or distance is missing, or two injections have one id.
+        If a time, mass or distance is missing.
     """
     absent = [name for name in _REQUIRED if name not in table.columns]
     if absent:
         raise TableError(f"sim_inspiral has no column {', '.join(absent)}; give a full table")
     gps_ns = pl.col("geocent_end_time").cast(pl.Int64) * 1_000_000_000
-    numbered = table if "simulation_id" in table.columns else table.with_row_index("simulation_id")
-    injections = numbered.select(
+    ids = table.get_column("simulation_id", default=pl.Series([None, None]))
+    if ids.has_nulls() or ids.is_duplicated().any():
+        table = table.drop("simulation_id", strict=False).with_row_index("simulation_id")
+    injections = table.select(
         pl.col("simulation_id").cast(pl.Int64).alias("injection_id"),
         (gps_ns + pl.col("geocent_end_time_ns").cast(pl.Int64)).alias("gps_ns"),
         *(
@@ -96,8 +89,4 @@ def from_sim_inspiral(table: pl.DataFrame) -> pl.DataFrame:
         if injections[name].has_nulls():
             row = injections[name].is_null().arg_max()
             raise TableError(f"row {row} of sim_inspiral has no {name}; complete or drop it")
-    twice = injections["injection_id"].is_duplicated()
-    if twice.any():
-        number = injections["injection_id"].filter(twice)[0]
-        raise TableError(f"two injections have simulation_id {number}; number each by itself")
     return injections.sort("gps_ns", "injection_id")

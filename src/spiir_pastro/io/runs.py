@@ -153,8 +153,15 @@ class RunsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return [r for r in self.runs if r.purpose is purpose and bank in (None, r.bank)]
 
 
-def read_runs(path: str | Path) -> RunsFile:
+def read_runs(path: str | Path, *, staged: bool = False) -> RunsFile:
     """Read a runs file; relative paths in it start from its own directory.
+
+    Parameters
+    ----------
+    path
+        The file.
+    staged
+        Whether what it names was extracted, so that the files themselves need not be there.
 
     Raises
     ------
@@ -173,7 +180,8 @@ def read_runs(path: str | Path) -> RunsFile:
         }
         runs = {where: run for where, run in read.items() if run is not None}
         names = [entry.get("name") for entry in entries if isinstance(entry, dict)]
-        mistakes += [*_mistakes_between(runs, names), *_mistakes_on_disk(runs)]
+        mistakes += _mistakes_between(runs, names)
+        mistakes += () if staged else _mistakes_on_disk(runs)
         content = {**content, "runs": list(runs.values())}
     hopeless = mistakes and not content["runs"]
     whole = None if hopeless else _read_struct(RunsFile, content, "", path.parent, mistakes)

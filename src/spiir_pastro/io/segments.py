@@ -1,8 +1,7 @@
-"""Segment files: when each detector was analysed."""
+"""Segment tables: when each detector was analysed."""
 
 from collections import defaultdict
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import polars as pl
@@ -10,15 +9,21 @@ from numpy.typing import NDArray
 
 from spiir_pastro.domain import DETECTORS, merge_segments
 from spiir_pastro.errors import TableError
-from spiir_pastro.io.ligolw import read_tables
 
-__all__ = ["read_segments"]
+__all__ = ["analysed_segments"]
 
 _ANALYSED = "postcohprocessed"
 
 
-def read_segments(paths: Iterable[Path]) -> dict[str, NDArray[np.int64]]:
-    """Read what the search analysed, the segments named ``postcohprocessed``, from SPIIR's files.
+def analysed_segments(
+    files: Iterable[tuple[str, Mapping[str, pl.DataFrame]]],
+) -> dict[str, NDArray[np.int64]]:
+    """Gather what the search analysed, the segments named ``postcohprocessed``, from SPIIR's files.
+
+    Parameters
+    ----------
+    files
+        Each file's name, for errors, and its tables as `spiir_pastro.read_tables` returns them.
 
     Returns
     -------
@@ -28,19 +33,19 @@ def read_segments(paths: Iterable[Path]) -> dict[str, NDArray[np.int64]]:
     Raises
     ------
     TableError
-        If a file cannot be read, names no known detector, or defines no such segments.
+        If a file names no known detector, or defines no such segments.
     """
     found: defaultdict[str, list[NDArray[np.int64]]] = defaultdict(list)
-    for path in paths:
+    for name, tables in files:
         try:
-            for ifo, segments in _segments_of(read_tables(path)).items():
+            for ifo, segments in _segments_of(tables).items():
                 found[ifo].append(segments)
         except TableError as exc:
-            raise TableError(f"segments {path}: {exc}") from exc
+            raise TableError(f"segments {name}: {exc}") from exc
     return {ifo: merge_segments(np.concatenate(found[ifo])) for ifo in DETECTORS if ifo in found}
 
 
-def _segments_of(tables: dict[str, pl.DataFrame]) -> dict[str, NDArray[np.int64]]:
+def _segments_of(tables: Mapping[str, pl.DataFrame]) -> dict[str, NDArray[np.int64]]:
     for name in ("segment_definer", "segment"):
         if name not in tables:
             raise TableError(f"no table {name}; its tables: {', '.join(tables) or 'none'}")

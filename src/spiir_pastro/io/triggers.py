@@ -68,9 +68,9 @@ _REQUIRED = {
 _POSITIVE = ("far_hz", "snr", "mchirp_det", *EFF_DISTANCES)
 """What SPIIR writes as 0 where it has none."""
 
+_TIMES = ("end_time", "end_time_ns")
 _FROM_POSTCOH = {
     "far": "far_hz",
-    "cohsnr": "snr",
     "mchirp": "mchirp_det",
     **{f"deff_{ifo}": f"eff_distance_mpc_{ifo}" for ifo in DETECTORS},
     "mass1": "mass1_det",
@@ -79,7 +79,13 @@ _FROM_POSTCOH = {
     "bankid": "bank_id",
     "tmplt_idx": "template_id",
 }
-_TIMES = ("end_time", "end_time_ns")
+_SINGLE_SNRS = {ifo: f"snglsnr_{ifo}" for ifo in DETECTORS}
+
+POSTCOH_COLUMNS = frozenset(
+    {*TRIGGER_UNITS, *_FROM_POSTCOH, *_TIMES, "cohsnr", *_SINGLE_SNRS.values()}
+)
+"""The columns of a ``postcoh`` table that `from_postcoh` takes; it reads no other."""
+
 _SECOND_NS = 1_000_000_000
 _LATEST = 9.2e9  # s; later times do not fit into 64 bits of nanoseconds
 _GIVEN = "given "  # begins the names of columns as a source has them
@@ -102,9 +108,35 @@ class TriggerRead:
 
 
 def from_postcoh(postcoh: pl.DataFrame) -> TriggerRead:
-    """Read a ``postcoh`` table as :func:`spiir_pastro.read_table` returns it."""
+    """Read a ``postcoh`` table as :func:`spiir_pastro.read_table` returns it.
+
+    The SNR is that of all detectors together; see `_network_snr`.
+    """
     table = postcoh.rename({a: b for a, b in _FROM_POSTCOH.items() if a in postcoh.columns})
+    if "cohsnr" in table.columns:
+        table = table.with_columns(_network_snr(table).alias("snr"))
     return _canonical(table)
+
+
+def _network_snr(postcoh: pl.DataFrame) -> pl.Expr:
+    """Take the root of the sum of the squares of the SNRs of the detectors that took part.
+
+    That is what SPIIR writes into ``coinc_inspiral.snr``, so it is what GraceDB and its alerts
+    have. ``cohsnr`` is less by what is in the null stream, cohsnr^2 + nullsnr^2 = snr^2, which
+    exists for three detectors or more; it stands in where a detector's SNR is not there.
+    """
+    coherent = pl.col("cohsnr")
+    if not {*_SINGLE_SNRS.values()} & {*postcoh.columns}:
+        return coherent
+    squares = [
+        pl.when(pl.col("ifos").cast(pl.String).str.contains(ifo, literal=True))
+        .then(pl.col(name).cast(pl.Float64, strict=False) ** 2 if name in postcoh.columns else None)
+        .otherwise(0.0)
+        for ifo, name in _SINGLE_SNRS.items()
+    ]
+    total = pl.sum_horizontal(squares, ignore_nulls=False)
+    known = pl.all_horizontal(square.is_finite() for square in squares) & (total > 0)
+    return pl.when(known).then(total.sqrt()).otherwise(coherent.cast(pl.Float64, strict=False))
 
 
 def from_csv(table: pl.DataFrame) -> TriggerRead:

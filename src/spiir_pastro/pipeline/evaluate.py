@@ -9,7 +9,6 @@ import polars as pl
 from spiir_pastro.evaluation.comparison import Comparison
 from spiir_pastro.evaluation.result import PROBABILITIES, SCORED, Evaluation, spans_of
 from spiir_pastro.io.artifact import ModelArtifact
-from spiir_pastro.io.frames import read_frame
 from spiir_pastro.io.gwtc import read_known_events
 from spiir_pastro.io.predictions import as_table
 from spiir_pastro.io.sources import read_triggers
@@ -18,6 +17,7 @@ from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.counts import Prior, fit_counts
 from spiir_pastro.pipeline.alternatives import alternatives
 from spiir_pastro.pipeline.evaluations import write_summary, write_tables
+from spiir_pastro.pipeline.processed import open_processed
 from spiir_pastro.pipeline.training import FitSettings, from_processed, source_class
 from spiir_pastro.report.evaluation import write_figures
 from spiir_pastro.report.page import write_report
@@ -147,21 +147,19 @@ def write_evaluation(
 def _missed(folder: Path, settings: FitSettings) -> pl.DataFrame | None:
     """Return the injections made in analysed data that gave no candidate, or one above the FAR.
 
-    None where it is not known when data were analysed.
+    None where no injection was.
     """
     below = pl.col("far_hz") <= settings.far_threshold_hz
+    processed = open_processed(folder)
     parts = []
     for kind, prefix in (("foreground", "injection_"), ("missed", "")):
-        for path in sorted((folder / kind).glob("*.*")):
-            table = read_frame(path)
-            if f"{prefix}analysed" not in table.columns:
-                return None
-            missed = ~below.fill_null(value=False) if prefix else pl.lit(value=True)
+        missed = ~below.fill_null(value=False) if prefix else pl.lit(value=True)
+        for bank, table in processed.tables(kind).items():
             lost = table.filter(pl.col(f"{prefix}analysed") & missed)
             parts.append(
                 lost.select(
                     "injection_id",
-                    bank=pl.lit(path.stem),
+                    bank=pl.lit(bank),
                     source_class=source_class(lost, settings.boundaries, prefix=prefix),
                     injection_gps_ns=f"{prefix}gps_ns",
                     injection_mchirp_det=f"{prefix}mchirp_det",

@@ -1,13 +1,11 @@
 """Extract: LIGO_LW files to columnar staging, once each, whatever interrupts.
 
 A zerolag file gives one Parquet (see `staging` for what stands where). A file is done again if its
-size, its hash or the columns asked for changed, or if it failed. Everything but ``timings.jsonl``
-depends on the input alone: it is the same to the byte however the work was spread, interrupted and
-resumed.
+bytes or the columns asked for changed, if the reader's version did, if it failed, or if what was
+staged is no longer what was written. Everything but ``timings.jsonl`` depends on the input alone:
+it is the same to the byte however the work was spread, interrupted and resumed.
 """
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,16 +13,17 @@ from functools import partial
 from itertools import chain, groupby
 from pathlib import Path
 
-import msgspec
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from spiir_pastro.errors import TableError
+from spiir_pastro.errors import DocumentError, TableError
 from spiir_pastro.io.atomic import atomic_path
-from spiir_pastro.io.ligolw import Batch, consume
+from spiir_pastro.io.ligolw import READER_VERSION, Batch, Fingerprint, consume
+from spiir_pastro.io.seals import seal
 from spiir_pastro.pipeline.executors import run_all
 from spiir_pastro.pipeline.raw import RawFile
-from spiir_pastro.pipeline.staging import TABLES, Receipt, Staging, Status
+from spiir_pastro.pipeline.sightings import Sighting, sight
+from spiir_pastro.pipeline.staging import TABLES, Receipt, StagedTable, Staging, Status, Timing
 
 __all__ = ["Outcome", "extract"]
 
@@ -33,11 +32,12 @@ _ROWS_PER_GROUP = 100_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """A receipt, whether work was done for it now, and how long that took."""
+    """A receipt, whether work was done for it now, how long that took, and what the file was."""
 
     receipt: Receipt
     fresh: bool
     seconds: float
+    seen: Sighting | None
 
 
 def extract(
@@ -82,13 +82,24 @@ def extract(
     folder.mkdir(parents=True, exist_ok=True)
     staging = Staging(folder.resolve())
     columns = None if columns is None else tuple(columns)
-    tasks = [_Task(raw=raw, staging=staging, columns=columns) for raw in files]
     receipts: dict[str, Receipt] = {}
-    with staging.sole_writer(), (folder / "timings.jsonl").open("a") as timings:
+    with staging.sole_writer(), staging.journal() as note:
+        seen = staging.sightings()
+        tasks = (
+            _Task(raw=raw, staging=staging, columns=columns, seen=seen.get(raw.name))
+            for raw in files
+        )
         for outcome in run_all(_extract_file, tasks, workers=workers, scheduler=scheduler):
             receipt = receipts[outcome.receipt.name] = outcome.receipt
-            entry = {"name": receipt.name, "fresh": outcome.fresh, "seconds": outcome.seconds}
-            timings.write(json.dumps(entry) + "\n")
+            if outcome.fresh or outcome.seen != seen.get(receipt.name):
+                note(
+                    Timing(
+                        name=receipt.name,
+                        fresh=outcome.fresh,
+                        seconds=outcome.seconds,
+                        seen=outcome.seen,
+                    )
+                )
             on_outcome(outcome)
             if strict and receipt.status is Status.FAILED:
                 raise TableError(f"{receipt.error} (stopped, as strict asks)")
@@ -101,74 +112,86 @@ class _Task:
     raw: RawFile
     staging: Staging
     columns: tuple[str, ...] | None
+    seen: Sighting | None
 
 
 def _extract_file(task: _Task) -> Outcome:
     """Extract one file, unless its receipt says that this was done."""
     start = time.perf_counter()
-    old = task.staging.receipt(task.raw.name)
-    new = _identify(task)
-    known = (old.size, old.sha256, old.columns) if old else None
-    fresh = (
-        old is None
-        or known != (new.size, new.sha256, new.columns)
-        or old.status is Status.FAILED
-        or not task.staging.holds(old)
-    )
-    if old is None or fresh:
-        task.staging.remove(task.raw.name)
-        new = old = _stage(task, new) if new.error is None else new
-        task.staging.keep(new)
-    return Outcome(receipt=old, fresh=fresh, seconds=time.perf_counter() - start)
-
-
-def _identify(task: _Task) -> Receipt:
-    """Begin a receipt: which bytes it is about."""
-    digest, size, error = hashlib.sha256(), 0, None
     try:
-        with task.raw.path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-                size += len(block)
-    except OSError as exc:
-        error = f"{task.raw.path}: cannot be read: {exc.strerror}"
-    return Receipt(
+        old = task.staging.receipt(task.raw.name)
+        seen = sight(task.raw.path, task.seen) if _may_stand(old, task) else None
+    except (DocumentError, OSError):  # no good receipt, or nothing to compare it with
+        old, seen = None, None
+    if old is not None and seen is not None and seen.sha256 == old.sha256:
+        return Outcome(receipt=old, fresh=False, seconds=time.perf_counter() - start, seen=seen)
+    task.staging.remove(task.raw.name)
+    receipt, seen = _stage(task)
+    task.staging.keep(receipt)
+    return Outcome(receipt=receipt, fresh=True, seconds=time.perf_counter() - start, seen=seen)
+
+
+def _may_stand(old: Receipt, task: _Task) -> bool:
+    """Whether a receipt still holds if the raw file's bytes are what they were."""
+    return (
+        old.status is not Status.FAILED
+        and old.reader == READER_VERSION
+        and (old.columns, old.ending) == (task.columns, task.raw.ending)
+        and old.size == task.raw.path.stat().st_size
+        and task.staging.holds(old)
+    )
+
+
+def _stage(task: _Task) -> tuple[Receipt, Sighting | None]:
+    """Write a file's tables; return its receipt, and what the file was."""
+    wanted = {table: task.columns if table == "postcoh" else None for table in TABLES}
+    fingerprint, began_ns = Fingerprint(), time.time_ns()
+    tables: dict[str, StagedTable] = {}
+    error = None
+    try:
+        tables = consume(
+            task.raw.path, partial(_write_tables, task), wanted, fingerprint=fingerprint
+        )
+    except TableError as exc:
+        task.staging.remove(task.raw.name)
+        error = str(exc)
+    rejected = tables.pop("rejects", None)
+    receipt = Receipt(
         name=task.raw.name,
-        size=size,
-        sha256=digest.hexdigest(),
+        ending=task.raw.ending,
+        size=0 if error else fingerprint.size,
+        sha256="" if error else fingerprint.sha256,
+        reader=READER_VERSION,
+        status=Status.FAILED if error else Status.DONE if tables else Status.NOTHING,
+        tables=tables,
+        rejected=rejected,
         columns=task.columns,
-        status=Status.FAILED if error else Status.DONE,
         error=error,
     )
+    status = fingerprint.status
+    if error or status is None:
+        return receipt, None
+    return receipt, Sighting.of(status, receipt.sha256, began_ns=began_ns)
 
 
-def _stage(task: _Task, begun: Receipt) -> Receipt:
-    """Write a file's tables and complete its receipt."""
-    wanted = {table: task.columns if table == "postcoh" else None for table in TABLES}
-    try:
-        rows, rejects = consume(task.raw.path, partial(_write_tables, task), wanted)
-    except TableError as error:
-        task.staging.remove(task.raw.name)
-        return msgspec.structs.replace(begun, status=Status.FAILED, error=str(error))
-    status = Status.DONE if rows else Status.NOTHING
-    return msgspec.structs.replace(begun, status=status, rows=rows, rejects=rejects)
-
-
-def _write_tables(task: _Task, batches: Iterator[Batch]) -> tuple[dict[str, int], int]:
-    """Write each table as it streams by; return their rows and the number of rejects."""
-    rows: dict[str, int] = {}
+def _write_tables(task: _Task, batches: Iterator[Batch]) -> dict[str, StagedTable]:
+    """Write each table as it streams by, and the rejects, if any; return what was written."""
+    written: dict[str, StagedTable] = {}
     rejects: list[pl.DataFrame] = []
     for table, parts in groupby(batches, key=lambda batch: batch.table):
-        if table in rows:
+        if table in written:
             raise TableError(f"two tables {table}, apart; put their rows into one")
         sink = _Sink(parts, rejects)
-        sink.write(task.staging.path(task.raw.name, table))
-        rows[table] = sink.rows
+        path = task.staging.path(task.raw.name, table)
+        sink.write(path)
+        written[table] = StagedTable(rows=sink.rows, seal=seal(path))
     rejected = pl.concat(rejects) if rejects else pl.DataFrame()
     if rejected.height:
-        with atomic_path(task.staging.path(task.raw.name, "rejects")) as draft:
+        path = task.staging.path(task.raw.name, "rejects")
+        with atomic_path(path) as draft:
             rejected.write_parquet(draft, compression="zstd")
-    return rows, rejected.height
+        written["rejects"] = StagedTable(rows=rejected.height, seal=seal(path))
+    return written
 
 
 class _Sink:

@@ -5,23 +5,30 @@ a margin as wide as the rule's window; the result does not depend on where it is
 is described in `processed`.
 """
 
+import hashlib
 import math
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import polars as pl
 
+from spiir_pastro.errors import IncompleteError, TableError
 from spiir_pastro.io.gwtc import read_known_events
-from spiir_pastro.io.injections import read_injections
+from spiir_pastro.io.injections import from_sim_inspiral
 from spiir_pastro.io.runs import Purpose, Run, RunsFile
 from spiir_pastro.pipeline.fates import Fate, Fates, count_fate, count_taken
-from spiir_pastro.pipeline.livetime import livetime_table, with_analysed
-from spiir_pastro.pipeline.processed import Processed, ProcessSettings
-from spiir_pastro.pipeline.raw import raw_triggers
-from spiir_pastro.pipeline.store import StagedFile, TriggerStore
+from spiir_pastro.pipeline.inventory import Inventory, Problem, StagedRun, Trouble, insist
+from spiir_pastro.pipeline.livetime import AnalysedTime, livetime_table, with_analysed
+from spiir_pastro.pipeline.processed import Processed
+from spiir_pastro.pipeline.raw import RawKind
+from spiir_pastro.pipeline.store import TriggerStore, damage_beside
+from spiir_pastro.pipeline.summary import Origin, ProcessSettings, Uncovered
 from spiir_pastro.selection import (
     Matches,
     cluster,
@@ -33,17 +40,18 @@ from spiir_pastro.selection import (
 from spiir_pastro.selection.clustering import SECOND_NS
 from spiir_pastro.selection.intervals import Ints
 
-__all__ = ["ROWS_PER_SLICE", "process"]
+__all__ = ["ROWS_PER_SLICE", "process", "remove_leftovers"]
 
-ROWS_PER_SLICE = 4_000_000
+ROWS_PER_SLICE = 1_000_000
+_SCRATCH = ".process-"
 
 
 def process(
-    runs: RunsFile,
-    staged: Mapping[str, Sequence[StagedFile]],
+    inventory: Inventory,
     *,
     known_events: Path | None = None,
     settings: ProcessSettings | None = None,
+    allow_missing: bool = False,
     rows_per_slice: int = ROWS_PER_SLICE,
     scratch: Path | None = None,
     watch: Callable[[Sequence[Any], str], Iterable[Any]] = lambda items, _: items,
@@ -52,14 +60,14 @@ def process(
 
     Parameters
     ----------
-    runs
-        What each run is for.
-    staged
-        The staged files of each run, by its name.
+    inventory
+        What of the campaign is staged.
     known_events
         Table of known mergers; None for the GWTC table that ships.
     settings
         Choices; None for the defaults.
+    allow_missing
+        Go on without the files that are not as they should be, and say so in the result.
     rows_per_slice
         About how many rows are in memory at once.
     scratch
@@ -69,61 +77,177 @@ def process(
 
     Raises
     ------
+    IncompleteError
+        If a file is not as it should be, and that is not allowed.
     ConfigError
-        If a background run has no segment files.
+        If a background run has no segments.
     TableError
-        If a file cannot be read.
+        If a table is not what it should be.
     """
     settings = settings or ProcessSettings()
-    livetime = livetime_table(runs)
-    mergers = read_known_events(known_events).filter("is_known")["gps_ns"].to_numpy()
-    injections = {
-        run.name: _injections_of(run, run.injections) for run in runs.runs if run.injections
-    }
-    files = [(run, file) for run in runs.runs for file in staged[run.name]]
-    twins = [run.name for run in runs.having(Purpose.TWIN)]
-    with tempfile.TemporaryDirectory(dir=scratch, prefix=".process-") as work:
+    runs = inventory.runs
+    if not allow_missing:
+        insist(inventory.problems, where=inventory.folder)
+    events = read_known_events(known_events)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=_SCRATCH) as work:
         store = TriggerStore(Path(work))
-        fates = sum((store.add(*each) for each in watch(files, "triggers")), Fates())
+        taken = _take(inventory, store, watch)
+        problems = [*inventory.problems, *taken.problems]
+        if not allow_missing:
+            insist(problems, where=inventory.folder)
         slices = _slices(runs, store.rows, rows_per_slice)
-        background, known_mergers, counted = _background(
-            runs, store, watch(slices, "background"), mergers, settings
-        )
-        fates += counted
-        matches = {}
-        for run in runs.having(Purpose.FOREGROUND):
-            matches[run.name], counted = _foreground(
-                run, store, watch(slices, f"foreground {run.name}"), injections[run.name], settings
-            )
-            fates += counted
-        for span in slices:
-            fates += count_fate(store.read(twins, *span), Fate.TWIN_ONLY)
+        chosen = _choose(runs, store, taken, events, settings, slices, watch)
         rejects = store.rejects()
     return Processed(
         runs=runs,
-        background=background,
-        known_mergers=known_mergers,
-        matches=matches,
+        background=chosen.background,
+        known_mergers=chosen.known_mergers,
+        matches=chosen.matches,
         rejects=rejects,
-        livetime=livetime,
-        fates=fates,
-        left_out=_left_out(runs, staged),
+        livetime=livetime_table(runs, taken.times),
+        fates=taken.fates + chosen.fates,
+        problems=problems,
+        uncovered=_uncovered(runs, taken.times),
         settings=settings,
+        origin=_origin(inventory, events),
     )
 
 
-def _left_out(runs: RunsFile, staged: Mapping[str, Sequence[StagedFile]]) -> list[str]:
-    names = {file.name for files in staged.values() for file in files}
-    return [raw.name for r in runs.runs for raw in raw_triggers(r) if raw.name not in names]
+def remove_leftovers(scratch: Path) -> None:
+    """Remove the canonical triggers that killed runs left in a directory."""
+    for folder in scratch.glob(f"{_SCRATCH}*"):
+        shutil.rmtree(folder)
 
 
-def _injections_of(run: Run, path: Path) -> pl.DataFrame:
+@dataclass(frozen=True, kw_only=True)
+class _Taken:
+    """What was taken from staging: when runs were analysed, injections, and what was left out."""
+
+    times: Mapping[str, AnalysedTime]
+    injections: Mapping[str, pl.DataFrame]
+    fates: Fates
+    problems: Sequence[Problem]
+
+
+def _take(
+    inventory: Inventory,
+    store: TriggerStore,
+    watch: Callable[[Sequence[Any], str], Iterable[Any]],
+) -> _Taken:
+    """Take the triggers into the store; read segments and injections."""
+    fates, problems = Fates(), []
+    read: dict[str, list[str]] = {name: [] for name in inventory.staged}
+    files = [
+        (staged.run, file)
+        for staged in inventory.staged.values()
+        for file in staged.files[RawKind.TRIGGERS]
+    ]
+    for run, file in watch(files, "triggers"):
+        try:
+            fates += store.add(run, file)
+            read[run.name].append(file.name)
+            why = damage_beside(file)
+        except IncompleteError as exc:
+            why = str(exc)
+        if why:
+            problems.append(Problem(name=file.name, trouble=Trouble.DAMAGED, why=why))
+    times = {}
+    for name, staged in inventory.staged.items():
+        times[name], damaged = AnalysedTime.of(
+            staged.run, staged.files[RawKind.SEGMENTS], trigger_names=read[name]
+        )
+        problems += damaged
+    injections = {
+        name: _injections_of(staged, times[name])
+        for name, staged in inventory.staged.items()
+        if staged.run.purpose is Purpose.FOREGROUND
+    }
+    return _Taken(times=times, injections=injections, fates=fates, problems=problems)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Chosen:
+    """What the rules chose."""
+
+    background: pl.DataFrame
+    known_mergers: pl.DataFrame
+    matches: Mapping[str, Matches]
+    fates: Fates
+
+
+def _choose(
+    runs: RunsFile,
+    store: TriggerStore,
+    taken: _Taken,
+    events: pl.DataFrame,
+    settings: ProcessSettings,
+    slices: Sequence[tuple[int, int]],
+    watch: Callable[[Sequence[Any], str], Iterable[Any]],
+) -> _Chosen:
+    """Apply the rules to what is in the store."""
+    mergers = events.filter("is_known")["gps_ns"].to_numpy()
+    background, known_mergers, fates = _background(
+        runs, store, watch(slices, "background"), mergers, settings
+    )
+    matches = {}
+    for run in runs.having(Purpose.FOREGROUND):
+        steps = watch(slices, f"foreground {run.name}")
+        injections = taken.injections[run.name]
+        matches[run.name], counted = _foreground(run, store, steps, injections, settings)
+        fates += counted
+    twins = [run.name for run in runs.having(Purpose.TWIN)]
+    for span in slices if twins else ():
+        fates += count_fate(store.read(twins, *span), Fate.TWIN_ONLY)
+    return _Chosen(background=background, known_mergers=known_mergers, matches=matches, fates=fates)
+
+
+def _injections_of(staged: StagedRun, time: AnalysedTime) -> pl.DataFrame:
     """Read the injections inside a foreground run's span, and whether data were analysed then."""
-    injections = read_injections(path)
+    run, files = staged.run, staged.files[RawKind.INJECTIONS]
+    if not files:
+        raise IncompleteError(f"the injections of run {run.name} are not staged; extract them")
+    try:
+        injections = from_sim_inspiral(files[0].read("sim_inspiral"))
+    except TableError as exc:
+        raise TableError(f"injections {files[0].name}: {exc}") from exc
     inside = injections.filter(
         pl.col("gps_ns").is_between(run.gps_start * 10**9, run.gps_end * 10**9, closed="left")
     )
-    return with_analysed(inside, run)
+    return with_analysed(inside, time)
+
+
+def _uncovered(runs: RunsFile, times: Mapping[str, AnalysedTime]) -> list[Uncovered]:
+    """Say where segments have no trigger files, or where that is not known."""
+    found = [(run.name, times[run.name].uncovered_ns) for run in runs.runs]
+    return [
+        Uncovered(run=run, seconds=None if ns is None else ns / 1e9) for run, ns in found if ns != 0
+    ]
+
+
+def _origin(inventory: Inventory, events: pl.DataFrame) -> Origin:
+    """Say what a result is made from, wherever that lies."""
+    runs = [
+        msgspec.structs.replace(
+            run, directories=(), injections=run.injections and Path(run.injections.name)
+        )
+        for run in inventory.runs.runs
+    ]
+    staged = [
+        (file.name, file.receipt.sha256)
+        for run in inventory.staged.values()
+        for files in run.files.values()
+        for file in files
+    ]
+    return Origin(
+        version=metadata.version("spiir-pastro"),
+        runs=_hash(msgspec.json.encode(runs, enc_hook=str)),
+        staged=_hash(msgspec.json.encode(sorted(staged))),
+        known_events=_hash(events.write_csv().encode()),
+    )
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _slices(runs: RunsFile, rows: int, rows_per_slice: int) -> list[tuple[int, int]]:

@@ -10,29 +10,38 @@
                                   chirp mass is off
       rejects.parquet             rows that are no triggers, and the rule each broke
       livetime.parquet            by run and combination of detectors
-      summary.json                how many rows each rule took
+      summary.json                how many rows each rule took, and the hash of each table; last
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
 
 import msgspec
 import polars as pl
 
-from spiir_pastro.io.atomic import write_atomically
-from spiir_pastro.io.frames import FrameFormat, write_frame
+from spiir_pastro.errors import DocumentError
+from spiir_pastro.io.documents import encode_document, read_document
+from spiir_pastro.io.folders import read_verified, write_folder
+from spiir_pastro.io.frames import FrameFormat, read_frame, write_frame
 from spiir_pastro.io.injections import INJECTION_UNITS
 from spiir_pastro.io.runs import Purpose, Run, RunsFile
 from spiir_pastro.io.triggers import TRIGGER_UNITS
 from spiir_pastro.pipeline.fates import Fate, Fates
-from spiir_pastro.selection import Matches, TwinTolerance
-from spiir_pastro.selection.clustering import SECOND_NS
-from spiir_pastro.selection.matching import INJECTION_MCHIRP_TOLERANCE, INJECTION_WINDOW_NS
+from spiir_pastro.pipeline.inventory import Problem
+from spiir_pastro.pipeline.summary import (
+    FateCount,
+    InjectedRun,
+    Livetime,
+    Origin,
+    ProcessSettings,
+    Summary,
+    Uncovered,
+)
+from spiir_pastro.selection import Matches
 
-__all__ = ["UNITS", "ProcessSettings", "Processed"]
+__all__ = ["UNITS", "Processed", "ProcessedFolder", "open_processed"]
 
 UNITS: Mapping[str, str] = {
     **TRIGGER_UNITS,
@@ -44,32 +53,9 @@ UNITS: Mapping[str, str] = {
 }
 """Units of the columns of all processed tables."""
 
-_SCHEMA_VERSION = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProcessSettings:
-    """What a person chooses about background and foreground.
-
-    Attributes
-    ----------
-    cluster_window_ns
-        Of triggers nearer than this in time only the most significant is a candidate, nanoseconds.
-    known_window_ns
-        Triggers as near as this to a known merger are none of the background, nanoseconds.
-    injection_window_ns
-        Largest distance in time of a trigger from its injection, in nanoseconds.
-    injection_mchirp_tolerance
-        Largest distance in chirp mass, as a fraction of the injection's.
-    twin
-        How alike two triggers of twin runs are that the same noise made.
-    """
-
-    cluster_window_ns: int = SECOND_NS
-    known_window_ns: int = SECOND_NS
-    injection_window_ns: int = INJECTION_WINDOW_NS
-    injection_mchirp_tolerance: float = INJECTION_MCHIRP_TOLERANCE
-    twin: TwinTolerance = field(default_factory=TwinTolerance)
+_SUMMARY = "summary.json"
+_KINDS = ("background", "known_mergers", "foreground", "missed")
+_REMEDY = "run spiir-pastro process again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,10 +78,14 @@ class Processed:
         Columns run, bank, ifos, livetime_ns.
     fates
         Rows by run and fate.
-    left_out
-        Names of trigger files of which nothing is staged.
+    problems
+        Files that were not as they should be.
+    uncovered
+        Segments without trigger files.
     settings
         How they were chosen.
+    origin
+        What they were made from.
     """
 
     runs: RunsFile
@@ -105,8 +95,10 @@ class Processed:
     rejects: pl.DataFrame
     livetime: pl.DataFrame
     fates: Fates
-    left_out: Sequence[str]
+    problems: Sequence[Problem]
+    uncovered: Sequence[Uncovered]
     settings: ProcessSettings
+    origin: Origin
 
     @property
     def background_livetime_ns(self) -> int:
@@ -139,49 +131,123 @@ class Processed:
         names = ("run", "bank", "purpose", "fate", "rows")
         return pl.DataFrame(counted, schema=names, orient="row").filter(pl.col("rows") > 0)
 
-    def summary(self) -> dict[str, Any]:
-        """Return how many rows each rule took, the injections and the livetime, for JSON."""
-        return {
-            "schema_version": _SCHEMA_VERSION,
-            "settings": asdict(self.settings),
-            "left_out": list(self.left_out),
-            "fates": self.fate_table().to_dicts(),
-            "injections": [
-                _injections_summary(run, self.matches[run.name])
+    def summary(self, tables: Mapping[str, str]) -> Summary:
+        """Say how many rows each rule took, the injections and the livetime.
+
+        Parameters
+        ----------
+        tables
+            SHA-256 of each table by its path.
+        """
+        return Summary(
+            origin=self.origin,
+            settings=self.settings,
+            problems=tuple(self.problems),
+            uncovered=tuple(self.uncovered),
+            fates=msgspec.convert(self.fate_table().to_dicts(), tuple[FateCount, ...]),
+            injections=tuple(
+                _injected_run(run, self.matches[run.name])
                 for run in self.runs.runs
                 if run.name in self.matches
-            ],
-            "background_livetime_s": self.background_livetime_ns / 1e9,
-            "livetime": [
-                {"run": run, "bank": bank, "ifos": ifos, "seconds": ns / 1e9}
+            ),
+            background_livetime_s=self.background_livetime_ns / 1e9,
+            livetime=tuple(
+                Livetime(run=run, bank=bank, ifos=ifos, seconds=ns / 1e9)
                 for run, bank, ifos, ns in self.livetime.iter_rows()
-            ],
-        }
+            ),
+            tables=dict(tables),
+        )
 
     def write(self, folder: Path, *, file_format: FrameFormat = FrameFormat.PARQUET) -> None:
-        """Write the tables and ``summary.json``, replacing what an earlier call wrote."""
-        tables = {
-            folder / f"{place}.{file_format}": table for place, table in self.tables().items()
-        }
-        for path, table in tables.items():
-            write_frame(table, path, units=UNITS)
-        for kind in ("background", "known_mergers", "foreground", "missed", "."):
-            for suffix in FrameFormat:
-                for path in set((folder / kind).glob(f"*.{suffix}")) - set(tables):
-                    path.unlink()
-        summary = json.dumps(self.summary(), indent=2) + "\n"
-        write_atomically(folder / "summary.json", summary.encode())
+        """Write the tables, then ``summary.json``, replacing what an earlier call wrote."""
+        write_folder(
+            folder,
+            {
+                f"{place}.{file_format}": partial(_write_table, table)
+                for place, table in self.tables().items()
+            },
+            last=_SUMMARY,
+            vouch=lambda hashes: encode_document(self.summary(hashes)),
+            replaces=_is_table,
+        )
 
 
-def _injections_summary(run: Run, matches: Matches) -> dict[str, Any]:
-    """Return what became of a run's injections, and what they were drawn from, for JSON."""
-    return {
-        "run": run.name,
-        "bank": str(run.bank),
-        "found": matches.found.height,
-        "missed": matches.missed.height,
-        "analysed": matches.found.filter("injection_analysed").height
+def _write_table(table: pl.DataFrame, path: Path) -> None:
+    write_frame(table, path, units=UNITS)
+
+
+def _is_table(name: str) -> bool:
+    """Whether a path below the folder is one of a processed campaign's tables."""
+    path = PurePosixPath(name)
+    return path.suffix.removeprefix(".") in {*FrameFormat} and (
+        path.parent.name in _KINDS or name.partition(".")[0] in ("rejects", "livetime")
+    )
+
+
+def _injected_run(run: Run, matches: Matches) -> InjectedRun:
+    return InjectedRun(
+        run=run.name,
+        bank=str(run.bank),
+        found=matches.found.height,
+        missed=matches.missed.height,
+        analysed=matches.found.filter("injection_analysed").height
         + matches.missed.filter("analysed").height,
-        "injected": msgspec.to_builtins(run.injected),
-        "kept_fraction": run.kept_fraction,
-    }
+        injected=run.injected,
+        kept_fraction=run.kept_fraction,
+    )
+
+
+@dataclass(frozen=True)
+class ProcessedFolder:
+    """A processed campaign on disk; each table is checked against the summary as it is read.
+
+    Attributes
+    ----------
+    folder
+        Where it is.
+    summary
+        What ``summary.json`` says.
+    """
+
+    folder: Path
+    summary: Summary
+
+    def tables(self, kind: str) -> dict[str, pl.DataFrame]:
+        """Read the tables of a kind, like ``background``, by bank.
+
+        Raises
+        ------
+        DocumentError
+            If one is not the table that the summary names.
+        """
+        paths = {PurePosixPath(name): sha for name, sha in self.summary.tables.items()}
+        return {
+            path.stem: self._read(str(path), sha256)
+            for path, sha256 in sorted(paths.items())
+            if str(path.parent) == kind
+        }
+
+    def _read(self, name: str, sha256: str) -> pl.DataFrame:
+        path = self.folder / name
+        return read_frame(path, read_verified(path, sha256, remedy=_REMEDY))
+
+    @property
+    def inputs(self) -> list[dict[str, str]]:
+        """Name and SHA-256 of each table, and of the summary without its checksum."""
+        hashes = {**self.summary.tables, _SUMMARY: self.summary.checksum}
+        return [{"name": name, "sha256": sha256} for name, sha256 in hashes.items()]
+
+
+def open_processed(folder: Path) -> ProcessedFolder:
+    """Open a folder that ``spiir-pastro process`` wrote.
+
+    Raises
+    ------
+    DocumentError
+        If it holds no summary, or a damaged, incomplete or unknown one.
+    """
+    summary = read_document(folder / _SUMMARY, Summary, remedy=_REMEDY)
+    absent = [name for name in summary.tables if not (folder / name).is_file()]
+    if absent:
+        raise DocumentError(f"{folder / absent[0]} is not there; {_REMEDY}")
+    return ProcessedFolder(folder, summary)

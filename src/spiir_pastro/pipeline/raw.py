@@ -9,16 +9,40 @@ A raw file's name is its mirrored path without ``.xml`` or ``.xml.gz``:
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.io.runs import Run, RunsFile
 
-__all__ = ["RawFile", "raw_files", "raw_files_of_runs", "raw_triggers"]
+__all__ = [
+    "ENDINGS",
+    "RawFile",
+    "RawKind",
+    "kind_of",
+    "raw_files",
+    "raw_files_of_run",
+    "raw_files_of_runs",
+]
 
-_ENDINGS = (".xml.gz", ".xml")
+ENDINGS = (".xml.gz", ".xml")
+"""What a raw file's name ends in."""
+
+
+class RawKind(Enum):
+    """What a raw file of a run is for; the value is the tables that it must have."""
+
+    TRIGGERS = ("postcoh",)
+    SEGMENTS = ("segment_definer", "segment")
+    INJECTIONS = ("sim_inspiral",)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that a file of this kind must have."""
+        return tuple(self.value)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +52,11 @@ class RawFile:
     path: Path
     name: str
 
+    @property
+    def ending(self) -> str:
+        """What the path has beyond the name, ``.xml.gz`` or ``.xml``."""
+        return next((end for end in ENDINGS if self.path.name.endswith(end)), "")
+
 
 def raw_files(paths: Iterable[Path]) -> tuple[RawFile, ...]:
     """Find the LIGO_LW files among paths, and below those that are directories.
@@ -35,49 +64,78 @@ def raw_files(paths: Iterable[Path]) -> tuple[RawFile, ...]:
     Raises
     ------
     ConfigError
-        If a path does not exist, or two files would have one name.
+        If a path does not exist, a directory holds none, or two files would have one name.
     """
     return _distinct(raw for path in paths for raw in _below(path))
 
 
 def raw_files_of_runs(runs: RunsFile) -> tuple[RawFile, ...]:
     """Find the trigger, segment and injection files of all runs."""
-    return _distinct(raw for run in runs.runs for raw in _of_run(run))
+    return _distinct(raw for run in runs.runs for raw in raw_files_of_run(run))
 
 
-def raw_triggers(run: Run) -> tuple[RawFile, ...]:
-    """Find the trigger files of a run."""
-    return tuple(_named(run, path) for path in run.trigger_files())
+def raw_files_of_run(run: Run) -> Iterator[RawFile]:
+    """Find those trigger, segment and injection files of a run that are there."""
+    for path in (*run.trigger_files(), *run.segment_files()):
+        yield RawFile(path=path, name=_name(run.name, path.relative_to(_parent(run))))
+    if run.injections is not None and run.injections.is_file():
+        yield RawFile(path=run.injections, name=_name("", Path(_injections(run))))
+
+
+def kind_of(run: Run, file: str) -> RawKind | None:
+    """Say what a file is for in a run, by its path in the campaign; None if for nothing."""
+    if run.injections is not None and file == _injections(run):
+        return RawKind.INJECTIONS
+    globs = {RawKind.TRIGGERS: run.triggers, RawKind.SEGMENTS: run.segments}
+    parts = PurePosixPath(file).relative_to(run.name).parts
+    for kind, patterns in globs.items():
+        for folder in run.directories:
+            below = PurePosixPath(folder.relative_to(_parent(run)))
+            if any(_fits(parts, (below / pattern).parts) for pattern in patterns):
+                return kind
+    return None
+
+
+def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a path's parts fit a glob's, as for `pathlib.Path.glob`."""
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        return any(_fits(parts[i:], pattern[1:]) for i in range(len(parts)))
+    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])
+
+
+def _parent(run: Run) -> str:
+    return os.path.commonpath(run.directories)
+
+
+def _injections(run: Run) -> str:
+    """Return the path of a run's injection file in the campaign."""
+    return f"{run.name}/injections/{run.injections.name}" if run.injections else ""
 
 
 def _below(path: Path) -> Iterator[RawFile]:
     if path.is_dir():
         folder = path.resolve()
-        for file in sorted(folder.rglob("*")):
-            if file.name.endswith(_ENDINGS) and file.is_file():
-                yield RawFile(path=file, name=_name(folder.name, file.relative_to(folder)))
+        every = sorted(folder.rglob("*"))
+        found = [file for file in every if file.name.endswith(ENDINGS) and file.is_file()]
+        if not found:
+            raise ConfigError(
+                f"{path} holds no file that ends in {' or '.join(ENDINGS)}; correct the path"
+            )
+        for file in found:
+            yield RawFile(path=file, name=_name(folder.name, file.relative_to(folder)))
     elif path.is_file():
         yield RawFile(path=path.absolute(), name=_name("", Path(path.name)))
+    elif path.exists():
+        raise ConfigError(f"{path} is a device or a pipe; name a file or a directory")
     else:
         raise ConfigError(f"no file or directory {path}; correct the path")
 
 
-def _of_run(run: Run) -> Iterator[RawFile]:
-    for path in (*run.trigger_files(), *run.segment_files()):
-        yield _named(run, path)
-    if run.injections is not None:
-        name = _name(f"{run.name}/injections", Path(run.injections.name))
-        yield RawFile(path=run.injections, name=name)
-
-
-def _named(run: Run, path: Path) -> RawFile:
-    parent = os.path.commonpath(run.directories)
-    return RawFile(path=path, name=_name(run.name, path.relative_to(parent)))
-
-
 def _name(prefix: str, path: Path) -> str:
     name = str(PurePosixPath(prefix, *path.parts))
-    return next((name.removesuffix(end) for end in _ENDINGS if name.endswith(end)), name)
+    return next((name.removesuffix(end) for end in ENDINGS if name.endswith(end)), name)
 
 
 def _distinct(files: Iterable[RawFile]) -> tuple[RawFile, ...]:

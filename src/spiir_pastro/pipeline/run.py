@@ -25,17 +25,19 @@ from spiir_pastro.errors import ConfigError, TableError
 from spiir_pastro.io.artifact import load_model, write_model
 from spiir_pastro.io.atomic import write_atomically
 from spiir_pastro.io.distances import CAMPAIGN, read_distances
-from spiir_pastro.io.frames import read_frame
+from spiir_pastro.io.folders import sole_writer
 from spiir_pastro.io.predictions import as_csv, predict_read
 from spiir_pastro.io.runs import Purpose, RunsFile, read_runs
 from spiir_pastro.io.sources import read_triggers
 from spiir_pastro.pipeline.evaluate import evaluate_processed, write_evaluation
 from spiir_pastro.pipeline.extract import extract
 from spiir_pastro.pipeline.fit import fit
-from spiir_pastro.pipeline.process import process
-from spiir_pastro.pipeline.raw import raw_files_of_runs, raw_triggers
+from spiir_pastro.pipeline.inventory import take_inventory
+from spiir_pastro.pipeline.process import process, remove_leftovers
+from spiir_pastro.pipeline.processed import open_processed
+from spiir_pastro.pipeline.raw import RawKind, kind_of, raw_files_of_run, raw_files_of_runs
 from spiir_pastro.pipeline.simulate import is_campaign, simulate
-from spiir_pastro.pipeline.staging import Status, staged_files
+from spiir_pastro.pipeline.staging import Status
 from spiir_pastro.pipeline.training import FitSettings, from_processed
 from spiir_pastro.simulation import CampaignConfig
 
@@ -158,10 +160,14 @@ def _extract(workspace: Workspace, runs: RunsFile) -> str:
 
 
 def _process(workspace: Workspace, runs: RunsFile) -> str:
-    workspace.processed.mkdir(parents=True, exist_ok=True)
-    staged = staged_files(runs, workspace.staging)
-    done = process(runs, staged, known_events=workspace.known_events, scratch=workspace.processed)
-    done.write(workspace.processed)
+    with sole_writer(workspace.processed):
+        remove_leftovers(workspace.processed)
+        done = process(
+            take_inventory(runs, workspace.staging),
+            known_events=workspace.known_events,
+            scratch=workspace.processed,
+        )
+        done.write(workspace.processed)
     found = sum(matches.found.height for matches in done.matches.values())
     missed = sum(matches.missed.height for matches in done.matches.values())
     return (
@@ -199,14 +205,14 @@ def _richest_file(workspace: Workspace, runs: RunsFile) -> Path:
     """Choose the trigger file in which most injections were found; the first of equals."""
     paths = {
         raw.name: raw.path
-        for run in runs.runs
-        if run.purpose is Purpose.FOREGROUND
-        for raw in raw_triggers(run)
+        for run in runs.having(Purpose.FOREGROUND)
+        for raw in raw_files_of_run(run)
+        if kind_of(run, raw.name + raw.ending) is RawKind.TRIGGERS
     }
     found = Counter(
         event_id.rpartition(":")[0]
-        for table in sorted((workspace.processed / "foreground").glob("*.parquet"))
-        for event_id in read_frame(table)["event_id"]
+        for table in open_processed(workspace.processed).tables("foreground").values()
+        for event_id in table["event_id"]
     )
     return paths[max(paths, key=found.__getitem__)]
 

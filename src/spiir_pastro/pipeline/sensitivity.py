@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.errors import FitError
-from spiir_pastro.io.populations import convert_population
 from spiir_pastro.models.cosmology import redshift
 from spiir_pastro.models.counts import CountPosterior
 from spiir_pastro.models.kernels import effective_size
 from spiir_pastro.models.population import BinaryPopulation
 from spiir_pastro.models.rates import Exposure, RatePosterior
 from spiir_pastro.models.reweighting import InjectionSet, uncovered_fraction, volumes_gpc3
+from spiir_pastro.pipeline.summary import InjectedRun
 
 __all__ = ["YEAR_S", "Sensitivity", "rates_of", "sensitivities", "signal_weights"]
 
@@ -68,7 +68,7 @@ class Sensitivity:
 
 
 def signal_weights(
-    signals: pl.DataFrame, summary: Mapping[str, Any], populations: Populations
+    signals: pl.DataFrame, injected: Sequence[InjectedRun], populations: Populations
 ) -> Floats:
     """Return how many of the population each injection found stands for, on average one a class.
 
@@ -77,8 +77,8 @@ def signal_weights(
     signals
         Foreground with ``bank`` and ``source_class``. A signal of another class than its bank's
         stands for none.
-    summary
-        What ``summary.json`` of the processed campaign says.
+    injected
+        What the processed campaign's summary says of each run's injections.
     populations
         The populations to stand for.
 
@@ -93,7 +93,7 @@ def signal_weights(
         rows = mine.fill_null(value=False).to_numpy()
         binaries = _binaries(signals.filter(mine), "injection_")
         try:
-            sets = _injection_sets(summary, source)
+            sets = _injection_sets(injected, source)
             volumes = volumes_gpc3(population, sets, binaries)
             _uncovered(population, sets, binaries, volumes)
         except FitError as exc:
@@ -111,7 +111,7 @@ def signal_weights(
 def sensitivities(
     signals: pl.DataFrame,
     missed: Mapping[str, pl.DataFrame],
-    summary: Mapping[str, Any],
+    injected: Sequence[InjectedRun],
     *,
     populations: Populations | None,
     livetime_yr: float,
@@ -125,8 +125,8 @@ def sensitivities(
         Foreground below the FAR threshold.
     missed
         Injections missed by bank.
-    summary
-        What ``summary.json`` of the processed campaign says.
+    injected
+        What the processed campaign's summary says of each run's injections.
     populations
         The populations of the sky; None for those injected.
     livetime_yr
@@ -139,7 +139,7 @@ def sensitivities(
         matched = signals.filter(pl.col("bank") == str(source))
         try:
             binaries = _found(matched, missed.get(str(source)), far_threshold_hz)
-            sets = _injection_sets(summary, source)
+            sets = _injection_sets(injected, source)
             population = populations[source] if populations else _as_injected(sets)
             measured[source] = _measure(population, sets, binaries, livetime_yr)
         except FitError as exc:
@@ -203,19 +203,10 @@ def _found(
 ) -> tuple[Floats, ...]:
     """Return masses and redshifts of the injections of a bank that count as found."""
     parts = [(matched, "injection_")]
-    if missed is not None and "recovered_far_hz" in missed.columns:
+    if missed is not None:
         parts.append((missed.filter(pl.col("recovered_far_hz") <= far_threshold_hz), ""))
-    analysed = [
-        _binaries(table.filter(f"{prefix}analysed"), prefix)
-        for table, prefix in parts
-        if f"{prefix}analysed" in table.columns
-    ]
-    if not analysed:
-        raise FitError(_PROCESS_AGAIN)
+    analysed = [_binaries(table.filter(f"{prefix}analysed"), prefix) for table, prefix in parts]
     return tuple(np.concatenate(values) for values in zip(*analysed, strict=True))
-
-
-_PROCESS_AGAIN = "it is not known which injections were made in analysed data; process again"
 
 
 def _binaries(table: pl.DataFrame, prefix: str) -> tuple[Floats, ...]:
@@ -225,28 +216,24 @@ def _binaries(table: pl.DataFrame, prefix: str) -> tuple[Floats, ...]:
     return *masses, z
 
 
-def _injection_sets(summary: Mapping[str, Any], source: Source) -> list[InjectionSet]:
+def _injection_sets(injected: Sequence[InjectedRun], source: Source) -> list[InjectionSet]:
     """Return what the runs of a class's bank drew."""
-    runs = [run for run in summary["injections"] if run.get("bank", str(source)) == str(source)]
+    runs = [run for run in injected if run.bank == str(source)]
     if not runs:
         raise FitError(f"no run of bank {source} has injections")
-    if any("analysed" not in run for run in runs):
-        raise FitError(_PROCESS_AGAIN)
+    sets = []
     for run in runs:
-        if run["injected"] is None:
+        if run.injected is None:
             raise FitError(
-                f"run {run['run']} does not say what its injections were drawn from; give "
+                f"run {run.run} does not say what its injections were drawn from; give "
                 "`injected` in the runs file and process again"
             )
-    sets = [
-        InjectionSet(
-            population=convert_population(run["injected"]),
-            made=run["analysed"],
-            kept_fraction=run["kept_fraction"],
-        )
-        for run in runs
-        if run["analysed"]
-    ]
+        if run.analysed:
+            sets.append(
+                InjectionSet(
+                    population=run.injected, made=run.analysed, kept_fraction=run.kept_fraction
+                )
+            )
     if not sets:
         raise FitError(
             f"no injection of bank {source} lies in analysed data; give its runs segment files"

@@ -6,32 +6,39 @@
       <name>.<table>.parquet   the rows of one table of one raw file (see `raw` for its name)
       <name>.rejects.parquet   its rows that broke a rule, and which, if there are any
       <name>.receipt.json      what became of the file: written last, so what it says is there
-      manifest.json            all receipts, by name
+      manifest.json            all receipts in brief, by name
       timings.jsonl            what each run did and how long it took (grows; not reproducible)
+
+A receipt holds the hash of the raw bytes that were parsed, the checksums of the tables written, and
+the version of the reader. A raw file whose size, times and inode are those of its last entry in
+``timings.jsonl`` is taken for the bytes that entry names; any other is hashed (see `sightings`).
 """
 
 import fcntl
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
-from spiir_pastro.errors import ConfigError
-from spiir_pastro.io.atomic import remove_drafts, write_atomically
-from spiir_pastro.io.runs import RunsFile
-from spiir_pastro.pipeline.raw import raw_triggers
-from spiir_pastro.pipeline.store import StagedFile
+from spiir_pastro.errors import ConfigError, DocumentError
+from spiir_pastro.io.atomic import remove_drafts
+from spiir_pastro.io.documents import Document, read_document, write_document
+from spiir_pastro.io.seals import Seal, damage
+from spiir_pastro.pipeline.sightings import Sighting
 
-__all__ = ["TABLES", "Receipt", "Staging", "Status", "staged_files"]
+__all__ = ["TABLES", "Receipt", "StagedTable", "Staging", "Status", "Timing"]
 
 TABLES = ("postcoh", "sim_inspiral", "segment_definer", "segment")
 """Tables of a raw file that are staged."""
 
-_SCHEMA_VERSION = 1
 _RECEIPT = ".receipt.json"
+_JOURNAL = "timings.jsonl"
+_REMEDY = "run spiir-pastro extract again"
 
 
 class Status(StrEnum):
@@ -42,18 +49,92 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a raw file held, and what became of it."""
+class StagedTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many rows a staged table has, and what its file's bytes must be."""
+
+    rows: int
+    seal: Seal
+
+
+class Receipt(Document, frozen=True, kw_only=True):
+    """What a raw file held, and what became of it.
+
+    Attributes
+    ----------
+    name
+        Of the raw file in the campaign.
+    ending
+        What its path has beyond its name, ``.xml.gz`` or ``.xml``.
+    size, sha256
+        Of the bytes that were parsed; of a file that failed, 0 and empty.
+    reader
+        `READER_VERSION` of the reader.
+    status
+        What became of it.
+    tables
+        What was staged, by table.
+    rejected
+        The rows that broke a rule; None if there are none.
+    columns
+        Columns of ``postcoh`` asked for; None for all.
+    error
+        Why it failed.
+    """
+
+    name: str
+    ending: str
+    size: int
+    sha256: str
+    reader: int
+    status: Status
+    tables: dict[str, StagedTable]
+    rejected: StagedTable | None
+    columns: tuple[str, ...] | None
+    error: str | None
+    schema_version: Literal[2] = 2
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Number of rows by table."""
+        return {name: table.rows for name, table in self.tables.items()}
+
+    @property
+    def rejects(self) -> int:
+        """Number of rows that broke a rule."""
+        return self.rejected.rows if self.rejected else 0
+
+    @property
+    def file(self) -> str:
+        """The raw file's path in the campaign."""
+        return self.name + self.ending
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A receipt in brief."""
 
     name: str
     size: int
     sha256: str
     status: Status
-    rows: dict[str, int] = {}
-    rejects: int = 0
-    columns: tuple[str, ...] | None = None
-    error: str | None = None
-    schema_version: int = _SCHEMA_VERSION
+    rows: dict[str, int]
+    rejects: int
+    error: str | None
+
+
+class Manifest(Document, frozen=True, kw_only=True):
+    """All receipts of a staging directory in brief, by name."""
+
+    files: tuple[Entry, ...]
+    schema_version: Literal[2] = 2
+
+
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of ``timings.jsonl``."""
+
+    name: str
+    fresh: bool
+    seconds: float
+    seen: Sighting | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +153,37 @@ class Staging:
         """Say where a raw file's table stands, or is to stand."""
         return self.folder / f"{name}.{table}.parquet"
 
-    def receipt(self, name: str) -> Receipt | None:
-        """Read a raw file's receipt; None if there is none of this version."""
-        try:
-            return msgspec.json.decode(self._receipt_path(name).read_bytes(), type=Receipt)
-        except (FileNotFoundError, msgspec.DecodeError):
-            return None
+    def receipt(self, name: str) -> Receipt:
+        """Read a raw file's receipt.
+
+        Raises
+        ------
+        DocumentError
+            If there is none, or it is damaged or of another version.
+        """
+        path = self._receipt_path(name)
+        receipt = read_document(path, Receipt, remedy=_REMEDY)
+        if receipt.name != name:
+            raise DocumentError(f"{path} is the receipt of {receipt.name}; {_REMEDY}")
+        return receipt
+
+    def receipts_of(self, run: str) -> Iterator[str]:
+        """Yield the names of those raw files of a run that have a receipt, sorted."""
+        paths = (self.folder / run).rglob(f"*{_RECEIPT}")
+        yield from sorted(
+            path.relative_to(self.folder).as_posix().removesuffix(_RECEIPT) for path in paths
+        )
 
     def keep(self, receipt: Receipt) -> None:
         """Write a receipt, once all that it vouches for is there."""
-        write_atomically(self._receipt_path(receipt.name), _encoded(receipt))
+        write_document(self._receipt_path(receipt.name), receipt)
 
     def holds(self, receipt: Receipt) -> bool:
-        """Whether all that a receipt vouches for is there."""
-        tables = (*receipt.rows, *(["rejects"] if receipt.rejects else []))
-        return all(self.path(receipt.name, table).exists() for table in tables)
+        """Whether all that a receipt vouches for is there, undamaged."""
+        tables = {**receipt.tables, **({"rejects": receipt.rejected} if receipt.rejected else {})}
+        return not any(
+            damage(self.path(receipt.name, name), table.seal) for name, table in tables.items()
+        )
 
     def remove(self, name: str) -> None:
         """Remove a raw file's receipt, then its tables, and what a killed run left of it."""
@@ -98,16 +195,31 @@ class Staging:
             remove_drafts(path)
 
     def write_manifest(self) -> None:
-        """Gather all receipts, by name."""
-        names = sorted(
-            str(path.relative_to(self.folder)).removesuffix(_RECEIPT)
-            for path in self.folder.rglob(f"*{_RECEIPT}")
-        )
-        files = [receipt for name in names if (receipt := self.receipt(name))]
-        content = {"schema_version": _SCHEMA_VERSION, "files": files}
+        """Gather all receipts in brief, by name."""
+        entries = []
+        for name in self.receipts_of("."):
+            try:
+                receipt = self.receipt(name)
+            except DocumentError:  # of a raw file that was not asked for now
+                continue
+            given = {f: getattr(receipt, f) for f in Entry.__struct_fields__}
+            entries.append(Entry(**given))
         manifest = self.folder / "manifest.json"
         remove_drafts(manifest)
-        write_atomically(manifest, _encoded(content))
+        write_document(manifest, Manifest(files=tuple(entries)))
+
+    def sightings(self) -> dict[str, Sighting]:
+        """Read when each raw file was last looked at, by name; lines that say nothing are left."""
+        seen = {}
+        journal = self.folder / _JOURNAL
+        for line in journal.read_bytes().splitlines() if journal.is_file() else ():
+            try:
+                timing = msgspec.json.decode(line, type=Timing)
+            except (msgspec.DecodeError, UnicodeDecodeError):  # torn, or of another version
+                continue
+            if timing.seen is not None:
+                seen[timing.name] = timing.seen
+        return seen
 
     @contextmanager
     def sole_writer(self) -> Iterator[None]:
@@ -127,30 +239,15 @@ class Staging:
                 ) from error
             yield
 
+    @contextmanager
+    def journal(self) -> Iterator[Callable[[Timing], object]]:
+        """Give a function that appends a line to ``timings.jsonl``."""
+        with (self.folder / _JOURNAL).open("a+b") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read() != b"\n":  # a killed run left half a line
+                    file.write(b"\n")
+            yield lambda timing: file.write(msgspec.json.encode(timing) + b"\n")
+
     def _receipt_path(self, name: str) -> Path:
         return self.folder / f"{name}{_RECEIPT}"
-
-
-def staged_files(runs: RunsFile, folder: Path) -> dict[str, list[StagedFile]]:
-    """Find the staged triggers of each run, by its name; files that failed are left out.
-
-    Raises
-    ------
-    ConfigError
-        If a run's file was never extracted.
-    """
-    staging = Staging(folder)
-    staged: dict[str, list[StagedFile]] = {run.name: [] for run in runs.runs}
-    for run in runs.runs:
-        for raw in raw_triggers(run):
-            receipt = staging.receipt(raw.name)
-            if receipt is None:
-                raise ConfigError(f"{raw.path} is not in {folder}; extract the runs file first")
-            if "postcoh" in receipt.rows:
-                path = staging.path(raw.name, "postcoh")
-                staged[run.name].append(StagedFile(path=path, name=raw.name))
-    return staged
-
-
-def _encoded(content: object) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n"

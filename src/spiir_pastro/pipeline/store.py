@@ -9,10 +9,13 @@ import polars as pl
 
 from spiir_pastro.errors import TableError
 from spiir_pastro.io.runs import Run
-from spiir_pastro.io.triggers import TRIGGER_TYPES, from_postcoh
+from spiir_pastro.io.triggers import POSTCOH_COLUMNS, TRIGGER_TYPES, from_postcoh
 from spiir_pastro.pipeline.fates import Fate, Fates
+from spiir_pastro.pipeline.inventory import StagedFile
 
-__all__ = ["StagedFile", "TriggerStore"]
+__all__ = ["TriggerStore", "damage_beside"]
+
+_ROWS_AT_ONCE = 300_000
 
 _TRIGGERS: Mapping[str, type[pl.DataType]] = {
     **TRIGGER_TYPES,
@@ -28,12 +31,24 @@ _REJECTS: Mapping[str, type[pl.DataType]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class StagedFile:
-    """A staged ``postcoh`` table: where it is, and a name unique in the campaign."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Part:
+    """A file of triggers sorted by time, and the times of the first and the last."""
 
     path: Path
-    name: str
+    first_ns: int
+    last_ns: int
+
+
+def damage_beside(file: StagedFile) -> str | None:
+    """Say what is wrong with those columns of triggers that a store does not need, if anything."""
+    others = set(file.columns("postcoh")) - set(_needed(file))
+    why = file.damage("postcoh", sorted(others))
+    return why and f"{why}, which process does not need"
+
+
+def _needed(file: StagedFile) -> list[str]:
+    return [name for name in file.columns("postcoh") if name in POSTCOH_COLUMNS]
 
 
 class TriggerStore:
@@ -47,7 +62,7 @@ class TriggerStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._files: defaultdict[str, list[Path]] = defaultdict(list)
+        self._parts: defaultdict[str, list[_Part]] = defaultdict(list)
         self._rejects: list[pl.DataFrame] = []
         self.rows = 0
 
@@ -56,43 +71,77 @@ class TriggerStore:
 
         A trigger's ``event_id`` becomes ``<file's name>:<id in the file>``, because SPIIR counts
         anew in every file.
+
+        Raises
+        ------
+        IncompleteError
+            If the file is not what was staged; nothing of it is taken then.
+        TableError
+            If columns that a trigger needs are not staged.
         """
+        fates, row = Fates(), 0
+        for postcoh in file.frames("postcoh", _needed(file), rows=_ROWS_AT_ONCE):
+            fates += self._take(run, file.name, postcoh, row)
+            row += postcoh.height
+        return fates
+
+    def _take(self, run: Run, name: str, postcoh: pl.DataFrame, row: int) -> Fates:
+        """Take in the rows of a file from a row on."""
         try:
-            read = from_postcoh(pl.read_parquet(file.path))
-        except (TableError, OSError, pl.exceptions.PolarsError) as exc:
-            raise TableError(f"{file.path}: {exc}; extract it again") from exc
+            read = from_postcoh(postcoh)
+        except TableError as exc:
+            raise TableError(f"{name}: {exc}, or extract it with more --columns") from exc
         known = read.triggers.columns
-        triggers = read.triggers.select(
-            pl.col(name) if name in known else pl.lit(None, kind).alias(name)
-            for name, kind in TRIGGER_TYPES.items()
-        ).with_columns(
-            pl.concat_str(pl.lit(file.name), "event_id", separator=":").alias("event_id"),
-            pl.lit(run.name).alias("run"),
-            pl.lit(str(run.bank)).alias("bank"),
-        )
         start, end = run.gps_start * 10**9, run.gps_end * 10**9
-        inside = triggers.filter(pl.col("gps_ns").is_between(start, end, closed="left"))
-        path = self._folder / run.name / f"{len(self._files[run.name])}.parquet"
-        path.parent.mkdir(exist_ok=True)
-        inside.sort("gps_ns").write_parquet(path, compression="lz4", row_group_size=100_000)
-        self._files[run.name].append(path)
-        self.rows += inside.height
-        rejects = read.rejects.with_columns(run=pl.lit(run.name), file=pl.lit(file.name))
-        self._rejects.append(rejects.select(pl.col(n).cast(t) for n, t in _REJECTS.items()))
+        within = pl.col("gps_ns").is_between(start, end, closed="left")
+        inside = (
+            read.triggers.filter(within)
+            .sort("gps_ns", maintain_order=True)
+            .select(
+                pl.col(column) if column in known else pl.lit(None, kind).alias(column)
+                for column, kind in TRIGGER_TYPES.items()
+            )
+            .with_columns(
+                pl.concat_str(pl.lit(name), "event_id", separator=":").alias("event_id"),
+                pl.lit(run.name).alias("run"),
+                pl.lit(str(run.bank)).alias("bank"),
+            )
+        )
+        if inside.height:
+            self._keep(run, inside)
+        rejects = read.rejects.with_columns(
+            pl.col("row").cast(pl.Int64) + row, run=pl.lit(run.name), file=pl.lit(name)
+        )
+        if rejects.height:
+            self._rejects.append(rejects.select(pl.col(n).cast(t) for n, t in _REJECTS.items()))
         return Counter(
             {
                 (run.name, Fate.REJECTED): rejects.height,
-                (run.name, Fate.OUTSIDE_SPAN): triggers.height - inside.height,
+                (run.name, Fate.OUTSIDE_SPAN): read.triggers.height - inside.height,
             }
         )
 
+    def _keep(self, run: Run, triggers: pl.DataFrame) -> None:
+        """Write triggers sorted by time."""
+        path = self._folder / run.name / f"{len(self._parts[run.name])}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        triggers.write_parquet(path, compression="lz4", row_group_size=_ROWS_AT_ONCE // 8)
+        first, last = triggers["gps_ns"][0], triggers["gps_ns"][-1]
+        self._parts[run.name].append(_Part(path=path, first_ns=first, last_ns=last))
+        self.rows += triggers.height
+
     def read(self, runs: Sequence[str], start_ns: int, end_ns: int) -> pl.DataFrame:
         """Read the triggers of runs with ``start_ns <= gps_ns < end_ns``, in no certain order."""
-        files = [path for run in runs for path in self._files[run]]
-        if not files:
+        paths = [
+            part.path
+            for run in runs
+            for part in self._parts[run]
+            if part.first_ns < end_ns and start_ns <= part.last_ns
+        ]
+        if not paths:
             return pl.DataFrame(schema=_TRIGGERS)
         within = pl.col("gps_ns").is_between(start_ns, end_ns, closed="left")
-        return pl.scan_parquet(files, hive_partitioning=False).filter(within).collect()
+        return pl.scan_parquet(paths, hive_partitioning=False).filter(within).collect()
 
     def rejects(self) -> pl.DataFrame:
         """Return the rows that are no triggers: run, file, row in it, event_id and rule broken."""

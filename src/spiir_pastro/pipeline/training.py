@@ -5,7 +5,6 @@ signals. Both become the same :class:`TrainingSet`.
 """
 
 import hashlib
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,6 @@ import polars as pl
 from spiir_pastro.domain import ASTROPHYSICAL, MassBoundaries, Source
 from spiir_pastro.errors import FitError
 from spiir_pastro.io.distances import CAMPAIGN, LocalisedEvents, read_distances
-from spiir_pastro.io.frames import read_frame
 from spiir_pastro.io.gwtc import class_of_masses, read_known_events
 from spiir_pastro.io.sources import read_triggers
 from spiir_pastro.models.cosmology import redshift
@@ -27,12 +25,14 @@ from spiir_pastro.models.distance_fit import Estimator
 from spiir_pastro.models.fitting import DensitySettings, Reference
 from spiir_pastro.models.pastro import ClassSharing
 from spiir_pastro.models.population import BinaryPopulation
+from spiir_pastro.pipeline.processed import open_processed
 from spiir_pastro.pipeline.sensitivity import (
     YEAR_S,
     Sensitivity,
     sensitivities,
     signal_weights,
 )
+from spiir_pastro.pipeline.summary import Summary
 from spiir_pastro.selection.clustering import SECOND_NS, cluster
 from spiir_pastro.selection.uploads import select_uploads
 
@@ -45,8 +45,6 @@ __all__ = [
     "reference_of",
     "source_class",
 ]
-
-_WINDOWS = ("cluster_window_ns", "known_window_ns")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,12 +162,15 @@ def from_processed(folder: Path, *, settings: FitSettings) -> TrainingSet:
     Raises
     ------
     FitError
-        If the folder holds no background or no foreground below the threshold, or does not say how
-        it was processed.
+        If the folder holds no background or no foreground below the threshold.
+    DocumentError
+        If its summary or a table is not what was written.
     """
     below = pl.col("far_hz") <= settings.far_threshold_hz
+    processed = open_processed(folder)
+    summary = processed.summary
     tables = {
-        kind: [read_frame(path) for path in sorted((folder / kind).glob("*.*"))]
+        kind: [*processed.tables(kind).values()]
         for kind in ("background", "foreground", "known_mergers")
     }
     absent = [kind for kind in ("background", "foreground") if not tables[kind]]
@@ -182,37 +183,40 @@ def from_processed(folder: Path, *, settings: FitSettings) -> TrainingSet:
         source_class(foreground, settings.boundaries).alias("source_class"), is_signal=True
     )
     known = [table.filter(below) for table in tables["known_mergers"]]
-    summary = json.loads((folder / "summary.json").read_text())
-    livetime_yr = summary["background_livetime_s"] / YEAR_S
+    livetime_yr = summary.background_livetime_s / YEAR_S
     if settings.population is not None:
-        weights = signal_weights(signals, summary, settings.population)
+        weights = signal_weights(signals, summary.injections, settings.population)
         signals = signals.with_columns(pl.Series("weight", weights)).filter(pl.col("weight") > 0)
-    try:
-        windows = {name: int(summary["settings"][name]) for name in _WINDOWS}
-    except KeyError as exc:
-        raise FitError(f"{folder}/summary.json does not say {exc}; process again") from exc
     return TrainingSet(
         labelled=pl.concat([noise, signals], how="diagonal"),
         counted=cluster(
-            pl.concat([background, *known], how="diagonal"), window_ns=windows["cluster_window_ns"]
+            pl.concat([background, *known], how="diagonal"),
+            window_ns=summary.settings.cluster_window_ns,
         ),
-        known_window_ns=windows["known_window_ns"],
+        known_window_ns=summary.settings.known_window_ns,
         reference=_recovered(signals, settings.densities),
         livetime_yr=livetime_yr,
         sensitivity=sensitivities(
             foreground,
-            {path.stem: read_frame(path) for path in sorted((folder / "missed").glob("*.*"))},
-            summary,
+            processed.tables("missed"),
+            summary.injections,
             populations=settings.population,
             livetime_yr=livetime_yr,
             far_threshold_hz=settings.far_threshold_hz,
         ),
         provenance={
-            "inputs": fingerprints(sorted(folder.rglob("*.*"))),
-            "livetime_s": summary["background_livetime_s"],
+            "inputs": processed.inputs,
+            "livetime_s": summary.background_livetime_s,
+            **_gaps(summary),
             "injections_found": foreground.height,
         },
     )
+
+
+def _gaps(summary: Summary) -> dict[str, Any]:
+    """Repeat what of the campaign was not there, if anything."""
+    missing = [f"{p.trouble}: {p.name}: {p.why}" for p in summary.problems]
+    return {"missing": missing} if missing else {}
 
 
 def reference_of(events: LocalisedEvents, *, settings: DensitySettings | None = None) -> Reference:

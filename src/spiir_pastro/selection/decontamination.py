@@ -31,7 +31,7 @@ class TwinTolerance:
     mchirp
         Largest distance in chirp mass, as a fraction of the twin's.
     snr
-        By what fraction of the twin's coherent SNR a trigger may be louder.
+        By what fraction of the twin's SNR a trigger may be louder.
     """
 
     window_ns: int = 10_000_000

@@ -3,6 +3,9 @@
 isal's igzip inflates two to three times faster than zlib and checks each member's CRC and length.
 """
 
+import hashlib
+import os
+import stat
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -11,7 +14,7 @@ from isal import igzip_lib
 
 from spiir_pastro.errors import TableError
 
-__all__ = ["MAX_BYTES", "blocks"]
+__all__ = ["MAX_BYTES", "Fingerprint", "blocks"]
 
 MAX_BYTES = 8 << 30
 """Default limit on the bytes of one inflated file: ten million SPIIR triggers."""
@@ -19,6 +22,7 @@ MAX_BYTES = 8 << 30
 _FIRST_BLOCK = 2 << 20
 _BLOCK = 8 << 20
 _CHUNK = 256 << 10
+_MOST_BLANK = 64  # chunks of white space in a row; nobody writes 16 MiB of it
 _GZIP = b"\x1f\x8b"
 _FOREIGN = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip"}
 
@@ -37,20 +41,54 @@ def _keep_freed_memory() -> None:
 _keep_freed_memory()
 
 
-def blocks(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Generator[bytes]:
+class Fingerprint:
+    """What the bytes of a file were, as they went by.
+
+    Attributes
+    ----------
+    status
+        Of the file, taken when it was opened; None before.
+    """
+
+    def __init__(self) -> None:
+        self.status: os.stat_result | None = None
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def begin(self, status: os.stat_result) -> None:
+        """Begin anew, with a file just opened."""
+        self.status, self._digest, self.size = status, hashlib.sha256(), 0
+
+    def take(self, data: bytes) -> bytes:
+        """Count bytes, and hand them on."""
+        self._digest.update(data)
+        self.size += len(data)
+        return data
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the bytes so far, in hexadecimal digits."""
+        return self._digest.hexdigest()
+
+
+def blocks(
+    path: str | Path, *, max_bytes: int = MAX_BYTES, fingerprint: Fingerprint | None = None
+) -> Generator[bytes]:
     """Yield a plain or gzipped file's content in blocks of 2 to 8 MiB.
 
     The first are small, so that work on them begins soon. A block ends with a line, if any ends in
-    its last part. Who stops early should close the generator, which closes the file.
+    its last part. Who stops early should close the generator, which closes the file. The
+    fingerprint, if one is given, is that of the file's own bytes, compressed or not.
 
     Raises
     ------
     TableError
-        If the file cannot be opened, is damaged, or inflates to more than ``max_bytes``.
+        If the file cannot be opened, is none, is damaged, inflates to more than ``max_bytes``, or
+        holds white space without end.
     """
     held: list[bytes] = []
     size, enough = 0, _FIRST_BLOCK
-    for chunk in _chunks(Path(path), max_bytes):
+    for chunk in _chunks(Path(path), max_bytes, fingerprint or Fingerprint()):
         end = chunk.rfind(b"\n") + 1 or len(chunk)
         size += len(chunk)
         if size < enough:
@@ -61,34 +99,63 @@ def blocks(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Generator[bytes]:
     yield b"".join(held)
 
 
-def _chunks(path: Path, max_bytes: int) -> Iterator[bytes]:
-    total = 0
+def _chunks(path: Path, max_bytes: int, fingerprint: Fingerprint) -> Iterator[bytes]:
+    total = blank = 0
     try:
-        with path.open("rb") as file:
-            magic = file.read(6)
-            file.seek(0)
-            for kind in (kind for mark, kind in _FOREIGN.items() if magic.startswith(mark)):
+        with _opened(path) as file:
+            fingerprint.begin(os.fstat(file.fileno()))
+            source = _Source(file, fingerprint)
+            start = source.read(_CHUNK)
+            for kind in (kind for mark, kind in _FOREIGN.items() if start.startswith(mark)):
                 raise TableError(f"compressed with {kind}; unpack it, or compress it with gzip")
-            for chunk in _inflated(file) if magic.startswith(_GZIP) else _plain(file):
+            inflate = _inflated if start.startswith(_GZIP) else _plain
+            for chunk in inflate(source, start):
                 total += len(chunk)
                 if total > max_bytes:
                     raise TableError(
                         f"inflates to more than {max_bytes} bytes; "
                         "if the file is sound, read it with a larger max_bytes"
                     )
+                blank = blank + 1 if chunk.isspace() else 0
+                if blank > _MOST_BLANK:
+                    raise TableError(
+                        f"more than {_MOST_BLANK * _CHUNK >> 20} MiB of nothing but white space, "
+                        f"before byte {total}; the file is damaged, or made to exhaust its reader"
+                    )
                 yield chunk
     except OSError as error:
         raise TableError(f"cannot be read: {error.strerror or error}") from error
 
 
-def _plain(file: BinaryIO) -> Iterator[bytes]:
-    while chunk := file.read(_CHUNK):
+def _opened(path: Path) -> BinaryIO:
+    """Open a file; nothing that could keep its reader waiting, or never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        kind = "a directory" if path.is_dir() else "a device or a pipe"
+        raise TableError(f"is {kind}, no file; name a file")
+    return path.open("rb")
+
+
+class _Source:
+    """A file whose bytes are counted as they are read."""
+
+    def __init__(self, file: BinaryIO, fingerprint: Fingerprint) -> None:
+        self._file = file
+        self._fingerprint = fingerprint
+
+    def read(self, size: int) -> bytes:
+        """Read up to so many bytes."""
+        return self._fingerprint.take(self._file.read(size))
+
+
+def _plain(file: _Source, chunk: bytes) -> Iterator[bytes]:
+    while chunk:
         yield chunk
+        chunk = file.read(_CHUNK)
 
 
-def _inflated(file: BinaryIO) -> Iterator[bytes]:
+def _inflated(file: _Source, compressed: bytes) -> Iterator[bytes]:
     """Inflate one gzip member after the other."""
-    done, compressed = 0, file.read(_CHUNK)
+    done = 0
     while compressed:
         member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
         while not member.eof:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -10,7 +11,7 @@ import polars as pl
 
 from spiir_pastro.errors import TableError
 from spiir_pastro.io.ligolw.declarations import Wanted
-from spiir_pastro.io.ligolw.inflate import MAX_BYTES, blocks
+from spiir_pastro.io.ligolw.inflate import MAX_BYTES, Fingerprint, blocks
 from spiir_pastro.io.ligolw.layout import Batch
 from spiir_pastro.io.ligolw.markup import NotOrdinaryError
 from spiir_pastro.io.ligolw.ordinary import ordinary_batches
@@ -101,6 +102,7 @@ def consume(
     wanted: Wanted | None = None,
     *,
     max_bytes: int = MAX_BYTES,
+    fingerprint: Fingerprint | None = None,
 ) -> T:
     """Hand a file's rows to a function as a stream of batches, in bounded memory.
 
@@ -113,12 +115,15 @@ def consume(
         file proves not to be ordinary on the way.
     wanted, max_bytes
         As for ``sift_tables``.
+    fingerprint
+        Is left with what the bytes were that the rows came from, all of the file.
     """
+    source = partial(blocks, path, max_bytes=max_bytes, fingerprint=fingerprint)
     try:
         try:
-            return _consumed(ordinary_batches, blocks(path, max_bytes=max_bytes), consumer, wanted)
+            return _consumed(ordinary_batches, source(), consumer, wanted)
         except NotOrdinaryError:
-            return _consumed(reference_batches, blocks(path, max_bytes=max_bytes), consumer, wanted)
+            return _consumed(reference_batches, source(), consumer, wanted)
     except TableError as error:
         raise TableError(f"{path}: {error}") from error
 
@@ -135,7 +140,10 @@ def _consumed(
     hold the very lock that joining needs.
     """
     with closing(source), closing(lane(source, wanted)) as batches:
-        return consumer(batches)
+        result = consumer(batches)
+        for _ in source:  # to the end, where the file's own checksum stands
+            pass
+        return result
 
 
 def gathered(batches: Iterator[Batch]) -> dict[str, Sifted]:

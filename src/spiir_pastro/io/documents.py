@@ -1,0 +1,97 @@
+"""JSON documents that stages hand to each other: typed, versioned, and with a checksum.
+
+A document is a `Document`: it says its ``schema_version``, and its ``checksum`` is the SHA-256 of
+all the rest. `read_document` refuses another version, a key that is missing or not known, a value
+of another type and a checksum that does not fit, each in one sentence with the remedy.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from spiir_pastro.errors import DocumentError
+from spiir_pastro.io.atomic import write_atomically
+
+__all__ = ["Document", "decode_document", "encode_document", "read_document", "write_document"]
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A document; each kind adds ``schema_version``, a `Literal` of the only version it reads.
+
+    Attributes
+    ----------
+    checksum
+        SHA-256 of the document without it; empty until it is written.
+    """
+
+    checksum: str = ""
+
+
+D = TypeVar("D", bound=Document)
+
+
+class _Head(msgspec.Struct, frozen=True):
+    schema_version: int
+
+
+def encode_document(document: Document) -> bytes:
+    """Return a document's text, with its checksum."""
+    whole = msgspec.structs.replace(document, checksum=_checksum(document))
+    return msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n"
+
+
+def write_document(path: Path, document: Document) -> None:
+    """Write a document, whole or not at all."""
+    write_atomically(path, encode_document(document))
+
+
+def read_document(path: Path, kind: type[D], *, remedy: str) -> D:
+    """Read a document of a kind.
+
+    Parameters
+    ----------
+    path
+        The file.
+    kind
+        What it must be.
+    remedy
+        How to get a good one; ends the sentence of an error.
+
+    Raises
+    ------
+    DocumentError
+        If the file is not there, damaged, incomplete or of another version.
+    """
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError as exc:
+        raise DocumentError(f"{path} is not there; {remedy}") from exc
+    except OSError as exc:
+        raise DocumentError(f"{path} cannot be read: {exc.strerror}; {remedy}") from exc
+    try:
+        return decode_document(text, kind)
+    except DocumentError as exc:
+        raise DocumentError(f"{path}: {exc}; {remedy}") from exc
+
+
+def decode_document(text: bytes, kind: type[D]) -> D:
+    """Read a document from its text; see `read_document`."""
+    known = next(f for f in msgspec.structs.fields(kind) if f.name == "schema_version").default
+    try:
+        version = msgspec.json.decode(text, type=_Head).schema_version
+        if version != known:
+            raise DocumentError(f"has schema version {version}, where {known} is known")
+        document = msgspec.json.decode(text, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        what = "" if isinstance(exc, msgspec.ValidationError) else "damaged: "
+        raise DocumentError(f"{what}{exc}") from exc
+    if document.checksum != _checksum(document):
+        raise DocumentError("damaged or edited: its checksum does not fit what it says")
+    return document
+
+
+def _checksum(document: Document) -> str:
+    bare = msgspec.structs.replace(document, checksum="")
+    return hashlib.sha256(msgspec.json.encode(bare)).hexdigest()

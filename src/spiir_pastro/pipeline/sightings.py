@@ -1,0 +1,75 @@
+"""Whether a raw file still holds the bytes of its receipt, without reading it each time.
+
+What a file's status was when its bytes were hashed is noted. While size, inode and both times stay,
+so do the bytes: every write moves the ctime, and no program can set it back.
+"""
+
+import hashlib
+import os
+import time
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+__all__ = ["Sighting", "sight"]
+
+_BLOCK = 1 << 20
+_SETTLED_NS = 50_000_000
+
+
+class Sighting(msgspec.Struct, frozen=True, kw_only=True):
+    """A raw file's status and hash, as they were when its bytes were read.
+
+    Attributes
+    ----------
+    size, mtime_ns, ctime_ns, inode
+        From its status.
+    sha256
+        Of its bytes.
+    """
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    sha256: str
+
+    @classmethod
+    def of(cls, status: os.stat_result, sha256: str, *, began_ns: int) -> Self:
+        """Note what a file's status was, what its bytes are, and when reading them began.
+
+        Just after a write another may follow at the same ctime, whose clock ticks every few
+        milliseconds; such a sighting is noted with a ctime that no file has.
+        """
+        settled = began_ns - status.st_ctime_ns > _SETTLED_NS
+        return cls(
+            size=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+            ctime_ns=status.st_ctime_ns if settled else -1,
+            inode=status.st_ino,
+            sha256=sha256,
+        )
+
+
+def sight(path: Path, last: Sighting | None) -> Sighting:
+    """Say what a file is: as last time if it was not touched since, otherwise by its bytes.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    began_ns = time.time_ns()
+    if (
+        last is not None
+        and last.ctime_ns >= 0
+        and last == Sighting.of(path.stat(), last.sha256, began_ns=began_ns)
+    ):
+        return last
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return Sighting.of(status, digest.hexdigest(), began_ns=began_ns)

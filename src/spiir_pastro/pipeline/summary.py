@@ -1,0 +1,168 @@
+"""``summary.json`` of a processed campaign: what became of every row, and which tables are its own.
+
+It is written last and names each table by its hash; `processed` reads it.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+
+from spiir_pastro.io.documents import Document
+from spiir_pastro.models.population import BinaryPopulation
+from spiir_pastro.pipeline.fates import Fate
+from spiir_pastro.pipeline.inventory import Problem
+from spiir_pastro.selection import TwinTolerance
+from spiir_pastro.selection.clustering import SECOND_NS
+from spiir_pastro.selection.matching import INJECTION_MCHIRP_TOLERANCE, INJECTION_WINDOW_NS
+
+__all__ = [
+    "FateCount",
+    "InjectedRun",
+    "Livetime",
+    "Origin",
+    "ProcessSettings",
+    "Summary",
+    "Uncovered",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessSettings:
+    """What a person chooses about background and foreground.
+
+    Attributes
+    ----------
+    cluster_window_ns
+        Of triggers nearer than this in time only the most significant is a candidate, nanoseconds.
+    known_window_ns
+        Triggers as near as this to a known merger are none of the background, nanoseconds.
+    injection_window_ns
+        Largest distance in time of a trigger from its injection, in nanoseconds.
+    injection_mchirp_tolerance
+        Largest distance in chirp mass, as a fraction of the injection's.
+    twin
+        How alike two triggers of twin runs are that the same noise made.
+    """
+
+    cluster_window_ns: int = SECOND_NS
+    known_window_ns: int = SECOND_NS
+    injection_window_ns: int = INJECTION_WINDOW_NS
+    injection_mchirp_tolerance: float = INJECTION_MCHIRP_TOLERANCE
+    twin: TwinTolerance = field(default_factory=TwinTolerance)
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part of the summary."""
+
+
+class Origin(_Part, frozen=True, kw_only=True):
+    """What the tables were made from: versions and hashes.
+
+    Attributes
+    ----------
+    version
+        Of spiir-pastro.
+    runs
+        SHA-256 of what the runs file says of the runs but where their directories are.
+    staged
+        SHA-256 of the names and hashes of the raw files that were staged.
+    known_events
+        SHA-256 of the table of known mergers.
+    """
+
+    version: str
+    runs: str
+    staged: str
+    known_events: str
+
+
+class Uncovered(_Part, frozen=True, kw_only=True):
+    """Segments of a run that no trigger file covers.
+
+    Attributes
+    ----------
+    seconds
+        How long any detector was on meanwhile; null if file names do not say what they cover.
+    """
+
+    run: str
+    seconds: float | None
+
+
+class FateCount(_Part, frozen=True, kw_only=True):
+    """How many rows of a run had one fate."""
+
+    run: str
+    bank: str
+    purpose: str
+    fate: Fate
+    rows: int
+
+
+class InjectedRun(_Part, frozen=True, kw_only=True):
+    """What became of a run's injections, and what they were drawn from.
+
+    Attributes
+    ----------
+    analysed
+        How many were made while two detectors or more were analysed.
+    injected
+        The population they were drawn from; null if the runs file does not say.
+    kept_fraction
+        The fraction of the binaries drawn that was injected.
+    """
+
+    run: str
+    bank: str
+    found: int
+    missed: int
+    analysed: int
+    injected: BinaryPopulation | None
+    kept_fraction: float
+
+
+class Livetime(_Part, frozen=True, kw_only=True):
+    """How long exactly these detectors were analysed; see ``livetime`` of the tables."""
+
+    run: str | None
+    bank: str | None
+    ifos: str
+    seconds: float
+
+
+class Summary(Document, frozen=True, kw_only=True):
+    """What became of every row, and the tables.
+
+    Attributes
+    ----------
+    origin
+        What the tables were made from.
+    settings
+        How.
+    problems
+        Files that were not as they should be, which ``--allow-missing`` let pass.
+    uncovered
+        Segments without trigger files, which do not count as livetime.
+    fates
+        Rows by run and fate.
+    injections
+        By foreground run.
+    background_livetime_s
+        Seconds of background with two detectors or more.
+    livetime
+        Seconds by run and combination of detectors.
+    tables
+        SHA-256 of each table, by its path below the folder.
+    """
+
+    origin: Origin
+    settings: ProcessSettings
+    problems: tuple[Problem, ...]
+    uncovered: tuple[Uncovered, ...]
+    fates: tuple[FateCount, ...]
+    injections: tuple[InjectedRun, ...]
+    background_livetime_s: float
+    livetime: tuple[Livetime, ...]
+    tables: dict[str, str]
+    schema_version: Literal[2] = 2
