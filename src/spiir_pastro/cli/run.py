@@ -8,6 +8,7 @@ import polars as pl
 
 from spiir_pastro.cli.options import FILE
 from spiir_pastro.cli.output import print_table
+from spiir_pastro.domain import ASTROPHYSICAL
 from spiir_pastro.pipeline.run import Workspace, run
 from spiir_pastro.simulation import CampaignConfig
 
@@ -36,7 +37,7 @@ _SHOWN = 8
     help="CSV of localised events; the BAYESTAR campaign that ships, or a simulated one's own.",
 )
 @click.option(
-    "--days", default=1.0, show_default=True, help="Length of a simulated campaign, days."
+    "--days", default=6.0, show_default=True, help="Length of a simulated campaign, days."
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of a simulated campaign.")
 @click.option(
@@ -60,7 +61,16 @@ def command(
     workspace = Workspace(
         root=into, known_events=known_events, distances=distances, workers=workers
     )
-    simulation = CampaignConfig(days=days, seed=seed)
+    # Days enough for candidates to learn from, with little of the noise that no fit looks at.
+    simulation = CampaignConfig(
+        days=days,
+        seed=seed,
+        groups=2,
+        noise_rate_hz=0.1,
+        injection_interval_s=300.0,
+        mergers_per_day=dict.fromkeys(ASTROPHYSICAL, 10.0),
+        file_seconds=604_800,
+    )
     for done in run(workspace, runs_file=runs_file, simulation=simulation):
         click.echo(f"{done.stage:9} {done.seconds:8.1f} s  {done.result}")
     loudest = pl.read_csv(workspace.predictions, infer_schema_length=None).sort(
