@@ -7,13 +7,15 @@ import pytest
 from click.testing import CliRunner
 
 from spiir_pastro.cli import app
+from spiir_pastro.errors import ArtifactError
 from spiir_pastro.io.alerts import parse_alert
-from spiir_pastro.io.artifact import ModelArtifact, write_model
+from spiir_pastro.io.artifact import ModelArtifact, load_model, write_model
 from spiir_pastro.io.distances import read_distances
 from spiir_pastro.pipeline.fit import fit
 from spiir_pastro.pipeline.training import FitSettings, from_uploads
 from spiir_pastro.serve import run
 from spiir_pastro.serve.drift import expected_rates
+from spiir_pastro.serve.model import load_rehearsed
 from spiir_pastro.serve.rehearsal.alerts import other_alerts, sample_alert, sample_alerts
 
 
@@ -87,3 +89,14 @@ def test_the_check_stops_at_the_first_fault(model: Path, tmp_path: Path) -> None
     assert [line.split()[0] for line in result.output.splitlines()] == ["settings", "model"]
     assert "no credentials for the broker 127.0.0.1:1" in str(result.exception)
     assert not (tmp_path / "spool").exists()
+
+
+@pytest.mark.parametrize("span", [None, 3, "long", [1, "b"], [1], {"a": 1}, [1, 2, 3]])
+def test_a_model_whose_provenance_is_damaged_is_refused_not_the_end(
+    span: object, model: Path
+) -> None:
+    document = json.loads(model.read_text())
+    document["provenance"]["gps_span_ns"] = span
+    model.write_text(json.dumps(document))
+    with pytest.raises(ArtifactError, match="damaged model"):
+        load_rehearsed(model, load_model)

@@ -13,7 +13,6 @@ from scipy.special import pdtr, pdtrc
 
 from spiir_pastro.domain import ASTROPHYSICAL
 from spiir_pastro.io.artifact import ModelArtifact
-from spiir_pastro.serve.model import Assessor
 
 __all__ = ["Drift", "Rate", "What", "compare", "expected_rates", "poisson_p_value"]
 
@@ -45,7 +44,7 @@ class Drift:
     has_parted: bool = False
 
 
-def expected_rates(model: Assessor) -> dict[What, Rate]:
+def expected_rates(model: object) -> dict[What, Rate]:
     """Return what a fitted model expects a day: its counts over the span of its training.
 
     Of anything else nothing is known. The span is taken by the calendar, so a live search with

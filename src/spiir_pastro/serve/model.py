@@ -9,13 +9,14 @@ import hashlib
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import ArtifactError, PastroError
+from spiir_pastro.serve.drift import Rate, What, expected_rates
 
 __all__ = ["LARGEST_BYTES", "Assessor", "Model", "ModelSlot", "Refusal", "load_rehearsed"]
 
@@ -52,11 +53,14 @@ class Model:
         SHA-256 of its file.
     version
         What its maker calls it.
+    expected
+        What it expects a day, as far as it says.
     """
 
     assessor: Assessor = field(repr=False)
     digest: str
     version: str
+    expected: Mapping[What, Rate] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -157,6 +161,7 @@ def load_rehearsed(path: Path, load: Load) -> Model:
         assessor = load(path)
         _rehearse(assessor)
         version = str(getattr(assessor, "version", "unversioned"))
+        expected = expected_rates(assessor)
     except PastroError:
         raise
     except Exception as exc:
@@ -164,7 +169,7 @@ def load_rehearsed(path: Path, load: Load) -> Model:
         raise ArtifactError(f"{path}: damaged model: {type(exc).__name__}: {exc}") from exc
     if _signature(path) != signature:
         raise ArtifactError(f"{path}: changed while it was read; put models in place by renaming")
-    return Model(assessor=assessor, digest=digest, version=version)
+    return Model(assessor=assessor, digest=digest, version=version, expected=expected)
 
 
 def _rehearse(assessor: Assessor) -> None:

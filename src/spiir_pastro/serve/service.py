@@ -24,7 +24,7 @@ from spiir_pastro.serve.config import Settings
 from spiir_pastro.serve.consumer import Message
 from spiir_pastro.serve.decide import Decision, Skip, SkipReason, Upload, decide
 from spiir_pastro.serve.dispatch import Backoff, Delivery, Dispatcher, Duty
-from spiir_pastro.serve.drift import Drift, Rate, compare, expected_rates
+from spiir_pastro.serve.drift import Drift, Rate, compare
 from spiir_pastro.serve.gracedb import GraceDB
 from spiir_pastro.serve.letters import DeadLetters
 from spiir_pastro.serve.page import Status, duration, utc
@@ -384,7 +384,7 @@ class Service:
         named = {what: Rate.exactly(rate) for what, rate in settings.per_day.items()}
         return compare(
             self.spool.assessed_since(since),
-            expected_rates(self.model.own.assessor) | named,
+            dict(self.model.own.expected) | named,
             days=(now - since) / _DAY_S,
             false_alarm_probability=settings.false_alarm_probability,
         )
