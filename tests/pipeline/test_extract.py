@@ -1,6 +1,7 @@
 """Extraction: each file once, whatever interrupts, however the work is spread."""
 
 import gzip
+import hashlib
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import polars as pl
@@ -16,14 +18,17 @@ from click.testing import CliRunner
 
 from spiir_pastro.cli import app
 from spiir_pastro.errors import ConfigError, IncompleteError, TableError
-from spiir_pastro.io.ligolw import read_table
+from spiir_pastro.io.ligolw import inflate, read_table
 from spiir_pastro.io.runs import read_runs
+from spiir_pastro.io.triggers import POSTCOH_NEEDED
+from spiir_pastro.pipeline import sightings
 from spiir_pastro.pipeline.extract import Outcome, extract
 from spiir_pastro.pipeline.inventory import take_inventory
 from spiir_pastro.pipeline.raw import RawKind, raw_files, raw_files_of_runs
 from spiir_pastro.pipeline.staging import Status
 from tree import tree
 
+DOCS = Path(__file__).parents[2] / "docs"
 COLUMNS = {
     "bankid": "int_4s",
     "cohsnr": "real_4",
@@ -243,3 +248,76 @@ def test_the_command_says_what_it_did_and_nothing_on_a_piped_stderr(
     assert result.stdout == "6 files (6 new, 0 failed); rows: 306 postcoh\n"
     assert result.stderr == ""
     assert "6 files (0 new, 0 failed)" in CliRunner().invoke(app, arguments).stdout
+
+
+def test_columns_that_spiir_does_not_have_are_refused_before_anything_is_read(
+    campaign: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="no postcoh table has a column 'cohsr'; name cohsnr"):
+        extract(raw_files([campaign]), tmp_path / "s", columns=["far", "cohsr"], workers=1)
+    assert not (tmp_path / "s").exists()
+
+
+def test_columns_that_process_needs_are_kept_too(campaign: Path, tmp_path: Path) -> None:
+    """The example of the documentation."""
+    arguments = ["extract", str(campaign), "--staging", str(tmp_path / "s"), "--workers", "1"]
+    chosen = "deff_H1,deff_L1,mass1,mass2"
+    assert chosen in (DOCS / "how-to" / "extract.md").read_text()
+    result = CliRunner().invoke(app, [*arguments, "--columns", chosen])
+    assert result.exit_code == 0, result.output
+    assert "kept too, because process needs them: event_id, end_time, " in result.stderr
+    staged = pl.read_parquet(tmp_path / "s" / "runs/bns/000/x_zerolag_0_10.postcoh.parquet")
+    assert staged.columns == [*chosen.split(","), *POSTCOH_NEEDED]
+
+
+def test_a_folder_without_files_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"holds no file that ends in \.xml\.gz or \.xml"):
+        raw_files([tmp_path])
+
+
+def test_a_file_of_another_reader_is_extracted_again(
+    campaign: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staging = tmp_path / "staging"
+    with monkeypatch.context() as older:
+        older.setattr("spiir_pastro.pipeline.extract.READER_VERSION", 0)
+        extract(raw_files([campaign]), staging, workers=1)
+    outcomes: list[Outcome] = []
+    extract(raw_files([campaign]), staging, workers=1, on_outcome=outcomes.append)
+    assert all(outcome.fresh for outcome in outcomes)
+
+
+def test_a_receipt_is_of_the_bytes_that_were_parsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file replaced at the moment it is opened gives the receipt of what was read."""
+    raw = zerolag(tmp_path / "x_zerolag_1_10.xml.gz", 30)
+    other = zerolag(tmp_path / "other" / "x_zerolag_1_10.xml.gz", 40, seed=1).read_bytes()
+    opened = inflate._opened
+
+    def replaced(path: Path) -> BinaryIO:
+        file = opened(path)
+        path.unlink()
+        path.write_bytes(other)
+        return file
+
+    before = hashlib.sha256(raw.read_bytes()).hexdigest()
+    with monkeypatch.context() as patch:
+        patch.setattr(inflate, "_opened", replaced)
+        (receipt,) = extract(raw_files([raw]), tmp_path / "staging", workers=1)
+    assert (receipt.sha256, receipt.rows) == (before, {"postcoh": 30})
+    outcomes: list[Outcome] = []
+    extract(raw_files([raw]), tmp_path / "staging", workers=1, on_outcome=outcomes.append)
+    assert [(o.fresh, o.receipt.rows) for o in outcomes] == [(True, {"postcoh": 40})]
+
+
+def test_a_file_that_was_not_touched_is_not_read_again(
+    campaign: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time.sleep(0.06)  # a file just written may be written once more at the same ctime
+    extract(raw_files([campaign]), tmp_path / "staging", workers=1)
+
+    monkeypatch.setattr(sightings, "hashlib", None)
+    outcomes: list[Outcome] = []
+    extract(raw_files([campaign]), tmp_path / "staging", workers=1, on_outcome=outcomes.append)
+    assert not any(outcome.fresh for outcome in outcomes)

@@ -18,8 +18,10 @@ from rich.progress import (
 
 from spiir_pastro.cli.exit_codes import ExitCode
 from spiir_pastro.cli.output import json_option, print_json
+from spiir_pastro.domain.columns import canonical_column
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.io.runs import read_runs
+from spiir_pastro.io.triggers import POSTCOH_NEEDED
 from spiir_pastro.pipeline.extract import Outcome, extract
 from spiir_pastro.pipeline.raw import RawFile, raw_files, raw_files_of_runs
 from spiir_pastro.pipeline.staging import Receipt, Status
@@ -42,7 +44,10 @@ __all__ = ["command"]
     show_default=True,
     help="Where to write; what is there already is not done again.",
 )
-@click.option("--columns", help="Trigger columns to keep, a,b,c; all if not given.")
+@click.option(
+    "--columns",
+    help="Trigger columns to keep, a,b,c, and those that process needs; all if not given.",
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; by default one a core.")
 @click.option("--scheduler", help="Address of a Dask scheduler to use instead, tcp://host:port.")
 @click.option("--strict", is_flag=True, help="Stop at the first file that cannot be read.")
@@ -66,7 +71,7 @@ def command(
         receipts = extract(
             files,
             staging,
-            columns=[name.strip() for name in columns.split(",")] if columns else None,
+            columns=None if columns is None else _with_needed(columns),
             workers=workers,
             scheduler=scheduler,
             strict=strict,
@@ -76,6 +81,15 @@ def command(
     _report(receipts, summary, as_json=as_json)
     if summary["failed"]:
         raise click.exceptions.Exit(ExitCode.INCOMPLETE)
+
+
+def _with_needed(columns: str) -> list[str]:
+    """Read a list of columns, and add what `process` cannot do without; say so on stderr."""
+    names = [canonical_column(name.strip()) for name in columns.split(",")]
+    added = [name for name in POSTCOH_NEEDED if name not in names]
+    if added:
+        click.echo(f"kept too, because process needs them: {', '.join(added)}", err=True)
+    return [*names, *added]
 
 
 def _files(paths: tuple[Path, ...]) -> tuple[RawFile, ...]:

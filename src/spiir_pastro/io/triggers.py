@@ -86,6 +86,11 @@ POSTCOH_COLUMNS = frozenset(
 )
 """The columns of a ``postcoh`` table that `from_postcoh` takes; it reads no other."""
 
+POSTCOH_NEEDED = (
+    "event_id", *_TIMES, "ifos", "far", "mchirp", "cohsnr", *_SINGLE_SNRS.values(),
+)  # fmt: skip
+"""Those without which there is no trigger, or one with another SNR."""
+
 _SECOND_NS = 1_000_000_000
 _LATEST = 9.2e9  # s; later times do not fit into 64 bits of nanoseconds
 _GIVEN = "given "  # begins the names of columns as a source has them

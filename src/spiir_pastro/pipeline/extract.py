@@ -9,6 +9,7 @@ it is the same to the byte however the work was spread, interrupted and resumed.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import partial
 from itertools import chain, groupby
 from pathlib import Path
@@ -16,7 +17,8 @@ from pathlib import Path
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from spiir_pastro.errors import DocumentError, TableError
+from spiir_pastro.domain.columns import POSTCOH_TYPES
+from spiir_pastro.errors import ConfigError, DocumentError, TableError
 from spiir_pastro.io.atomic import atomic_path
 from spiir_pastro.io.ligolw import READER_VERSION, Batch, Fingerprint, consume
 from spiir_pastro.io.seals import seal
@@ -59,7 +61,7 @@ def extract(
     folder
         The staging directory; it is made if it is not there.
     columns
-        Columns of ``postcoh`` to keep; all if not given.
+        Columns of ``postcoh`` to keep, by the names of today's SPIIR; all if not given.
     workers, scheduler
         See `run_all`.
     strict
@@ -77,8 +79,9 @@ def extract(
     TableError
         If ``strict``, and a file fails.
     ConfigError
-        If another process extracts to the same staging directory.
+        If SPIIR knows no such column, or another process extracts to the same staging directory.
     """
+    _require_known(columns or ())
     folder.mkdir(parents=True, exist_ok=True)
     staging = Staging(folder.resolve())
     columns = None if columns is None else tuple(columns)
@@ -105,6 +108,13 @@ def extract(
                 raise TableError(f"{receipt.error} (stopped, as strict asks)")
         staging.write_manifest()
     return [receipts[raw.name] for raw in files]
+
+
+def _require_known(columns: Sequence[str]) -> None:
+    """Refuse columns that no file of SPIIR's has, before any file is read."""
+    for name in (name for name in columns if name not in POSTCOH_TYPES):
+        near = get_close_matches(name, POSTCOH_TYPES) or sorted(POSTCOH_TYPES)
+        raise ConfigError(f"no postcoh table has a column {name!r}; name {' or '.join(near)}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

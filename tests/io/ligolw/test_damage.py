@@ -1,15 +1,20 @@
 """A damaged or hostile file gives one error that says what, where and what to do."""
 
+import base64
 import gc
 import gzip
+import os
 import socket
 import threading
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from igwn_ligolw import ligolw
+from igwn_ligolw import utils as ligolw_utils
 
 from spiir_pastro.errors import TableError
 from spiir_pastro.io.ligolw import consume, read_arrays, read_table, read_tables, sift_tables
@@ -189,3 +194,103 @@ def test_no_thread_outlives_its_file(tmp_path: Path, mark: bytes) -> None:
         assert threading.active_count() == threads
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("given", [2, 3, 5, 8])
+def test_a_wrong_number_of_cells_in_every_line_is_refused(tmp_path: Path, given: int) -> None:
+    """Twelve lines, so that any number of cells fills whole rows of the four declared."""
+    columns = "".join(f"<Column Name='t:c{i}' Type='int_4s'/>" for i in range(4))
+    row = "".join(f"{cell}," for cell in range(given))
+    head = f"<LIGO_LW><Table Name='t:table'>{columns}<Stream Type='Local' Delimiter=','>\n"
+    for text in ("\n".join([row] * 12) + "\n", "\n".join([row] * 12)[:-1] + "\n"):
+        path = written(tmp_path / "t.xml", f"{head}{text}</Stream></Table></LIGO_LW>".encode())
+        with pytest.raises(TableError, match=f"each line has {given} cells, where 4 columns"):
+            read_table(path, "t")
+
+
+@pytest.mark.parametrize(
+    "text", ["1,2,3,4,5,6,7,8", "1,\n2,\n3,\n4,\n5,\n6,\n7,\n8,", "1,2,3,4,\n5,6,\n7,8"]
+)
+def test_lines_may_break_between_cells(tmp_path: Path, text: str) -> None:
+    columns = "".join(f"<Column Name='t:c{i}' Type='int_4s'/>" for i in range(4))
+    head = f"<LIGO_LW><Table Name='t:table'>{columns}<Stream Delimiter=','>"
+    path = written(tmp_path / "t.xml", f"{head}{text}</Stream></Table></LIGO_LW>".encode())
+    rows = read_table(path, "t").rows()
+    assert rows == [(1, 2, 3, 4), (5, 6, 7, 8)]
+
+
+@pytest.mark.parametrize("blank", [b" ", b"\n", b"\t\n"])
+@pytest.mark.parametrize("place", [b"<LIGO_LW>", b"7.25,", b"</Table>"])
+def test_white_space_without_end_is_refused_early(
+    tmp_path: Path, place: bytes, blank: bytes
+) -> None:
+    good = GOOD.read_bytes()
+    at = good.index(place) + len(place)
+    path = tmp_path / "bomb.xml.gz"
+    with gzip.open(path, "wb", 1) as file:
+        file.write(good[:at])
+        for _ in range(40):
+            file.write(blank * (1 << 20))
+        file.write(good[at:])
+    with pytest.raises(TableError, match="more than 16 MiB of nothing but white space"):
+        read_tables(path)
+
+
+def test_pipes_devices_and_folders_are_refused(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.xml"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero")):
+        with pytest.raises(TableError, match=rf"{path}: is a device or a pipe, no file"):
+            read_tables(path)
+    with pytest.raises(TableError, match="is a directory, no file"):
+        read_tables(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["base64", "Text"])
+@pytest.mark.parametrize("kind", ["f8", "i4", "u8"])
+def test_arrays_in_base64_are_what_the_reference_reads(
+    tmp_path: Path, encoding: str, kind: str
+) -> None:
+    written_by_reference = np.arange(6).reshape(2, 3).astype(kind)
+    document = ligolw.Document()
+    root = document.appendChild(ligolw.LIGO_LW())
+    root.appendChild(ligolw.Array.build("a", written_by_reference, encoding=encoding))
+    with (tmp_path / "t.xml").open("w") as file:
+        document.write(file)
+    read = read_arrays(tmp_path / "t.xml")["a"]
+    reference = ligolw_utils.load_filename(str(tmp_path / "t.xml"))
+    (array,) = reference.getElementsByTagName("Array")
+    np.testing.assert_array_equal(read, array.array.T)
+
+
+def test_base64_may_have_either_byte_order(tmp_path: Path) -> None:
+    values = np.array([1.5, -2.0], dtype=">f8")
+    text = base64.b64encode(values.tobytes()).decode()
+    xml = (
+        "<LIGO_LW><Array Name='a:array' Type='real_8'><Dim>2</Dim>"
+        f"<Stream Encoding='base64,BigEndian'>\n{text[:9]}\n{text[9:]}</Stream></Array></LIGO_LW>"
+    )
+    assert read_arrays(written(tmp_path / "t.xml", xml.encode()))["a"].tolist() == [1.5, -2.0]
+
+
+@pytest.mark.parametrize(
+    ("stream", "text", "message"),
+    [
+        ("Delimiter=','", "1,,3,4", "array a: cell 1 is empty"),
+        ("Delimiter=','", ",1,2,3,4", "array a: cell 0 is empty"),
+        ("Encoding='base64,LittleEndian'", "AAA", "array a: no base64"),
+        ("Encoding='base64,LittleEndian'", "AAAA", "array a: no base64"),
+        ("Encoding='base64'", "AAAA", "array a: its encoding 'base64' names no byte order"),
+        ("Encoding='hex'", "00", "array a has the encoding 'hex'; write it as Text"),
+        ("Type='Remote'", "x.bin", r"array a is not in the file \(Type 'Remote'\)"),
+    ],
+)
+def test_arrays_that_cannot_be_read_are_refused_by_name(
+    tmp_path: Path, stream: str, text: str, message: str
+) -> None:
+    xml = (
+        "<LIGO_LW><Array Name='a:array' Type='real_8'><Dim>2</Dim><Dim>2</Dim>"
+        f"<Stream {stream}>{text}</Stream></Array></LIGO_LW>"
+    )
+    with pytest.raises(TableError, match=message):
+        read_arrays(written(tmp_path / "t.xml", xml.encode()))

@@ -1,5 +1,6 @@
 """Read the binned arrays and the parameters of SPIIR's statistics files."""
 
+import base64
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -100,24 +101,60 @@ class _Arrays:
 
     def _array(self, text: str, stream: dict[str, str], array: dict[str, str]) -> None:
         key = array.get("Name", "").removesuffix(":array")
-        if stream.get("Encoding", "Text") != "Text":
-            raise TableError(f"array {key} is not written as text; write it so")
-        delimiter = stream.get("Delimiter", " ")
-        if len(delimiter) != 1:
-            raise TableError(
-                f"array {key}: {delimiter!r} cannot stand between cells; write one ' '"
-            )
-        cells = text.replace(delimiter, " ").split()
-        values = _numbers(cells, array.get("Type", ""), f"array {key}")
+        kind, what = array.get("Type", ""), f"array {key}"
+        encoding = stream.get("Encoding", "Text").split(",")
+        if stream.get("Type", "Local") != "Local":
+            raise TableError(f"{what} is not in the file (Type {stream['Type']!r}); write it there")
+        if encoding == ["Text"]:
+            values = _numbers(_cells(text, stream.get("Delimiter", " "), what), kind, what)
+        elif encoding[0] == "base64":
+            values = _decoded(text, kind, encoding, what)
+        else:
+            raise TableError(f"{what} has the encoding {encoding[0]!r}; write it as Text")
         if values.size != math.prod(self._dims):
             raise TableError(
-                f"array {key} has {values.size} cells, where its dims {self._dims} promise "
+                f"{what} has {values.size} cells, where its dims {self._dims} promise "
                 f"{math.prod(self._dims)}; the file is damaged"
             )
         try:
-            self.arrays[_free(key, self.arrays)] = values.reshape(self._dims)
+            if encoding == ["Text"]:
+                self.arrays[_free(key, self.arrays)] = values.reshape(self._dims)
+            else:  # igwn-ligolw writes these in the other order
+                self.arrays[_free(key, self.arrays)] = values.reshape(self._dims[::-1]).T
         except ValueError as error:
-            raise TableError(f"array {key} cannot have dims {self._dims}: {error}") from error
+            raise TableError(f"{what} cannot have dims {self._dims}: {error}") from error
+
+
+def _cells(text: str, delimiter: str, what: str) -> Sequence[str]:
+    """Split an array's text; the last cell may end in a delimiter."""
+    if len(delimiter) != 1:
+        raise TableError(f"{what}: {delimiter!r} cannot stand between cells; write one ' '")
+    if delimiter.isspace():
+        return text.split()
+    cells = [cell.strip() for cell in text.split(delimiter)]
+    if cells[-1] == "":
+        cells.pop()
+    if "" in cells:
+        raise TableError(
+            f"{what}: cell {cells.index('')} is empty, which no number is; the file is damaged"
+        )
+    return cells
+
+
+def _decoded(text: str, kind: str, encoding: Sequence[str], what: str) -> NDArray[np.generic]:
+    """Decode base64, whose byte order its encoding names, as igwn-ligolw takes it."""
+    if kind not in DTYPES or not DTYPES[kind].is_numeric():
+        raise TableError(f"{what} has the type {kind!r}, which is no type of numbers")
+    orders = {"BigEndian": ">", "LittleEndian": "<"}
+    order = next((mark for name, mark in orders.items() if name in encoding), None)
+    if order is None:
+        raise TableError(f"{what}: its encoding {','.join(encoding)!r} names no byte order")
+    native = pl.Series(dtype=DTYPES[kind]).to_numpy().dtype
+    try:
+        content = base64.b64decode("".join(text.split()), validate=True)
+        return np.frombuffer(content, native.newbyteorder(order)).astype(native)
+    except ValueError as error:  # binascii.Error is one
+        raise TableError(f"{what}: no base64: {error}; the file is damaged") from error
 
 
 def _free(name: str, taken: Mapping[str, object]) -> str:

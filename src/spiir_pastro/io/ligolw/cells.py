@@ -215,17 +215,25 @@ class _Counted:
         self._tokens = _tokenizer(delimiter)
         self._cells: list[str | None] = []
         self._number = 0
+        self._taken = 0  # cells
+        self._widths: set[int] = set()  # cells of the lines that had any, but for the last
+        self._width = 0  # cells of the last of these lines
 
     def feed(self, line: str, number: int) -> Iterator[_Row]:
         """Take a line and yield the rows it completes."""
-        self._number = number
+        self._number, before = number, self._taken
         yield from self._append(line + "\n")
+        if self._taken > before:
+            self._widths |= {self._width} - {0}
+            self._width = self._taken - before
 
     def _append(self, text: str) -> Iterator[_Row]:
         try:
-            self._cells += self._tokens.append(text)
+            cells = list(self._tokens.append(text))
         except ValueError as error:
             raise TableError(f"line {self._number}: {error}; mend or remove the row") from error
+        self._taken += len(cells)
+        self._cells += cells
         whole = len(self._cells) - len(self._cells) % self._columns
         for start in range(0, whole, self._columns):
             cells = self._cells[start : start + self._columns]
@@ -237,8 +245,22 @@ class _Counted:
         """Yield the last row."""
         if self._tokens.data.strip():
             yield from self._append(self._delimiter)
+            self._width += 1
+        self._refuse_a_wrong_width()
         if self._cells or self._tokens.data.strip():
             raise TableError(
                 f"line {self._number}: the table ends inside a row, after {len(self._cells)} of "
                 f"{self._columns} cells; a cell is missing or too many somewhere before"
+            )
+
+    def _refuse_a_wrong_width(self) -> None:
+        """Refuse a table whose lines agree on another number of cells than its columns.
+
+        Counted off, its rows would be shifted, each by more than the one before. A cell a line is a
+        way to write any table.
+        """
+        if self._widths == {self._width} and self._width not in (1, self._columns):
+            raise TableError(
+                f"line {self._number}: each line has {self._width} cells, where {self._columns} "
+                "columns are declared; the declarations and the rows do not belong together"
             )
