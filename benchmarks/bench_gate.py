@@ -1,0 +1,266 @@
+"""Try the gate on changes known to be bad and on changes known to be harmless.
+
+For each seed a campaign is simulated, processed, fitted and evaluated; then each change is made,
+and its evaluation compared with the first. All bad ones should be stopped, no harmless one. Run
+with the number of seeds::
+
+    python benchmarks/bench_gate.py 10
+"""
+
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from spiir_pastro.domain import ASTROPHYSICAL
+from spiir_pastro.evaluation.comparison import Comparison, Evaluated, compare
+from spiir_pastro.io.artifact import ModelArtifact
+from spiir_pastro.io.distances import CAMPAIGN, read_distances
+from spiir_pastro.io.runs import Purpose, RunsFile, read_runs
+from spiir_pastro.models.fitting import DensitySettings
+from spiir_pastro.pipeline.evaluate import evaluate_processed
+from spiir_pastro.pipeline.evaluations import as_evaluated
+from spiir_pastro.pipeline.extract import extract
+from spiir_pastro.pipeline.fit import fit
+from spiir_pastro.pipeline.process import process
+from spiir_pastro.pipeline.processed import ProcessSettings
+from spiir_pastro.pipeline.raw import raw_files_of_runs
+from spiir_pastro.pipeline.simulate import simulate
+from spiir_pastro.pipeline.staging import staged_files
+from spiir_pastro.pipeline.store import StagedFile
+from spiir_pastro.pipeline.training import FitSettings, TrainingSet, from_processed
+from spiir_pastro.simulation import CampaignConfig
+
+__all__ = ["BAD", "HARMLESS", "Campaign", "change"]
+
+_CONFIG = CampaignConfig(
+    days=8.0,
+    groups=1,
+    far_max_hz=3e-4,
+    injection_interval_s=1500.0,
+    mergers_per_day=dict.fromkeys(ASTROPHYSICAL, 6.0),
+    file_seconds=43_200,
+)
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """A simulated campaign, and what became of it, each made when it is first asked for."""
+
+    folder: Path
+    seed: int
+    config: CampaignConfig = _CONFIG
+
+    @cached_property
+    def runs(self) -> RunsFile:
+        """Simulate and extract."""
+        for _ in simulate(self.folder / "campaign", replace(self.config, seed=self.seed)):
+            pass
+        runs = read_runs(self.folder / "campaign" / "RUNS.yaml")
+        for _ in extract(raw_files_of_runs(runs), self.folder / "staging", workers=1):
+            pass
+        return runs
+
+    @property
+    def known_events(self) -> Path:
+        """The mergers in the data."""
+        return self.folder / "campaign" / "known_mergers.csv"
+
+    def staged(self, runs: RunsFile) -> dict[str, list[StagedFile]]:
+        """Return the staged files of each run."""
+        staged = staged_files(runs, self.folder / "staging")
+        return {name: list(files) for name, files in staged.items()}
+
+    @cached_property
+    def processed(self) -> Path:
+        """Processed as by default."""
+        return self.process("processed")
+
+    def process(
+        self,
+        name: str,
+        *,
+        settings: ProcessSettings | None = None,
+        runs: RunsFile | None = None,
+        staged: Mapping[str, list[StagedFile]] | None = None,
+    ) -> Path:
+        """Process into a folder of the campaign."""
+        runs = runs or self.runs
+        staged = self.staged(runs) if staged is None else staged
+        done = process(runs, staged, known_events=self.known_events, settings=settings)
+        done.write(self.folder / name)
+        return self.folder / name
+
+    def evaluate(self, artifact: ModelArtifact, processed: Path | None = None) -> Evaluated:
+        """Evaluate a model on this campaign."""
+        processed = processed or self.processed
+        evaluation = evaluate_processed(artifact, processed, known_events_path=self.known_events)
+        return as_evaluated(evaluation, artifact, name=processed.name)
+
+    @cached_property
+    def artifact(self) -> ModelArtifact:
+        """The model fitted as by default."""
+        return fitted(from_processed(self.processed, settings=FitSettings()))
+
+    @cached_property
+    def evaluated(self) -> Evaluated:
+        """Its evaluation."""
+        return self.evaluate(self.artifact)
+
+    @cached_property
+    def other(self) -> "Campaign":
+        """A campaign of another seed."""
+        return Campaign(self.folder / "other", self.seed + 1000, self.config)
+
+
+def fitted(training: TrainingSet, settings: FitSettings | None = None) -> ModelArtifact:
+    """Fit a model."""
+    return fit(training, read_distances(CAMPAIGN), settings=settings)
+
+
+def _tighter_matching(campaign: Campaign) -> Evaluated:
+    """Match injections to triggers within 0.4 % of their chirp mass, not 10 %."""
+    processed = campaign.process(
+        "tighter", settings=ProcessSettings(injection_mchirp_tolerance=0.004)
+    )
+    artifact = fitted(from_processed(processed, settings=FitSettings()))
+    return campaign.evaluate(artifact, processed)
+
+
+def _shuffled_labels(campaign: Campaign) -> Evaluated:
+    """Fit on labels that were dealt out at random."""
+    training = from_processed(campaign.processed, settings=FitSettings())
+    labels = training.labelled.select("is_signal", "source_class")
+    dealt = labels.sample(fraction=1, shuffle=True, seed=campaign.seed)
+    labelled = training.labelled.with_columns(dealt)
+    return campaign.evaluate(fitted(replace(training, labelled=labelled)))
+
+
+def _floor_of_a_half(campaign: Campaign) -> Evaluated:
+    """Give half of every density to a uniform floor."""
+    settings = FitSettings(densities=DensitySettings(density_floor=0.5))
+    training = from_processed(campaign.processed, settings=settings)
+    return campaign.evaluate(fitted(training, settings))
+
+
+def _class_dropped(campaign: Campaign) -> Evaluated:
+    """Call every NSBH a BBH."""
+    one = campaign.evaluated
+    candidates = one.candidates.with_columns(BBH=pl.col("BBH") + pl.col("NSBH"), NSBH=0.0)
+    return replace(one, candidates=candidates)
+
+
+def _half_the_background(campaign: Campaign) -> Evaluated:
+    """Lose every other trigger file of the background runs; their segments stay."""
+    staged = campaign.staged(campaign.runs)
+    for run in campaign.runs.having(Purpose.BACKGROUND):
+        staged[run.name] = sorted(staged[run.name], key=lambda file: file.name)[::2]
+    processed = campaign.process("half", staged=staged)
+    artifact = fitted(from_processed(processed, settings=FitSettings()))
+    return campaign.evaluate(artifact, processed)
+
+
+def _another_campaign(campaign: Campaign) -> Evaluated:
+    """Simulate, fit and evaluate with another seed."""
+    return campaign.other.evaluated
+
+
+def _another_training_set(campaign: Campaign) -> Evaluated:
+    """Fit on a campaign of another seed, and evaluate on the same."""
+    return campaign.evaluate(campaign.other.artifact)
+
+
+def _another_order(campaign: Campaign) -> Evaluated:
+    """Read the files backwards, and fit on shuffled rows."""
+    staged = {name: files[::-1] for name, files in campaign.staged(campaign.runs).items()}
+    processed = campaign.process("backwards", staged=staged)
+    training = from_processed(processed, settings=FitSettings())
+    labelled, counted = (
+        table.sample(fraction=1, shuffle=True, seed=campaign.seed)
+        for table in (training.labelled, training.counted)
+    )
+    artifact = fitted(replace(training, labelled=labelled, counted=counted))
+    return campaign.evaluate(artifact, processed)
+
+
+def _part_of_the_span(campaign: Campaign) -> Evaluated:
+    """Evaluate the same model on the first five days of the eight."""
+    runs = campaign.runs
+    end = runs.runs[0].gps_start + round(5 * 86_400 * campaign.config.days / 8)
+    shorter = msgspec.structs.replace(
+        runs, runs=tuple(msgspec.structs.replace(run, gps_end=end) for run in runs.runs)
+    )
+    return campaign.evaluate(campaign.artifact, campaign.process("part", runs=shorter))
+
+
+Variation = Callable[[Campaign], Evaluated]
+
+BAD: Mapping[str, Variation] = {
+    "tighter matching": _tighter_matching,
+    "shuffled labels": _shuffled_labels,
+    "a floor of one half": _floor_of_a_half,
+    "a class dropped": _class_dropped,
+    "half the background files gone": _half_the_background,
+}
+"""Changes the gate must stop."""
+
+HARMLESS: Mapping[str, Variation] = {
+    "another campaign": _another_campaign,
+    "another training set": _another_training_set,
+    "another order": _another_order,
+    "a part of the span": _part_of_the_span,
+}
+"""Changes it must let pass."""
+
+
+def change(campaign: Campaign, variation: Variation) -> Comparison:
+    """Make a change and compare."""
+    return compare(campaign.evaluated, variation(campaign))
+
+
+def _all_changes(seeds: int) -> Iterator[tuple[str, Comparison]]:
+    for seed in range(seeds):
+        with tempfile.TemporaryDirectory() as folder:
+            campaign = Campaign(Path(folder), seed)
+            for name, variation in {**BAD, **HARMLESS}.items():
+                yield name, change(campaign, variation)
+
+
+@dataclass
+class _Tally:
+    """How often a change was stopped, by which metrics, and the largest change of any."""
+
+    stopped: int = 0
+    by: Counter[str] = field(default_factory=Counter)
+    largest: float = 0.0
+
+    def add(self, compared: Comparison) -> None:
+        self.stopped += bool(compared.worse)
+        self.by.update(c.name for c in compared.worse)
+        sizes = [abs(c.difference) / c.standard_error for c in compared.changes if c.events]
+        self.largest = max(self.largest, float(np.nanmax(sizes)))
+
+
+def main() -> None:
+    """Print how often each change is stopped, and by which metrics."""
+    seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    tallies = {name: _Tally() for name in {**BAD, **HARMLESS}}
+    for name, compared in _all_changes(seeds):
+        tallies[name].add(compared)
+    print("| change | should be | stopped | largest change, standard errors | by |")
+    print("|---|---|---|---|---|")
+    for name, tally in tallies.items():
+        wanted = "stopped" if name in BAD else "let pass"
+        by = ", ".join(f"{metric} {count}" for metric, count in tally.by.most_common(3))
+        print(f"| {name} | {wanted} | {tally.stopped} of {seeds} | {tally.largest:.1f} | {by} |")
+
+
+if __name__ == "__main__":
+    main()

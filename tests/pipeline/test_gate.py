@@ -1,0 +1,21 @@
+"""The gate stops what is known to be bad and lets pass what is known to be harmless."""
+
+import pytest
+from bench_gate import BAD, HARMLESS, Campaign, change
+
+
+@pytest.fixture(name="campaign", scope="module")
+def _campaign(tmp_path_factory: pytest.TempPathFactory) -> Campaign:
+    return Campaign(tmp_path_factory.mktemp("gate"), seed=3)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_change_is_stopped(campaign: Campaign, name: str) -> None:
+    assert change(campaign, BAD[name]).worse
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_a_harmless_change_passes(campaign: Campaign, name: str) -> None:
+    compared = change(campaign, HARMLESS[name])
+    assert not compared.worse, compared.verdict
+    assert compared.is_tested
