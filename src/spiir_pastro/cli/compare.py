@@ -4,7 +4,13 @@ from pathlib import Path
 
 import click
 
-from spiir_pastro.cli.comparing import as_document, judge_on, print_comparison, tolerance_options
+from spiir_pastro.cli.comparing import (
+    as_document,
+    folds_option,
+    judge_on,
+    print_comparison,
+    tolerance_options,
+)
 from spiir_pastro.cli.options import candidate_options
 from spiir_pastro.cli.output import json_option, print_json, print_table
 from spiir_pastro.evaluation.change import Tolerance
@@ -22,6 +28,7 @@ _EITHER = click.Path(path_type=Path, exists=True)
 @click.argument("first", type=_EITHER)
 @click.argument("second", type=_EITHER)
 @candidate_options
+@folds_option
 @tolerance_options
 @json_option("the rows")
 def command(
@@ -31,6 +38,7 @@ def command(
     triggers: Path | None,
     processed: Path | None,
     known_events: Path | None,
+    folds: int,
     false_alarm_rate: float,
     negligible: float,
     as_json: bool,
@@ -50,7 +58,7 @@ def command(
         _print_differences(first, second, as_json=as_json)
         return
     else:
-        judge = judge_on(processed, triggers, known_events)
+        judge = judge_on(processed, triggers, known_events, folds=folds)
         before, after = (
             as_evaluated(judge(model), model, name=str(path))
             for path, model in ((p, load_model(p)) for p in (first, second))

@@ -13,9 +13,16 @@ from spiir_pastro.evaluation.change import Tolerance
 from spiir_pastro.evaluation.comparison import Comparison
 from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import ModelArtifact
-from spiir_pastro.pipeline.evaluate import evaluate_processed, evaluate_triggers
+from spiir_pastro.pipeline.evaluate import FOLDS, evaluate_processed, evaluate_triggers
 
-__all__ = ["Judge", "as_document", "judge_on", "print_comparison", "tolerance_options"]
+__all__ = [
+    "Judge",
+    "as_document",
+    "folds_option",
+    "judge_on",
+    "print_comparison",
+    "tolerance_options",
+]
 
 Judge = Callable[[ModelArtifact], Evaluation]
 
@@ -39,16 +46,28 @@ def tolerance_options(command: click.decorators.FC) -> click.decorators.FC:
     return rate(negligible(command))
 
 
-def judge_on(processed: Path | None, triggers: Path | None, known_events: Path | None) -> Judge:
+folds_option = click.option(
+    "--folds",
+    type=click.IntRange(min=0),
+    default=FOLDS,
+    show_default=True,
+    help="Where the model was trained on the candidates: score them by models fitted without their "
+    "fold of time; 0 to let the model score what it knows.",
+)
+
+
+def judge_on(
+    processed: Path | None, triggers: Path | None, known_events: Path | None, *, folds: int
+) -> Judge:
     """Return what evaluates a model on a processed campaign or on uploads, whichever was given."""
     return from_either(
         processed,
         triggers,
         of_campaign=lambda folder: partial(
-            evaluate_processed, folder=folder, known_events_path=known_events
+            evaluate_processed, folder=folder, known_events_path=known_events, folds=folds
         ),
         of_uploads=lambda path: partial(
-            evaluate_triggers, triggers_path=path, known_events_path=known_events
+            evaluate_triggers, triggers_path=path, known_events_path=known_events, folds=folds
         ),
     )
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from spiir_pastro.cli.comparing import Judge, as_document, judge_on, print_comparison
+from spiir_pastro.cli.comparing import Judge, as_document, folds_option, judge_on, print_comparison
 from spiir_pastro.cli.options import FILE, candidate_options
 from spiir_pastro.cli.output import json_option, print_json, print_table
 from spiir_pastro.evaluation.comparison import Evaluated, compare
@@ -21,6 +21,7 @@ _SHOWN = 30
 @click.command("evaluate")
 @click.option("--model", type=FILE, required=True, help="Model file that fit wrote.")
 @candidate_options
+@folds_option
 @click.option(
     "--report",
     type=click.Path(path_type=Path, file_okay=False),
@@ -39,6 +40,7 @@ def command(
     triggers: Path | None,
     processed: Path | None,
     known_events: Path | None,
+    folds: int,
     report: Path,
     against: Path | None,
     as_json: bool,
@@ -47,7 +49,7 @@ def command(
 
     Writes report.html, metrics.json, tables and figures into the report folder.
     """
-    judge = judge_on(processed, triggers, known_events)
+    judge = judge_on(processed, triggers, known_events, folds=folds)
     artifact = load_model(model)
     evaluation = judge(artifact)
     compared = None

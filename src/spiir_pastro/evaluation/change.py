@@ -35,6 +35,7 @@ __all__ = [
     "changes_of_means",
     "contributions",
     "judge",
+    "source_surprise",
 ]
 
 Floats = NDArray[np.float64]
@@ -185,6 +186,18 @@ def contributions(p_signal: Floats, is_signal: Labels) -> tuple[Contributions, .
         ),
         Contributions(name="auc", better=+1, values=_placements(p_signal, is_signal)),
     )
+
+
+def source_surprise(p_true: Floats) -> Contributions:
+    """Return what candidates contribute to the log loss over all sources.
+
+    Parameters
+    ----------
+    p_true : (n,)
+        Probability given to what each is.
+    """
+    surprise = -np.log(np.clip(p_true, LEAST_PROBABILITY, 1.0))
+    return Contributions(name="source_log_loss", better=-1, values=surprise)
 
 
 def _placements(p: Floats, is_signal: Labels) -> Floats:

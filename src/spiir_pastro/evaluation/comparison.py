@@ -24,6 +24,7 @@ from spiir_pastro.evaluation.change import (
     changes_of_means,
     contributions,
     judge,
+    source_surprise,
 )
 from spiir_pastro.evaluation.glossary import COMPARED
 from spiir_pastro.evaluation.pairing import (
@@ -35,6 +36,7 @@ from spiir_pastro.evaluation.pairing import (
     keyed,
     mergers_beside,
     only_first,
+    p_true,
     same_injections,
     within,
 )
@@ -42,6 +44,8 @@ from spiir_pastro.evaluation.result import Span
 
 __all__ = ["Comparison", "Evaluated", "compare"]
 
+_ROUNDING = 1e-12
+_SCORES = ("p_astro", "is_signal")
 _FEWEST_SHARED = 0.1
 """Of the smaller one's candidates in the span of both; with fewer they are of other data."""
 
@@ -93,7 +97,8 @@ class Comparison:
     before, after
         The evaluations.
     shared
-        Candidates of both: event_id, is_signal (as known now), p_before, p_after.
+        Candidates of both: event_id, is_signal (as known now), p_before, p_after, and the
+        probabilities of what each is, p_true_before and p_true_after.
     paired
         Whether events of both were compared one by one; if not, as two samples.
     changes
@@ -146,10 +151,15 @@ class Comparison:
     @property
     def had_no_effect(self) -> bool:
         """Whether settings differ and yet every candidate of either is judged the same."""
-        same = np.allclose(self.shared["p_before"], self.shared["p_after"], rtol=0, atol=1e-12)
-        everyone = self.before.candidates.height == self.after.candidates.height
-        return bool(self.changed_settings and same and everyone
-                    and self.shared.height == self.after.candidates.height)  # fmt: skip
+        sizes = {self.shared.height, self.before.candidates.height, self.after.candidates.height}
+        same = all(
+            np.allclose(
+                self.shared[f"{what}_before"].to_numpy(), self.shared[f"{what}_after"].to_numpy(),
+                rtol=0, atol=_ROUNDING, equal_nan=True,
+            )
+            for what in ("p", "p_true")
+        )  # fmt: skip
+        return bool(self.changed_settings) and len(sizes) == 1 and same
 
     @property
     def verdict(self) -> str:
@@ -212,7 +222,7 @@ def compare(
     return Comparison(
         before=before,
         after=after,
-        shared=both.select("event_id", "is_signal", "p_before", "p_after"),
+        shared=both,
         paired=paired,
         changes=changes,
         moved=mergers.filter(has_moved(moved_by)),
@@ -225,13 +235,22 @@ def _scores(
 ) -> tuple[Change, ...]:
     """Compare scores, of each evaluation against the truth it was given."""
     if paired:
-        sides = [("p_before", "was_signal"), ("p_after", "is_signal")]
-        columns = [(both[p], both[y]) for p, y in sides]
+        names = [
+            ("p_before", "was_signal", "p_true_before"),
+            ("p_after", "is_signal", "p_true_after"),
+        ]
+        sides = [both.select(p_astro=p, is_signal=y, p_true=true) for p, y, true in names]
+        known = both["p_true_before"].is_not_null() & both["p_true_after"].is_not_null()
+        of_known = [side["p_true"].filter(known) for side in sides]
     else:
-        columns = [(side["p_astro"], side["is_signal"]) for side in (old, new)]
-    if any(p.len() == 0 for p, _ in columns):
+        sides = [side.select("p_astro", "is_signal", p_true=p_true()) for side in (old, new)]
+        of_known = [side["p_true"].drop_nulls() for side in sides]
+    if any(side.is_empty() for side in sides):
         return ()
-    before, after = (contributions(p.to_numpy(), y.to_numpy()) for p, y in columns)
+    before, after = (
+        (source_surprise(true.to_numpy()), *contributions(*(side[c].to_numpy() for c in _SCORES)))
+        for side, true in zip(sides, of_known, strict=True)
+    )
     return changes_of_means(before, after, paired=paired)
 
 
@@ -248,8 +267,8 @@ def _signals(
     for source in ASTROPHYSICAL:
         was, now = (side.filter(pl.col("source_class") == str(source)) for side in (old, new))
         changes += _means(f"sensitive_volume.{source}", "heard", was, now, paired=paired)
-        was, now = (side.filter("counts") for side in (was, now))
-        changes += _means(f"signal_class_agreement.{source}", "right", was, now, paired=paired)
+    was, now = (side.filter("counts", pl.col("source_class").is_not_null()) for side in (old, new))
+    changes += _means("signal_class_agreement", "right", was, now, paired=paired)
     return changes
 
 

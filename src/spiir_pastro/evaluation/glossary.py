@@ -92,6 +92,11 @@ def describe(name: str) -> Metric | None:
 
 
 COMPARED: Mapping[str, Metric] = {
+    "source_log_loss": Metric(
+        meaning="mean of -ln of the probability given to the true source of the four; smaller is "
+        "better",
+        better=-1,
+    ),
     "log_loss": METRICS["log_loss"],
     "brier": METRICS["brier"],
     "expected_calibration_error": METRICS["expected_calibration_error"],
@@ -106,9 +111,9 @@ COMPARED: Mapping[str, Metric] = {
         "the volume heard, in units of that injected",
         better=+1,
     ),
-    "signal_class_agreement.*": Metric(
-        meaning="fraction of the injections of a class found by either whose most probable source "
-        "is the true one; one that is lost is not",
+    "signal_class_agreement": Metric(
+        meaning="fraction of the injections found by either whose most probable source is the true "
+        "one; one that is lost is not",
         better=+1,
     ),
     "known_merger_agreement": Metric(

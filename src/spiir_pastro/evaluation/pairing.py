@@ -16,6 +16,7 @@ __all__ = [
     "keyed",
     "mergers_beside",
     "only_first",
+    "p_true",
     "same_injections",
     "within",
 ]
@@ -50,13 +51,27 @@ def keyed(candidates: pl.DataFrame) -> pl.DataFrame:
 
 
 def beside(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
-    """Put what was said of each candidate before beside what is said now."""
-    told = keyed(old).select("gps_ns", "_bank", p_before="p_astro", was_signal="is_signal")
+    """Put what was said of each candidate before beside what is said now.
+
+    ``p_true_before`` and ``p_true_after`` are the probabilities of what it is.
+    """
+    told = keyed(old).select(
+        "gps_ns", "_bank", p_before="p_astro", was_signal="is_signal", p_true_before=p_true()
+    )
     return (
         keyed(new)
-        .select("event_id", "gps_ns", "_bank", "is_signal", p_after="p_astro")
+        .select(
+            "event_id", "gps_ns", "_bank", "is_signal", p_after="p_astro", p_true_after=p_true()
+        )
         .join(told, on=["gps_ns", "_bank"], maintain_order="left")
     )
+
+
+def p_true() -> pl.Expr:
+    """``p_true``, the probability of what it is; null where a signal's class is not known."""
+    truth = pl.when("is_signal").then("source_class").otherwise(pl.lit(str(Source.TERRESTRIAL)))
+    given = pl.coalesce(pl.when(truth == name).then(name) for name in _CLASSES)
+    return given.alias("p_true")
 
 
 def injections_of(

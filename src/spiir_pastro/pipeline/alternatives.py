@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from spiir_pastro.domain import Candidates
 from spiir_pastro.models.counts import fit_counts
 from spiir_pastro.models.mass_cuts import hard_mass_cuts
-from spiir_pastro.models.pastro import PastroModel, Predictions
+from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.models.pycbc_live import pycbc_live_log_bayes_factors
 from spiir_pastro.models.toy import SNR_THRESHOLD, toy_log_bayes_factors
 
@@ -18,9 +18,9 @@ Floats = NDArray[np.float64]
 
 
 def alternatives(
-    model: PastroModel, candidates: Candidates, said: Predictions
+    model: PastroModel, candidates: Candidates, p_astro: Floats
 ) -> Mapping[str, Floats]:
-    """Return each alternative's probabilities, (n, 4), of candidates the model has predicted.
+    """Return each alternative's probabilities, (n, 4), of candidates.
 
     The published recipe and PyCBC Live's model count signals above the SNR that their density of
     signals begins at, and are continued below. They share p_astro among classes by the mass
@@ -40,7 +40,7 @@ def alternatives(
     return {
         "published FGMC recipe": _shared(_p_astro(toy, counted, noise=noise), shares),
         "PyCBC Live's noise model": _shared(_p_astro(live, counted, noise=noise), shares),
-        "hard mass cuts": _shared(said.p_astro, cuts),
+        "hard mass cuts": _shared(p_astro, cuts),
     }
 
 

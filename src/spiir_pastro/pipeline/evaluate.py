@@ -1,6 +1,6 @@
 """Evaluate a model on uploads, some of them known mergers, or on a processed campaign."""
 
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,20 +15,35 @@ from spiir_pastro.io.sources import read_triggers
 from spiir_pastro.io.triggers import to_candidates
 from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.counts import Prior, fit_counts
+from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.pipeline.alternatives import alternatives
 from spiir_pastro.pipeline.evaluations import write_summary, write_tables
+from spiir_pastro.pipeline.folds import Judgement, Panel, scored_by
 from spiir_pastro.pipeline.processed import open_processed
-from spiir_pastro.pipeline.training import FitSettings, from_processed, source_class
+from spiir_pastro.pipeline.training import (
+    FitSettings,
+    TrainingSet,
+    from_processed,
+    from_uploads,
+    source_class,
+)
 from spiir_pastro.report.evaluation import write_figures
 from spiir_pastro.report.page import write_report
 from spiir_pastro.selection.known import label_known
 from spiir_pastro.selection.uploads import select_uploads
 
-__all__ = ["evaluate_processed", "evaluate_triggers", "write_evaluation"]
+__all__ = ["FOLDS", "evaluate_processed", "evaluate_triggers", "write_evaluation"]
+
+
+FOLDS = 5
 
 
 def evaluate_triggers(
-    artifact: ModelArtifact, triggers_path: Path, *, known_events_path: Path | None = None
+    artifact: ModelArtifact,
+    triggers_path: Path,
+    *,
+    known_events_path: Path | None = None,
+    folds: int = FOLDS,
 ) -> Evaluation:
     """Evaluate a model on a file of triggers, those of it that are independent candidates.
 
@@ -40,6 +55,9 @@ def evaluate_triggers(
         Trigger CSV or Parquet; triggers are clustered and cut like those of a fit.
     known_events_path
         Known mergers; None for the committed GWTC table.
+    folds
+        In how many folds of time to fit anew for the scores, where the model was trained on the
+        triggers; fewer than 2 for none.
     """
     model = artifact.model
     events = read_known_events(known_events_path, boundaries=model.contour.boundaries)
@@ -47,27 +65,45 @@ def evaluate_triggers(
         read_triggers(triggers_path).triggers, events, far_threshold_hz=model.far_threshold_hz
     )
     triggers = selection.candidates.rename({"is_known": "is_signal", "known_class": "source_class"})
-    said = model.predict(to_candidates(triggers))
-    candidates = pl.concat([triggers, as_table(said)], how="horizontal")
+    training = partial(from_uploads, triggers_path, known_events_path=known_events_path)
+    _, holdout, scored = scored_by(
+        artifact,
+        triggers,
+        lambda settings: training(settings=settings),
+        lambda panel: Judgement(said=panel.predictions(triggers)),
+        folds=folds,
+    )
+    columns = [as_table(model.predict(to_candidates(triggers)))]
+    if holdout.folds:
+        columns.append(_as_scored(scored.said))
+    candidates = pl.concat([triggers, *columns], how="horizontal")
     return Evaluation(
         candidates=candidates,
         known_mergers=_known_mergers(candidates, events),
         left_out=selection.left_out,
-        alternatives=alternatives(model, to_candidates(triggers), said),
+        alternatives=alternatives(
+            model, to_candidates(triggers), scored.said["p_astro"].to_numpy()
+        ),
         far_threshold_hz=model.far_threshold_hz,
+        holdout=holdout,
+        scored_by="by models fitted without the candidate's span of time" if holdout.folds else "",
         data=triggers_path.name,
     )
 
 
 def evaluate_processed(
-    artifact: ModelArtifact, folder: Path, *, known_events_path: Path | None = None
+    artifact: ModelArtifact,
+    folder: Path,
+    *,
+    known_events_path: Path | None = None,
+    folds: int = FOLDS,
 ) -> Evaluation:
     """Evaluate a model on a processed campaign: injections found against the background.
 
     Injections are far more frequent than mergers, so that signals are counted anew among these
     candidates for the probabilities that are scored, without their labels; densities and all else
-    are the model's. What the model itself says of each stands beside. Known mergers are judged by
-    the model as it is, among the candidates of the background runs.
+    are the model's. What the model itself says of each stands beside. Known mergers are judged
+    with the model's own counts, among the candidates of the background runs.
 
     Parameters
     ----------
@@ -77,6 +113,8 @@ def evaluate_processed(
         What ``spiir-pastro process`` wrote.
     known_events_path
         Known mergers; None for the committed GWTC table.
+    folds
+        As in `evaluate_triggers`.
     """
     model = artifact.model
     settings = FitSettings(
@@ -84,33 +122,55 @@ def evaluate_processed(
     )
     campaign = from_processed(folder, settings=settings)
     injections = campaign.labelled.sort("gps_ns", "event_id", maintain_order=True)
-    factors = model.densities.log_bayes_factors(
-        to_candidates(injections), far_threshold_hz=model.far_threshold_hz
-    )
     prior: Prior = artifact.compressed_counts.get("prior", settings.prior)
-    counts = CountSummary.of(fit_counts(factors, prior=prior))
+    panel, holdout, scored = scored_by(
+        artifact,
+        injections,
+        lambda settings: from_processed(folder, settings=settings),
+        lambda panel: _recounted(panel, injections, prior),
+        folds=folds,
+    )
     triggers = to_candidates(injections)
-    said = replace(model, counts=counts).predict(triggers)
-    scored = as_table(said).select(pl.col(name).alias(column) for name, column in SCORED.items())
+    own = as_table(model.predict(triggers))
     events = read_known_events(known_events_path, boundaries=settings.boundaries)
-    search = label_known(campaign.counted, events, window_ns=campaign.known_window_ns)
-    search = search.rename({"is_known": "is_signal"})
-    judged = as_table(model.predict(to_candidates(search)))
-    searched = pl.concat([search, judged], how="horizontal")
+    searched = _searched(campaign, events, model, panel)
+    counts = scored.counts
     return Evaluation(
-        candidates=pl.concat(
-            [injections, as_table(model.predict(triggers)), scored], how="horizontal"
-        ),
+        candidates=pl.concat([injections, own, _as_scored(scored.said)], how="horizontal"),
         known_mergers=_known_mergers(searched, events),
-        alternatives=alternatives(model, triggers, said),
+        alternatives=alternatives(model, triggers, scored.said["p_astro"].to_numpy()),
         missed=_missed(folder, settings),
         far_threshold_hz=model.far_threshold_hz,
         truth="injection",
-        counts=np.append(counts.mean, counts.noise_mean),
+        counts=None if counts is None else np.append(counts.mean, counts.noise_mean),
         searched=searched,
-        scored_by="at the injections' rates",
+        holdout=holdout,
+        scored_by="at the injections' rates"
+        + (", by models fitted without the candidate's span of time" if holdout.folds else ""),
         data=folder.name,
     )
+
+
+def _recounted(panel: Panel, injections: pl.DataFrame, prior: Prior) -> Judgement:
+    """Judge with the counts of these candidates."""
+    counts = CountSummary.of(fit_counts(panel.factors(injections), prior=prior))
+    return Judgement(said=panel.predictions(injections, counts=counts), counts=counts)
+
+
+def _searched(
+    campaign: TrainingSet, events: pl.DataFrame, model: PastroModel, panel: Panel
+) -> pl.DataFrame:
+    """Label and judge the candidates of the background runs."""
+    search = label_known(campaign.counted, events, window_ns=campaign.known_window_ns)
+    search = search.rename({"is_known": "is_signal"})
+    columns = [as_table(model.predict(to_candidates(search)))]
+    if panel.cuts_gps_ns:
+        columns.append(_as_scored(panel.predictions(search)))
+    return pl.concat([search, *columns], how="horizontal")
+
+
+def _as_scored(said: pl.DataFrame) -> pl.DataFrame:
+    return said.select(pl.col(name).alias(column) for name, column in SCORED.items())
 
 
 def write_evaluation(

@@ -1,0 +1,228 @@
+"""Scores of candidates a model had not seen: refits in folds of time.
+
+A model that was trained on a candidate knows it, and scores of that candidate flatter the model.
+The time is then cut into folds with equally many candidates, and the candidates of each are judged
+by a model fitted, with the same settings, on those of the others. Cuts stand on round times, so
+that two tables which differ by a few candidates are cut at the same ones.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from spiir_pastro.errors import FitError
+from spiir_pastro.evaluation.change import (
+    Tolerance,
+    Verdict,
+    changes_of_means,
+    judge,
+    source_surprise,
+)
+from spiir_pastro.evaluation.holdout import Holdout
+from spiir_pastro.evaluation.pairing import p_true
+from spiir_pastro.io.artifact import ModelArtifact
+from spiir_pastro.io.distances import CAMPAIGN, read_distances
+from spiir_pastro.io.predictions import as_table
+from spiir_pastro.io.triggers import to_candidates
+from spiir_pastro.models.count_summary import CountSummary
+from spiir_pastro.models.pastro import PastroModel
+from spiir_pastro.pipeline.fit import fit
+from spiir_pastro.pipeline.training import FitSettings, TrainingSet
+
+__all__ = [
+    "Judgement",
+    "Panel",
+    "cut_times",
+    "fold_of",
+    "scored_by",
+    "seen_in_training",
+    "settings_of",
+]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_STEPS_PER_FOLD = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What a panel says of triggers, a row each, and the counts it was asked to say it with."""
+
+    said: pl.DataFrame
+    counts: CountSummary | None = None
+
+
+def cut_times(gps_ns: Ints, folds: int) -> tuple[int, ...]:
+    """Return the GPS nanoseconds that part so many folds with about equally many candidates.
+
+    They are multiples of 1, 2 or 5 times a power of ten seconds, at most a twentieth of a fold.
+    """
+    span_s = np.ptp(gps_ns) / 1e9
+    most = max(span_s / (_STEPS_PER_FOLD * folds), 1e-9)
+    power = 10.0 ** np.floor(np.log10(most))
+    step_ns = max(round(max(k for k in (1, 2, 5) if k * power <= most) * power * 1e9), 1)
+    wanted = np.quantile(gps_ns.astype(np.float64), np.arange(1, folds) / folds)
+    cuts = (np.rint(wanted / step_ns).astype(np.int64) * step_ns).tolist()
+    return tuple(sorted(set(cuts)))
+
+
+def fold_of(gps_ns: Ints, cuts_gps_ns: Sequence[int]) -> Ints:
+    """Return the fold of each time, from 0; a time on a cut belongs to the later one."""
+    return np.searchsorted(np.asarray(cuts_gps_ns, dtype=np.int64), gps_ns, side="right")
+
+
+def settings_of(artifact: ModelArtifact) -> FitSettings:
+    """Return what was chosen in fitting a model.
+
+    Raises
+    ------
+    FitError
+        If the model does not say, or says what this version does not know.
+    """
+    try:
+        return msgspec.convert(
+            artifact.provenance["settings"], FitSettings, dec_hook=lambda _, value: np.array(value)
+        )
+    except (KeyError, msgspec.ValidationError) as exc:
+        raise FitError(f"the model does not say how it was fitted: {exc}; fit it again") from exc
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """The models whose probabilities are scored: one, or one a fold.
+
+    Attributes
+    ----------
+    models
+        In the order of the folds.
+    cuts_gps_ns
+        What parts the folds.
+    """
+
+    models: Sequence[PastroModel]
+    cuts_gps_ns: tuple[int, ...] = ()
+
+    def factors(self, triggers: pl.DataFrame) -> Floats:
+        """Return the log Bayes factors of triggers, (n, classes), each by its fold's model."""
+        parts = [
+            model.densities.log_bayes_factors(
+                to_candidates(part), far_threshold_hz=model.far_threshold_hz
+            )
+            for model, part in self._parts(triggers)
+        ]
+        return np.concatenate(parts)[self._back(triggers)]
+
+    def predictions(
+        self, triggers: pl.DataFrame, *, counts: CountSummary | None = None
+    ) -> pl.DataFrame:
+        """Return what is said of triggers, each by its fold's model; with other counts if given."""
+        parts = []
+        for model, part in self._parts(triggers):
+            judge = model if counts is None else replace(model, counts=counts)
+            parts.append(as_table(judge.predict(to_candidates(part))))
+        return pl.concat(parts)[self._back(triggers)]
+
+    def _parts(self, triggers: pl.DataFrame) -> Iterator[tuple[PastroModel, pl.DataFrame]]:
+        fold = pl.Series(fold_of(triggers["gps_ns"].to_numpy(), self.cuts_gps_ns))
+        for k, model in enumerate(self.models):
+            yield model, triggers.filter(fold == k)
+
+    def _back(self, triggers: pl.DataFrame) -> Ints:
+        """Return where each trigger's row is when the folds' rows stand one after another."""
+        fold = fold_of(triggers["gps_ns"].to_numpy(), self.cuts_gps_ns)
+        return np.argsort(np.argsort(fold, kind="stable"), kind="stable")
+
+
+def scored_by(
+    artifact: ModelArtifact,
+    triggers: pl.DataFrame,
+    training: Callable[[FitSettings], TrainingSet],
+    ask: Callable[[Panel], Judgement],
+    *,
+    folds: int,
+) -> tuple[Panel, Holdout, Judgement]:
+    """Judge triggers so that nobody judges what they were trained on.
+
+    Refits stand for the model only if it was fitted as they are. A model that does worse than they
+    do on what it has seen was not: it is scored itself.
+
+    Parameters
+    ----------
+    artifact
+        The model. It is scored itself if it has seen none of the triggers.
+    triggers
+        What is judged, with ``is_signal`` and ``source_class``.
+    training
+        Makes a training set of the same data, for refits.
+    ask
+        Asks a panel.
+    folds
+        How many; fewer than 2 to let the model judge itself.
+    """
+    itself = Panel(models=(artifact.model,))
+    own = ask(itself)
+    seen = seen_in_training(artifact, triggers)
+    if seen == 0:
+        return itself, Holdout(seen=0, why_not=""), own
+    if folds < 2:
+        return itself, Holdout(seen=seen, why_not="no folds were asked for"), own
+    cuts = cut_times(triggers["gps_ns"].to_numpy(), folds)
+    try:
+        models = _held_out_models(artifact, training(settings_of(artifact)), cuts)
+    except FitError as exc:
+        return itself, Holdout(seen=seen, why_not=f"no models without them: {exc}"), own
+    panel = Panel(models=models, cuts_gps_ns=cuts)
+    said = ask(panel)
+    if _is_worse(own.said, said.said, triggers):
+        return itself, Holdout(seen=seen, why_not=_OTHERWISE), own
+    return panel, Holdout(seen=seen, cuts_gps_ns=cuts, why_not=""), said
+
+
+_OTHERWISE = (
+    "models fitted without them, as its settings say, do better than the model itself: it was "
+    "fitted on other labels, or by other code"
+)
+
+
+def _is_worse(own: pl.DataFrame, refits: pl.DataFrame, triggers: pl.DataFrame) -> bool:
+    """Tell whether one's log loss over the sources is larger beyond noise."""
+    labels = triggers.select("is_signal", "source_class")
+    told = [table.hstack(labels).select(p_true())["p_true"] for table in (refits, own)]
+    known = told[0].is_not_null() & told[1].is_not_null()
+    sides = [[source_surprise(one.filter(known).to_numpy())] for one in told]
+    changes = changes_of_means(*sides, paired=True)
+    return Verdict.WORSE in judge(changes, Tolerance())
+
+
+def seen_in_training(artifact: ModelArtifact, triggers: pl.DataFrame) -> int | None:
+    """Count the triggers that a model was trained on; None if it does not say."""
+    first, last = artifact.provenance.get("gps_span_ns", (-math.inf, math.inf))
+    during = triggers["gps_ns"].is_between(first, last).sum()
+    return 0 if during == 0 else None
+
+
+def _held_out_models(
+    artifact: ModelArtifact, training: TrainingSet, cuts_gps_ns: Sequence[int]
+) -> tuple[PastroModel, ...]:
+    """Fit a model for each fold, as the model was but without the fold."""
+    if artifact.provenance.get("noise_statistics"):
+        raise FitError("it took statistics files of noise, which are not at hand")
+    settings = settings_of(artifact)
+    distances = read_distances(CAMPAIGN)
+    models = []
+    for k in range(len(cuts_gps_ns) + 1):
+        labelled, counted = (
+            table.filter(pl.Series(fold_of(table["gps_ns"].to_numpy(), cuts_gps_ns) != k))
+            for table in (training.labelled, training.counted)
+        )
+        rest = replace(training, labelled=labelled, counted=counted, livetime_yr=None)
+        refitted = fit(rest, distances, settings=settings).model
+        # Distances are of BAYESTAR's events, none of the candidates: the contour stays.
+        models.append(replace(refitted, contour=artifact.model.contour))
+    return tuple(models)

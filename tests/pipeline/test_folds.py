@@ -1,0 +1,133 @@
+"""Scores are of candidates the judging model had not seen, or the evaluation says so."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spiir_pastro.cli import app
+from spiir_pastro.domain import MassBoundaries
+from spiir_pastro.evaluation.result import SCORED
+from spiir_pastro.io.artifact import ModelArtifact, write_model
+from spiir_pastro.io.distances import CAMPAIGN, read_distances
+from spiir_pastro.pipeline.evaluate import evaluate_triggers
+from spiir_pastro.pipeline.fit import fit
+from spiir_pastro.pipeline.folds import Panel, cut_times, fold_of, settings_of
+from spiir_pastro.pipeline.training import FitSettings, TrainingSet, from_uploads
+
+SECOND_NS = 10**9
+
+
+@pytest.fixture(name="training", scope="module")
+def _training(uploads: tuple[Path, Path]) -> TrainingSet:
+    return from_uploads(uploads[0], known_events_path=uploads[1], settings=FitSettings())
+
+
+@pytest.fixture(name="artifact", scope="module")
+def _artifact(training: TrainingSet) -> ModelArtifact:
+    return fit(training, read_distances(CAMPAIGN))
+
+
+@given(st.integers(20, 400), st.integers(2, 7), st.integers(0, 2**32 - 1))
+def test_folds_hold_about_equally_many(n: int, folds: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    times = np.sort(rng.uniform(1e9, 1.02e9, n) * 1e9).astype(np.int64)
+    cuts = cut_times(times, folds)
+    assert len(cuts) == folds - 1
+    which = fold_of(times, cuts)
+    assert (np.diff(which) >= 0).all()
+    assert np.bincount(which, minlength=folds).sum() == n
+    assert all(cut % (10_000 * SECOND_NS) == 0 for cut in cuts)  # a twentieth of a fold is more
+
+
+def test_a_few_candidates_more_are_cut_at_the_same_times() -> None:
+    times = np.arange(5000) * 3600 * SECOND_NS + 1_238_166_018 * SECOND_NS
+    same = sum(cut_times(times, 5) == cut_times(np.delete(times, [k, 9 * k]), 5) for k in range(50))
+    assert same >= 45
+
+
+def test_a_table_of_an_instant_has_no_folds_to_speak_of() -> None:
+    assert len(cut_times(np.full(9, SECOND_NS), 5)) == 1
+
+
+def test_each_trigger_is_judged_by_its_fold(artifact: ModelArtifact, training: TrainingSet) -> None:
+    """In whatever order the triggers stand."""
+    table = training.labelled.sample(fraction=1, shuffle=True, seed=2)
+    cuts = cut_times(table["gps_ns"].to_numpy(), 3)
+    counts = artifact.model.counts
+    models = [artifact.model, replace(artifact.model, counts=counts), artifact.model]
+    panel = Panel(models=models, cuts_gps_ns=cuts)
+    alone = Panel(models=(artifact.model,))
+    assert panel.predictions(table).equals(alone.predictions(table))
+    np.testing.assert_array_equal(panel.factors(table), alone.factors(table))
+
+
+def test_a_model_says_how_it_was_fitted(training: TrainingSet) -> None:
+    settings = FitSettings(prior="uniform", boundaries=MassBoundaries(gap_max=5.0))
+    artifact = fit(training, read_distances(CAMPAIGN), settings=settings)
+    read = json.loads(json.dumps(artifact.provenance))
+    assert settings_of(replace(artifact, provenance=read)).boundaries == settings.boundaries
+    assert settings_of(replace(artifact, provenance=read)).prior == "uniform"
+
+
+def test_scores_on_the_training_table_are_held_out(
+    artifact: ModelArtifact, uploads: tuple[Path, Path]
+) -> None:
+    evaluation = evaluate_triggers(artifact, uploads[0], known_events_path=uploads[1])
+    flattering = evaluate_triggers(artifact, uploads[0], known_events_path=uploads[1], folds=0)
+    assert (evaluation.held_out, flattering.held_out) == (True, False)
+    assert evaluation.metrics()["held_out"] is True
+    assert evaluation.holdout.folds == 5
+    assert evaluation.scores.log_loss > flattering.scores.log_loss
+    own = [table.candidates["p_astro"] for table in (evaluation, flattering)]
+    assert own[0].equals(own[1])  # what the model says of an event is one number
+    assert set(SCORED.values()) <= {*evaluation.candidates.columns}
+    assert not set(SCORED.values()) & {*flattering.candidates.columns}
+
+
+def test_a_model_of_other_times_is_scored_itself(
+    artifact: ModelArtifact, uploads: tuple[Path, Path]
+) -> None:
+    elsewhere = replace(artifact, provenance={**artifact.provenance, "gps_span_ns": [0, 1]})
+    evaluation = evaluate_triggers(elsewhere, uploads[0], known_events_path=uploads[1])
+    assert (evaluation.held_out, evaluation.holdout.folds) == (True, 0)
+
+
+def test_refits_do_not_hide_a_model_of_wrong_labels(
+    training: TrainingSet, uploads: tuple[Path, Path]
+) -> None:
+    labels = training.labelled.select("is_signal", "source_class")
+    dealt = labels.sample(fraction=1, shuffle=True, seed=1)
+    wrong = replace(training, labelled=training.labelled.with_columns(dealt))
+    evaluation = evaluate_triggers(
+        fit(wrong, read_distances(CAMPAIGN)), uploads[0], known_events_path=uploads[1]
+    )
+    assert not evaluation.held_out
+    assert "fitted on other labels" in evaluation.holdout.sentence
+
+
+def test_the_terminal_says_so_first(
+    artifact: ModelArtifact, uploads: tuple[Path, Path], tmp_path: Path
+) -> None:
+    model = tmp_path / "model.json"
+    write_model(artifact, model)
+    arguments = ["evaluate", "--model", model, "--triggers", uploads[0], "--known-events",
+                 uploads[1], "--report", tmp_path / "report"]  # fmt: skip
+    said = CliRunner().invoke(app, [*map(str, arguments), "--folds", "0"])
+    assert said.exit_code == 0, said.output
+    assert said.output.startswith("NOT HELD OUT")
+    assert json.loads((tmp_path / "report" / "metrics.json").read_text())["held_out"] is False
+
+
+def test_a_model_that_cannot_be_refitted_is_scored_with_a_banner(
+    artifact: ModelArtifact, uploads: tuple[Path, Path]
+) -> None:
+    provenance = {k: v for k, v in artifact.provenance.items() if k != "settings"}
+    silent = replace(artifact, provenance=provenance)
+    evaluation = evaluate_triggers(silent, uploads[0], known_events_path=uploads[1])
+    assert "does not say how it was fitted" in evaluation.holdout.sentence
