@@ -29,12 +29,11 @@ from spiir_pastro.pipeline.evaluate import evaluate_processed
 from spiir_pastro.pipeline.evaluations import as_evaluated
 from spiir_pastro.pipeline.extract import extract
 from spiir_pastro.pipeline.fit import fit
+from spiir_pastro.pipeline.inventory import Inventory, take_inventory
 from spiir_pastro.pipeline.process import process
-from spiir_pastro.pipeline.processed import ProcessSettings
-from spiir_pastro.pipeline.raw import raw_files_of_runs
+from spiir_pastro.pipeline.raw import RawKind, raw_files_of_runs
 from spiir_pastro.pipeline.simulate import simulate
-from spiir_pastro.pipeline.staging import staged_files
-from spiir_pastro.pipeline.store import StagedFile
+from spiir_pastro.pipeline.summary import ProcessSettings
 from spiir_pastro.pipeline.training import FitSettings, TrainingSet, from_processed
 from spiir_pastro.simulation import CampaignConfig
 
@@ -73,10 +72,10 @@ class Campaign:
         """The mergers in the data."""
         return self.folder / "campaign" / "known_mergers.csv"
 
-    def staged(self, runs: RunsFile) -> dict[str, list[StagedFile]]:
-        """Return the staged files of each run."""
-        staged = staged_files(runs, self.folder / "staging")
-        return {name: list(files) for name, files in staged.items()}
+    @cached_property
+    def inventory(self) -> Inventory:
+        """What is staged."""
+        return take_inventory(self.runs, self.folder / "staging")
 
     @cached_property
     def processed(self) -> Path:
@@ -88,13 +87,12 @@ class Campaign:
         name: str,
         *,
         settings: ProcessSettings | None = None,
-        runs: RunsFile | None = None,
-        staged: Mapping[str, list[StagedFile]] | None = None,
+        inventory: Inventory | None = None,
     ) -> Path:
         """Process into a folder of the campaign."""
-        runs = runs or self.runs
-        staged = self.staged(runs) if staged is None else staged
-        done = process(runs, staged, known_events=self.known_events, settings=settings)
+        done = process(
+            inventory or self.inventory, known_events=self.known_events, settings=settings
+        )
         done.write(self.folder / name)
         return self.folder / name
 
@@ -159,10 +157,12 @@ def _class_dropped(campaign: Campaign) -> Evaluated:
 
 def _half_the_background(campaign: Campaign) -> Evaluated:
     """Lose every other trigger file of the background runs; their segments stay."""
-    staged = campaign.staged(campaign.runs)
+    staged = dict(campaign.inventory.staged)
     for run in campaign.runs.having(Purpose.BACKGROUND):
-        staged[run.name] = sorted(staged[run.name], key=lambda file: file.name)[::2]
-    processed = campaign.process("half", staged=staged)
+        files = dict(staged[run.name].files)
+        files[RawKind.TRIGGERS] = files[RawKind.TRIGGERS][::2]
+        staged[run.name] = replace(staged[run.name], files=files)
+    processed = campaign.process("half", inventory=replace(campaign.inventory, staged=staged))
     artifact = fitted(from_processed(processed, settings=FitSettings()))
     return campaign.evaluate(artifact, processed)
 
@@ -179,8 +179,12 @@ def _another_training_set(campaign: Campaign) -> Evaluated:
 
 def _another_order(campaign: Campaign) -> Evaluated:
     """Read the files backwards, and fit on shuffled rows."""
-    staged = {name: files[::-1] for name, files in campaign.staged(campaign.runs).items()}
-    processed = campaign.process("backwards", staged=staged)
+    staged = {
+        name: replace(of_run, files={kind: files[::-1] for kind, files in of_run.files.items()})
+        for name, of_run in campaign.inventory.staged.items()
+    }
+    inventory = replace(campaign.inventory, staged=staged)
+    processed = campaign.process("backwards", inventory=inventory)
     training = from_processed(processed, settings=FitSettings())
     labelled, counted = (
         table.sample(fraction=1, shuffle=True, seed=campaign.seed)
@@ -197,7 +201,11 @@ def _part_of_the_span(campaign: Campaign) -> Evaluated:
     shorter = msgspec.structs.replace(
         runs, runs=tuple(msgspec.structs.replace(run, gps_end=end) for run in runs.runs)
     )
-    return campaign.evaluate(campaign.artifact, campaign.process("part", runs=shorter))
+    staged = {
+        run.name: replace(campaign.inventory.staged[run.name], run=run) for run in shorter.runs
+    }
+    inventory = replace(campaign.inventory, runs=shorter, staged=staged)
+    return campaign.evaluate(campaign.artifact, campaign.process("part", inventory=inventory))
 
 
 Variation = Callable[[Campaign], Evaluated]

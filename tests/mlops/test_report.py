@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import polars as pl
@@ -11,10 +12,13 @@ import pytest
 from click.testing import CliRunner
 
 from spiir_pastro.cli import app
-from spiir_pastro.errors import ConfigError, TableError
+from spiir_pastro.errors import ConfigError, DocumentError
 from spiir_pastro.evaluation.result import Evaluation
-from spiir_pastro.pipeline.evaluations import read_evaluation, write_summary, write_tables
+from spiir_pastro.pipeline.evaluations import read_evaluation, write_evaluated
 from spiir_pastro.pipeline.revisions import evaluation_of_revision
+
+if TYPE_CHECKING:
+    from spiir_pastro.io.artifact import ModelArtifact
 
 
 def _write(folder: Path, *, sharpened: float) -> Path:
@@ -44,8 +48,10 @@ def _write(folder: Path, *, sharpened: float) -> Path:
     )
     settings = {"settings": {"sharpened": sharpened}}
     artifact = SimpleNamespace(provenance=settings)
-    tables = write_tables(evaluation, folder)
-    write_summary(evaluation, artifact, folder, name="m.json", tables=tables)  # type: ignore[arg-type]
+    write_evaluated(
+        evaluation, cast("ModelArtifact", artifact), folder, name="m.json",
+        page=lambda path: path.write_text("page"),
+    )  # fmt: skip
     return folder
 
 
@@ -112,11 +118,11 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "content", "said"),
     [
-        ("candidates.csv", b"a,b\n1,2\n", "candidates.csv is not the file that .*evaluation.json"),
-        ("metrics.json", b"{}", "metrics.json is not the file"),
+        ("candidates.csv", b"a,b\n1,2\n", "candidates.csv is damaged or of another result"),
+        ("metrics.json", b"{}", "metrics.json is damaged or of"),
         ("known_mergers.csv", None, "known_mergers.csv: No such file"),
-        ("evaluation.json", None, "evaluation.json: no evaluation"),
-        ("evaluation.json", b'{"schema_version": 9}', "evaluation.json: no evaluation"),
+        ("evaluation.json", None, "evaluation.json is not there; run spiir-pastro evaluate again"),
+        ("evaluation.json", b'{"schema_version": 9}', "evaluation.json: has schema version 9"),
     ],
 )
 def test_a_folder_that_is_no_evaluation_is_named(
@@ -128,8 +134,19 @@ def test_a_folder_that_is_no_evaluation_is_named(
     else:
         (good / file).write_bytes(content)
     result = CliRunner().invoke(app, ["report", "--report", str(good), "--against-dir", str(good)])
-    assert isinstance(result.exception, TableError)
+    assert isinstance(result.exception, DocumentError)
     assert re.search(said, str(result.exception))
+
+
+def test_a_folder_of_two_evaluations_is_refused(tmp_path: Path) -> None:
+    """As a killed program leaves it: tables of the later, the rest of the earlier."""
+    folder = _write(tmp_path / "one", sharpened=1.0)
+    other = _write(tmp_path / "other", sharpened=2.0)
+    (folder / "candidates.csv").write_bytes((other / "candidates.csv").read_bytes())
+    with pytest.raises(DocumentError, match=r"candidates\.csv is damaged or of another result"):
+        read_evaluation(folder)
+    _write(folder, sharpened=1.0)
+    assert read_evaluation(folder).candidates.height == 800
 
 
 def test_two_folders_are_compared_in_the_terminal(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.counts import Prior, fit_counts
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.pipeline.alternatives import alternatives
-from spiir_pastro.pipeline.evaluations import write_summary, write_tables
+from spiir_pastro.pipeline.evaluations import write_evaluated
 from spiir_pastro.pipeline.folds import Judgement, Panel, scored_by
 from spiir_pastro.pipeline.processed import open_processed
 from spiir_pastro.pipeline.training import (
@@ -196,12 +196,12 @@ def write_evaluation(
     comparison
         With an earlier evaluation.
     """
-    tables = write_tables(evaluation, folder)
     write_figures(evaluation.scored, evaluation.known_mergers, folder)
-    page = folder / "report.html"
-    write_report(page, evaluation, artifact, name=name, comparison=comparison)
-    write_summary(evaluation, artifact, folder, name=name, tables=tables)
-    return page
+    page = partial(
+        write_report, evaluation=evaluation, artifact=artifact, name=name, comparison=comparison
+    )
+    write_evaluated(evaluation, artifact, folder, name=name, page=page)
+    return folder / "report.html"
 
 
 def _missed(folder: Path, settings: FitSettings) -> pl.DataFrame | None:

@@ -6,15 +6,15 @@
       candidates.csv      what the model said of each candidate
       known_mergers.csv   the same of each known merger in the spans of time
       missed.csv          injections without a candidate; of a campaign
+      report.html         all of it for people
       metrics.json        flat names and numbers
-      evaluation.json     what was evaluated, and the hash of each of the above
+      evaluation.json     what was evaluated, and the hash of each of the above; last
 
 ``evaluation.json`` is written last: a folder is read only if everything in it is of one evaluation.
 """
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,9 +25,10 @@ from spiir_pastro.errors import TableError
 from spiir_pastro.evaluation.comparison import Evaluated
 from spiir_pastro.evaluation.result import PROBABILITIES, SCORED, Evaluation, Span, with_scored
 from spiir_pastro.io.artifact import ModelArtifact
-from spiir_pastro.io.atomic import write_atomically
+from spiir_pastro.io.documents import Document, encode_document, read_document
+from spiir_pastro.io.folders import read_verified, write_folder
 
-__all__ = ["as_evaluated", "chosen_settings", "read_evaluation", "write_summary", "write_tables"]
+__all__ = ["as_evaluated", "chosen_settings", "read_evaluation", "write_evaluated"]
 
 _CANDIDATE_COLUMNS = (
     "event_id",
@@ -53,9 +54,11 @@ _TEXTS = ("event_id", "ifos", "bank", "observing_run", "source_class", "known_ev
           "catalogue")  # fmt: skip
 _TIMES = ("gps_ns", "injection_gps_ns", "injection_id")
 _DOCUMENT = "evaluation.json"
+_MISSED = "missed.csv"
+_REMEDY = "run spiir-pastro evaluate again"
 
 
-class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Document(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What was evaluated: ``files`` are names to their SHA-256."""
 
     schema_version: Literal[1] = 1
@@ -69,31 +72,15 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     files: dict[str, str]
 
 
-def write_tables(evaluation: Evaluation, folder: Path) -> Mapping[str, str]:
-    """Write the tables; return their names and SHA-256."""
-    kept = [column for column in _CANDIDATE_COLUMNS if column in evaluation.candidates.columns]
-    tables = {
-        "candidates.csv": evaluation.candidates.select(kept),
-        "known_mergers.csv": evaluation.known_mergers,
-    }
-    if evaluation.missed is not None:
-        tables["missed.csv"] = evaluation.missed
-    else:  # one may be left of an earlier evaluation
-        (folder / "missed.csv").unlink(missing_ok=True)
-    return {
-        file: _written(folder / file, table.write_csv().encode()) for file, table in tables.items()
-    }
-
-
-def write_summary(
+def write_evaluated(
     evaluation: Evaluation,
     artifact: ModelArtifact,
     folder: Path,
     *,
     name: str,
-    tables: Mapping[str, str],
+    page: Callable[[Path], object],
 ) -> None:
-    """Write ``metrics.json`` and, last of all, ``evaluation.json``.
+    """Write the tables, ``report.html``, ``metrics.json`` and, last of all, ``evaluation.json``.
 
     Parameters
     ----------
@@ -103,11 +90,22 @@ def write_summary(
         Where.
     name
         Of the model, for people.
-    tables
-        What `write_tables` returned.
+    page
+        Writes the page to the path it is given.
     """
+    kept = [column for column in _CANDIDATE_COLUMNS if column in evaluation.candidates.columns]
+    tables = {
+        "candidates.csv": evaluation.candidates.select(kept),
+        "known_mergers.csv": evaluation.known_mergers,
+    }
+    if evaluation.missed is not None:
+        tables[_MISSED] = evaluation.missed
     metrics = json.dumps(evaluation.metrics(), indent=1, allow_nan=False)
-    digest = _written(folder / "metrics.json", metrics.encode() + b"\n")
+    files: dict[str, bytes | Callable[[Path], object]] = {
+        **{file: table.write_csv().encode() for file, table in tables.items()},
+        "report.html": page,
+        "metrics.json": metrics.encode() + b"\n",
+    }
     document = _Document(
         model=name,
         data=evaluation.data,
@@ -116,15 +114,15 @@ def write_summary(
         far_threshold_hz=evaluation.far_threshold_hz,
         spans_gps_ns=evaluation.spans,
         settings=dict(chosen_settings(artifact)),
-        files={**tables, "metrics.json": digest},
+        files={},
     )
-    text = msgspec.json.format(msgspec.json.encode(document), indent=1)
-    write_atomically(folder / _DOCUMENT, text + b"\n")
-
-
-def _written(path: Path, content: bytes) -> str:
-    write_atomically(path, content)
-    return hashlib.sha256(content).hexdigest()
+    write_folder(
+        folder,
+        files,
+        last=_DOCUMENT,
+        vouch=lambda hashes: encode_document(msgspec.structs.replace(document, files=dict(hashes))),
+        replaces=lambda file: file == _MISSED,
+    )
 
 
 def as_evaluated(evaluation: Evaluation, artifact: ModelArtifact, *, name: str) -> Evaluated:
@@ -153,15 +151,15 @@ def read_evaluation(folder: Path, *, name: str | None = None) -> Evaluated:
 
     Raises
     ------
-    TableError
+    DocumentError
         If a file is absent, damaged, or of another evaluation than the others.
     """
-    path = folder / _DOCUMENT
-    try:
-        document = msgspec.json.decode(path.read_bytes(), type=_Document)
-    except (OSError, msgspec.MsgspecError) as exc:
-        raise TableError(f"{path}: no evaluation: {exc}; run spiir-pastro evaluate") from exc
-    contents = {file: _checked(folder / file, digest) for file, digest in document.files.items()}
+    document = read_document(folder / _DOCUMENT, _Document, remedy=_REMEDY)
+    contents = {
+        file: read_verified(folder / file, sha256, remedy=_REMEDY)
+        for file, sha256 in document.files.items()
+        if file.endswith((".csv", ".json"))
+    }
     tables = {
         Path(file).stem: _table(folder / file, content)
         for file, content in contents.items()
@@ -191,19 +189,6 @@ def _leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401
             yield from _leaves(f"{path}.{key}" if path else str(key), part)
     else:
         yield path, json.dumps(value)
-
-
-def _checked(path: Path, digest: str) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as exc:
-        raise TableError(f"{path}: {exc.strerror}; run spiir-pastro evaluate again") from exc
-    if hashlib.sha256(content).hexdigest() != digest:
-        raise TableError(
-            f"{path} is not the file that {path.parent / _DOCUMENT} names: it was changed, or is "
-            "of another evaluation; run spiir-pastro evaluate again"
-        )
-    return content
 
 
 def _table(path: Path, content: bytes) -> pl.DataFrame:
