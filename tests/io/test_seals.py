@@ -38,6 +38,14 @@ def test_chunks_are_where_arrow_says(table: Path) -> None:
             assert chunk.length == column.total_compressed_size
 
 
+def test_a_table_without_rows_still_has_columns(tmp_path: Path) -> None:
+    path = tmp_path / "empty.parquet"
+    pl.DataFrame(schema={"far": pl.Float64, "ifos": pl.String}).write_parquet(path)
+    sealed = seal(path)
+    assert list(sealed.columns) == ["far", "ifos"]
+    assert damage(path, sealed, ["far"]) is None
+
+
 def test_every_flipped_bit_is_found_or_is_none_of_what_is_read(table: Path) -> None:
     good, sealed = table.read_bytes(), seal(table)
     kept = pl.read_parquet(table, columns=["far"])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import polars as pl
 from isal import isal_zlib
 
 from spiir_pastro.errors import TableError
@@ -62,7 +63,9 @@ def seal(path: Path) -> Seal:
         for name, offset, length in _chunks(_footer(descriptor, size)):
             crc32 = isal_zlib.crc32(os.pread(descriptor, length, offset))
             found[name].append(Chunk(offset, length, crc32))
-        columns = {name: tuple(chunks) for name, chunks in found.items()}
+        # A table without rows has no row group that would name its columns.
+        names = pl.read_parquet_schema(path)
+        columns = {name: tuple(found[name]) for name in {**names, **found}}
         return Seal(size=size, rest=_rest(descriptor, size, columns), columns=columns)
 
 
