@@ -100,3 +100,30 @@ def test_a_model_whose_provenance_is_damaged_is_refused_not_the_end(
     model.write_text(json.dumps(document))
     with pytest.raises(ArtifactError, match="damaged model"):
         load_rehearsed(model, load_model)
+
+
+def test_the_spool_lists_what_a_model_answered(model: Path, tmp_path: Path) -> None:
+    paths = []
+    for alert in sample_alerts(3):
+        paths.append(tmp_path / f"{alert['uid']}.json")
+        paths[-1].write_text(json.dumps(alert))
+    out = tmp_path / "out"
+    CliRunner().invoke(app, ["replay", *map(str, paths), "--model", str(model), "--out", str(out)])
+    used = load_rehearsed(model, load_model)
+
+    def listed(*options: str) -> list[str]:
+        done = CliRunner().invoke(app, ["spool", str(out), "--json", *options])
+        assert done.exit_code == 0, done.output
+        rows = json.loads(done.stdout)
+        assert {row["model"] for row in rows} <= {used.name}
+        return [row["event_id"] for row in rows]
+
+    assert listed("--model", used.digest[:12]) == ["G3", "G2", "G1"]
+    assert listed("--event", "G2", "--state", "done") == ["G2"]
+    assert listed("--last", "1") == ["G3"]
+    assert listed("--model", "another") == []
+    said = CliRunner().invoke(app, ["spool", str(out)]).output
+    assert used.name in said
+    assert "no such events" in CliRunner().invoke(app, ["spool", str(out), "--event", "X"]).output
+    bad = CliRunner().invoke(app, ["spool", str(tmp_path)])
+    assert "cannot be read" in str(bad.exception)

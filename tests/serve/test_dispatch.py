@@ -5,12 +5,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spiir_pastro.domain import SourceProbabilities
 from spiir_pastro.serve.decide import Upload, decide
 from spiir_pastro.serve.dispatch import Dispatcher
 from spiir_pastro.serve.health import Health
@@ -22,19 +24,33 @@ from spiir_pastro.serve.spool import Spool
 from spiir_pastro.serve.upload import Delivered, Unanswered
 
 Outcome = Exception | Delivered
+SURE = SourceProbabilities(bns=1.0, nsbh=0.0, bbh=0.0, terrestrial=0.0)
 
 
 class Scripted:
     """An uploader that does as told for each event, and notes what it was asked."""
 
-    def __init__(self, script: dict[str, list[Outcome]]) -> None:
+    def __init__(
+        self, script: dict[str, list[Outcome]], gate: threading.Event | None = None
+    ) -> None:
         self.script = script
+        self.gate = gate
         self.asked: list[tuple[str, bool, float]] = []
+        self.sent: list[tuple[str, bytes, str, bool]] = []
 
     def deliver(
-        self, event_id: str, content: bytes, *, look_first: bool, on_send: Callable[[], None]
+        self,
+        event_id: str,
+        content: bytes,
+        *,
+        model: str = "",
+        replaces: bool = False,
+        look_first: bool,
+        on_send: Callable[[], None],
     ) -> Delivered:
-        del content
+        if self.gate is not None:
+            self.gate.wait(5.0)
+        self.sent.append((event_id, content, model, replaces))
         self.asked.append((event_id, look_first, time.monotonic()))
         script = self.script.get(event_id, [])
         outcome = script.pop(0) if script else Delivered.SENT
@@ -249,10 +265,10 @@ def test_a_spool_that_cannot_be_written_costs_no_delivery(
     spool.accept([upload_of(1)], read_at=1.0)
     is_full, done = [True], spool.done
 
-    def full(event_id: str, outcome: str) -> None:
+    def full(event_id: str, outcome: str, revision: int) -> None:
         if is_full:
             raise sqlite3.OperationalError(f"disk full, {event_id}")
-        done(event_id, outcome)
+        done(event_id, outcome, revision)
 
     monkeypatch.setattr(spool, "done", full)
     uploader = Scripted({})
@@ -279,18 +295,69 @@ def test_later_means_not_before(spool: Spool) -> None:
 
 def test_stopping_starts_nothing_more(spool: Spool) -> None:
     release = threading.Event()
-
-    class Slow(Scripted):
-        def deliver(
-            self, event_id: str, content: bytes, *, look_first: bool, on_send: Callable[[], None]
-        ) -> Delivered:
-            release.wait(5.0)
-            return super().deliver(event_id, content, look_first=look_first, on_send=on_send)
-
-    uploader = Slow({})
+    uploader = Scripted({}, gate=release)
     with dispatcher(uploader, spool) as (dispatch, _, _):
         dispatch.submit([Delivery(event_id=f"G{i}", content=b"{}") for i in range(3)])
         time.sleep(0.05)
         threading.Timer(0.1, release.set).start()
         dispatch.stop(2.0)
     assert len(uploader.asked) == 1
+
+
+REVISED = Delivery(event_id="G1", content=b"second", revision=1)
+FIRST = Delivery(event_id="G1", content=b"first")
+
+
+def test_a_later_answer_takes_the_place_of_one_that_waits() -> None:
+    queue = queue_of(0)
+    queue.add([FIRST, Delivery(event_id="G2", content=b"{}")])
+    queue.add([REVISED])
+    assert [take(queue, 0.0).content for _ in range(2)] == [b"{}", b"second"]
+    assert queue.take(0.0) is None
+
+
+def test_two_answers_to_an_event_are_never_under_way_at_once() -> None:
+    queue = queue_of(0)
+    queue.add([FIRST])
+    first = take(queue, 0.0)
+    queue.add([REVISED])
+    assert queue.take(0.0) is None
+    queue.succeeded(first, 5.0)
+    assert take(queue, 5.0) == REVISED
+    queue.succeeded(REVISED, 6.0)
+    assert queue.is_idle()
+
+
+def test_a_later_answer_waits_for_what_may_yet_come_of_the_earlier_one() -> None:
+    queue = queue_of(0)
+    queue.add([FIRST])
+    first = take(queue, 0.0)
+    queue.add([REVISED])
+    queue.failed(first, down(wait_s=20.0), 1.0, jitter=0.5)
+    queue.wake(2.0)
+    assert queue.take(20.9) is None
+    again = take(queue, 21.1)
+    assert (again.content, again.look_first) == (b"second", True)
+    queue.succeeded(again, 22.0)
+    assert queue.is_idle()
+
+
+def test_the_mark_of_an_earlier_answer_does_not_count_for_the_later(spool: Spool) -> None:
+    upload = upload_of(1)
+    spool.accept([upload], read_at=1.0)
+    uploader = Scripted({})
+    with dispatcher(uploader, spool) as (dispatch, _, _):
+        changed = replace(upload, trigger=replace(upload.trigger, far_hz=1e-20), probabilities=SURE)
+        (revised,) = spool.accept([changed], read_at=2.0, updates=True)
+        dispatch.submit([Delivery(event_id="G1", content=upload.content)])
+        assert dispatch.drain(5.0)
+        assert spool.counts() == {"pending": 1, "done": 0}
+        dispatch.submit(
+            [Delivery(event_id="G1", content=revised.content, model="m", revision=revised.revision)]
+        )
+        assert dispatch.drain(5.0)
+    assert spool.counts() == {"pending": 0, "done": 1}
+    assert uploader.sent == [
+        ("G1", upload.content, "", False),
+        ("G1", changed.content, "m", True),
+    ]

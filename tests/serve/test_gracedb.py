@@ -56,6 +56,33 @@ def test_a_file_that_is_there_is_not_sent_again_but_labelled(gracedb: StandInGra
     assert deliver(gracedb, "G2", look_first=True) is Delivered.SENT
 
 
+def test_the_comment_names_the_model(gracedb: StandInGraceDB) -> None:
+    client = uploader(gracedb)
+    client.deliver("G1", CONTENT, model="v1+ab", look_first=False, on_send=lambda: None)
+    client.close()
+    assert gracedb.files("G1")[0].comment == "SPIIR source probabilities, model v1+ab"
+
+
+def test_a_later_answer_is_a_new_version_once(gracedb: StandInGraceDB) -> None:
+    def revise(content: bytes) -> Delivered:
+        client = uploader(gracedb)
+        try:
+            return client.deliver(
+                "G1", content, replaces=True, look_first=True, on_send=lambda: None
+            )
+        finally:
+            client.close()
+
+    assert deliver(gracedb) is Delivered.SENT
+    later = b'{"BNS": 0.5, "NSBH": 0.5, "BBH": 0.0, "Terrestrial": 0.0}'
+    assert revise(later) is Delivered.SENT
+    assert revise(later) is Delivered.FOUND
+    assert [entry.content for entry in gracedb.files("G1")] == [
+        CONTENT.decode(),
+        later.decode(),
+    ]
+
+
 def test_another_writers_file_is_compared_and_left(gracedb: StandInGraceDB) -> None:
     theirs = b'{"BNS": 0.5, "NSBH": 0.5, "BBH": 0.0, "Terrestrial": 0.0}'
     assert deliver(gracedb, content=theirs) is Delivered.SENT

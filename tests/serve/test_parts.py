@@ -15,6 +15,7 @@ from scipy.stats import poisson
 from spiir_pastro.serve.drift import Rate, compare, expected_rates, poisson_p_value
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.http import StatusServer
+from spiir_pastro.serve.model import Model
 from spiir_pastro.serve.page import Status, duration, render
 from spiir_pastro.serve.rehearsal.model import RehearsalModel
 from spiir_pastro.serve.spool import Record
@@ -85,6 +86,8 @@ def record(**changes: object) -> Record:
         "state": "pending",
         "outcome": None,
         "content": b"{}",
+        "model": "2026-11-27+0123456789ab",
+        "revision": 0,
         "gps_ns": 0,
         "far_hz": 1e-9,
         "snr": None,
@@ -107,14 +110,15 @@ def test_the_page_escapes_whatever_came_in(state: str) -> None:
             problems={"kafka": evil},
             facts={"model": evil},
             figures={"events": evil},
-            records=[record(event_id=evil, source=evil, error=evil, state=state)],
+            models={evil: Model(assessor=RehearsalModel(), digest="0" * 64, version=evil)},
+            records=[record(event_id=evil, source=evil, error=evil, state=state, model=evil)],
             drift=compare(
                 {"BNS": 9}, {"BNS": Rate.exactly(0.0)}, days=1, false_alarm_probability=0.1
             ),
         )
     )
     assert "<script" not in page
-    assert page.count("&lt;script") == 6
+    assert page.count("&lt;script") == 9
     assert "parted" in page
 
 
@@ -133,7 +137,7 @@ def get(url: str) -> tuple[int, str]:
 
 def status_server(health: Health, port: int = 0) -> StatusServer:
     return StatusServer(
-        "127.0.0.1", port, health=health, metrics=lambda: b"m 1\n", page=lambda: "<p>"
+        "127.0.0.1", port, health=health, metrics=lambda: b"m 1\n", page=lambda asked: f"<p>{asked}"
     )
 
 
@@ -168,7 +172,8 @@ def test_the_server_answers_its_three_pages_and_no_other() -> None:
     server = status_server(health)
     try:
         assert get(f"{server.url}/metrics") == (200, "m 1\n")
-        assert get(f"{server.url}/") == (200, "<p>")
+        assert get(f"{server.url}/") == (200, "<p>{}")
+        assert get(f"{server.url}/?model=v1%2Bab")[1] == "<p>{'model': 'v1+ab'}"
         assert get(f"{server.url}/healthz?x") == (200, '{\n "status": "ok",\n "problems": {}\n}')
         health.report("kafka", "down")
         status, body = get(f"{server.url}/healthz")

@@ -15,6 +15,7 @@ import pytest
 import structlog
 
 from spiir_pastro.domain import SourceProbabilities, Trigger
+from spiir_pastro.io.alerts import parse_alert
 from spiir_pastro.serve.config import GraceDBSettings, KafkaSettings, Settings
 from spiir_pastro.serve.consumer import Message
 from spiir_pastro.serve.gracedb import GraceDBClient
@@ -26,7 +27,7 @@ from spiir_pastro.serve.rehearsal.model import RehearsalModel
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.source import FileSource
-from spiir_pastro.serve.spool import Place, Spool, SpoolDamaged
+from spiir_pastro.serve.spool import Spool, SpoolDamaged, browse
 from spiir_pastro.serve.upload import FileUploader, GraceDBUploader
 
 
@@ -112,8 +113,6 @@ def test_every_event_is_answered_once_though_topics_repeat_it(
 
 
 def trigger_of(number: int) -> Trigger:
-    from spiir_pastro.io.alerts import parse_alert  # noqa: PLC0415
-
     return parse_alert(sample_alert(number)).trigger()
 
 
@@ -215,8 +214,7 @@ def test_told_to_stop_while_the_disk_is_full_it_commits_nothing(
     source = ListSource(payloads(2))
     served = service(tmp_path, source, gracedb.url)
 
-    def full(uploads: object, *, read_at: float, places: dict[Place, int]) -> None:
-        del uploads, read_at, places
+    def full(*_: object, **__: object) -> None:
         raise sqlite3.OperationalError("disk full")
 
     monkeypatch.setattr(served.spool, "accept", full)
@@ -356,3 +354,49 @@ def test_recorded_alerts_replay_through_the_same_code(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         f"G{n}.spiir.p_astro.json" for n in (1, 2, 3)
     ]
+
+
+def updated(number: int, far_hz: float, kind: str = "update") -> bytes:
+    alert = json.loads(json.dumps(sample_alert(number)))
+    alert["data"]["extra_attributes"]["CoincInspiral"]["combined_far"] = far_hz
+    alert |= {"alert_type": kind, "object": alert["data"]}
+    return json.dumps(alert).encode()
+
+
+def test_a_later_alert_with_another_far_is_a_new_version_once_if_the_settings_say_so(
+    gracedb: StandInGraceDB, tmp_path: Path
+) -> None:
+    first = json.dumps(sample_alert(1)).encode()
+    later = [updated(1, 1e-15), updated(1, 1e-20), updated(1, 1e-15), first]
+    batches = [first, *later, *later, updated(2, 1e-15)]
+    served = service(tmp_path, ListSource(batches), gracedb.url)
+    served.settings = msgspec.structs.replace(served.settings, updates=True)
+    assert served.run()["done"] == 2
+    (last, *_), versions = gracedb.files("G1")[::-1], len(gracedb.files("G1"))
+    # Of answers that come at once the last one counts; each is sent once at most.
+    assert 1 <= versions <= 3
+    assert len({entry.content for entry in gracedb.files("G1")}) == versions
+    expected = RehearsalModel().assess(parse_alert(updated(1, 1e-20)).trigger())
+    assert json.loads(last.content) == expected.as_mapping()
+    assert len(gracedb.files("G2")) == 1
+
+
+def test_without_that_setting_an_update_changes_nothing(
+    gracedb: StandInGraceDB, tmp_path: Path
+) -> None:
+    alerts = [json.dumps(sample_alert(1)).encode(), updated(1, 1e-20), updated(1, 1e-20, "new")]
+    served = service(tmp_path, ListSource(alerts), gracedb.url)
+    assert served.run()["done"] == 1
+    assert files(gracedb) == {"G1": 1}
+    assert value(served.metrics, "skipped_total", reason="other_type") == 1
+
+
+def test_comment_log_line_spool_row_and_page_name_the_model(
+    gracedb: StandInGraceDB, tmp_path: Path, logs: list[structlog.typing.EventDict]
+) -> None:
+    served = service(tmp_path, ListSource(payloads(1)), gracedb.url)
+    name = served.model.own.name
+    served.run()
+    assert gracedb.files("G1")[0].comment == f"SPIIR source probabilities, model {name}"
+    assert [e["model"] for e in logs if e["event"] == "upload.done"] == [name]
+    assert [record.model for record in browse(tmp_path / "spool")] == [name]

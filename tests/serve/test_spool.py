@@ -1,18 +1,20 @@
 """What is accepted survives; nothing is accepted twice; nothing leaves the folder."""
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spiir_pastro.domain import SourceProbabilities
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.serve.decide import Upload, decide
 from spiir_pastro.serve.letters import DeadLetters
 from spiir_pastro.serve.rehearsal.alerts import sample_alerts
 from spiir_pastro.serve.rehearsal.model import RehearsalModel, always
-from spiir_pastro.serve.spool import Spool, SpoolDamaged
+from spiir_pastro.serve.spool import Spool, SpoolDamaged, browse
 
 
 def uploads(count: int) -> list[Upload]:
@@ -235,3 +237,59 @@ def test_a_dead_letters_name_is_made_of_its_hash_alone(payload: bytes) -> None:
     name = DeadLetters.name(payload)
     assert name.endswith(".alert")
     assert set(name.removesuffix(".alert")) <= set("0123456789abcdef")
+
+
+def changed(upload: Upload, far_hz: float, p_bns: float) -> Upload:
+    probabilities = SourceProbabilities(bns=p_bns, nsbh=0.0, bbh=0.0, terrestrial=1.0 - p_bns)
+    trigger = replace(upload.trigger, far_hz=far_hz)
+    return replace(upload, trigger=trigger, probabilities=probabilities, model="later")
+
+
+def test_an_event_with_other_numbers_is_answered_again_once_if_that_is_wanted(
+    spool: Spool,
+) -> None:
+    (first,) = uploads(1)
+    second, third = changed(first, 1e-12, 0.9), changed(first, 1e-13, 0.95)
+    spool.accept([first], read_at=1.0)
+    spool.done("G1", "sent")
+    assert spool.accept([second], read_at=2.0) == []
+    assert spool.accept([second, first, second], read_at=3.0, updates=True) == [
+        replace(second, revision=1)
+    ]
+    (record,) = spool.pending()
+    assert (record.content, record.model, record.revision) == (second.content, "later", 1)
+    assert (record.far_hz, record.p_astro, record.outcome) == (1e-12, 0.9, None)
+    assert spool.accept([third], read_at=4.0, updates=True) == [replace(third, revision=2)]
+    # Whatever was answered before may come again, from any topic and in any order.
+    assert spool.accept([first, second, third], read_at=5.0, updates=True) == []
+    spool.done("G1", "sent", 1)
+    assert spool.counts() == {"pending": 1, "done": 0}
+    spool.done("G1", "sent", 2)
+    assert spool.counts() == {"pending": 0, "done": 1}
+
+
+def test_other_numbers_with_the_same_answer_are_no_new_version(spool: Spool) -> None:
+    (first,) = uploads(1)
+    spool.accept([first], read_at=1.0)
+    same = replace(first, trigger=replace(first.trigger, snr=12.0))
+    assert spool.accept([same], read_at=2.0, updates=True) == []
+
+
+def test_an_event_that_another_writer_answered_is_left_to_it(spool: Spool) -> None:
+    (first,) = uploads(1)
+    spool.accept([first], read_at=1.0)
+    spool.done("G1", "other")
+    assert spool.accept([changed(first, 1e-12, 0.9)], read_at=2.0, updates=True) == []
+
+
+def test_a_spool_in_use_can_be_looked_into(spool: Spool) -> None:
+    first, second = uploads(2)
+    spool.accept([first, replace(second, model="other")], read_at=1.0)
+    assert [(r.event_id, r.model) for r in browse(spool.folder)] == [
+        ("G2", "other"),
+        ("G1", first.model),
+    ]
+    assert [r.event_id for r in spool.latest(5, model="other")] == ["G2"]
+    assert [r.event_id for r in spool.latest(5)] == ["G2", "G1"]
+    with pytest.raises(ConfigError, match="cannot be read"):
+        next(browse(spool.folder / "none"))

@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "answer": "Answer triggers inside the pipeline: a line in, a line of p_astro.json out.",
     "listen": "Answer SPIIR's IGWN Alerts with their source probabilities on GraceDB.",
     "replay": "Feed recorded alerts through the alert service's own code.",
+    "spool": "List what the alert service answered, what waits, and with which model.",
     "compare": "Say how two models, or two evaluations, differ.",
     "run": "Run every stage on a runs file, or on a simulated campaign if none is given.",
 }

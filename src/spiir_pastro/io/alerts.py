@@ -171,6 +171,8 @@ def parse_alert(payload: str | bytes | dict[str, object]) -> Alert:
     text = _unwrap(_as_bytes(payload))
     envelope = _decode(text, _Envelope, "alert")
     about = envelope.data if envelope.alert_type == "new" else envelope.object
+    if envelope.alert_type == "update" and bytes(about) == b"null":
+        about = envelope.data
     what = f"alert {envelope.uid!r}"
     event = Event() if bytes(about) == b"null" else _decode(about, Event, what)
     return Alert(uid=envelope.uid, alert_type=envelope.alert_type, event=event)

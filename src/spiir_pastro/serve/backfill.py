@@ -200,7 +200,12 @@ class Backfiller:
                 self._metrics.backfilled.inc()
                 new = self._spool.accept([decision], read_at=self._clock.wall_s())
                 self._submit(
-                    [Delivery(event_id=event_id, content=u.content, look_first=True) for u in new]
+                    [
+                        Delivery(
+                            event_id=event_id, content=u.content, model=u.model, look_first=True
+                        )
+                        for u in new
+                    ]
                 )
                 return True
 
@@ -210,6 +215,8 @@ def redelivery(record: Record) -> Delivery:
     return Delivery(
         event_id=record.event_id,
         content=record.content,
+        model=record.model,
+        revision=record.revision,
         look_first=True,
         attempts=record.attempts,
     )

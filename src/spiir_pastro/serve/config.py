@@ -159,6 +159,9 @@ class Settings(_Section, frozen=True, kw_only=True):
         the settings' folder; ``VTInjection`` for injections and ``offline`` for offline uploads.
     keep_days
         How long answered events are remembered, days; longer than the broker keeps alerts.
+    updates
+        Whether a later ``update`` or ``new`` alert of an event with another FAR or template is
+        answered again, once, as a new version of the file.
     backfill_minutes
         How often GraceDB is searched for events of the last day without our file, minutes; 0 never.
     """
@@ -171,6 +174,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     drift: DriftSettings = DriftSettings()
     searches: dict[Word, str] = {}
     keep_days: Seconds = 90.0
+    updates: bool = False
     backfill_minutes: Annotated[float, msgspec.Meta(ge=0)] = 60.0
 
     @classmethod

@@ -62,6 +62,7 @@ class Upload:
     trigger: Trigger
     probabilities: SourceProbabilities
     model: str
+    revision: int = 0
 
     @property
     def content(self) -> bytes:
@@ -84,13 +85,25 @@ Choose = Callable[[Event], Model | SkipReason]
 """Which model answers an event, or why none does."""
 
 
-def decide(payload: str | bytes | dict[str, object], choose: Choose) -> Decision:
-    """Decide about one payload; never raises on account of what it holds."""
+def decide(
+    payload: str | bytes | dict[str, object], choose: Choose, *, updates: bool = False
+) -> Decision:
+    """Decide about one payload; never raises on account of what it holds.
+
+    Parameters
+    ----------
+    payload
+        As it came.
+    choose
+        Which model answers an event.
+    updates
+        Whether ``update`` alerts are answered as ``new`` ones are.
+    """
     try:
         alert = parse_alert(payload)
     except AlertError as error:
         return Skip(reason=SkipReason.NOT_AN_ALERT, detail=str(error))
-    model = _not_ours(alert) or choose(alert.event)
+    model = _not_ours(alert, updates=updates) or choose(alert.event)
     if isinstance(model, SkipReason):
         return Skip(reason=model, uid=alert.uid)
     try:
@@ -106,10 +119,10 @@ def decide(payload: str | bytes | dict[str, object], choose: Choose) -> Decision
     return Upload(trigger=trigger, probabilities=probabilities, model=model.name)
 
 
-def _not_ours(alert: Alert) -> SkipReason | None:
+def _not_ours(alert: Alert, *, updates: bool) -> SkipReason | None:
     """Tell why an alert is somebody else's, from what every pipeline's alerts say."""
     event = alert.event
-    if alert.alert_type != "new":
+    if alert.alert_type != "new" and not (updates and alert.alert_type == "update"):
         return SkipReason.OTHER_TYPE
     if event.pipeline.lower() != PIPELINE:
         return SkipReason.OTHER_PIPELINE

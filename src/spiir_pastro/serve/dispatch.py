@@ -154,6 +154,8 @@ class Dispatcher:
             outcome = uploader.deliver(
                 delivery.event_id,
                 delivery.content,
+                model=delivery.model,
+                replaces=delivery.revision > 0,
                 look_first=delivery.look_first or self._duty.must_look,
                 on_send=lambda: self._before_sending(delivery),
             )
@@ -167,12 +169,14 @@ class Dispatcher:
             unforeseen = Unanswered(f"{type(error).__name__}: {error}", cause="unforeseen")
             return self._again(delivery, unforeseen)
         self._metrics.uploads.labels(outcome=outcome).inc()
-        self._mark(self._spool.done, delivery.event_id, outcome)
+        self._mark(self._spool.done, delivery.event_id, outcome, delivery.revision)
         log.info(
             "upload.done",
             event_id=delivery.event_id,
             outcome=outcome,
             attempts=delivery.attempts + 1,
+            model=delivery.model,
+            revision=delivery.revision,
         )
         return lambda: self._queue.succeeded(delivery, self._clock.monotonic_s())
 

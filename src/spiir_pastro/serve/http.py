@@ -3,9 +3,10 @@
 import json
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qsl
 
 import structlog
 
@@ -16,6 +17,8 @@ __all__ = ["StatusServer"]
 log = structlog.get_logger(__name__)
 
 Answer = tuple[HTTPStatus, str, bytes]
+Route = Callable[[Mapping[str, str]], Answer]
+"""Makes an answer of what the address asks for after its question mark."""
 
 
 _RETRY_S = 5.0
@@ -34,7 +37,7 @@ class StatusServer:
     health
         Whose problems ``/healthz`` tells.
     metrics, page
-        Make the other two answers.
+        Make the other two answers; the page of what is asked for by name.
     """
 
     def __init__(
@@ -44,12 +47,12 @@ class StatusServer:
         *,
         health: Health,
         metrics: Callable[[], bytes],
-        page: Callable[[], str],
+        page: Callable[[Mapping[str, str]], str],
     ) -> None:
-        routes: dict[str, Callable[[], Answer]] = {
-            "/": lambda: (HTTPStatus.OK, "text/html; charset=utf-8", page().encode()),
-            "/metrics": lambda: (HTTPStatus.OK, "text/plain; version=0.0.4", metrics()),
-            "/healthz": lambda: _health(health.problems()),
+        routes: dict[str, Route] = {
+            "/": lambda asked: (HTTPStatus.OK, "text/html; charset=utf-8", page(asked).encode()),
+            "/metrics": lambda _: (HTTPStatus.OK, "text/plain; version=0.0.4", metrics()),
+            "/healthz": lambda _: _health(health.problems()),
         }
         self._host, self._port = host, port
         self._health = health
@@ -111,16 +114,19 @@ def _health(problems: dict[str, str]) -> Answer:
     return status, "application/json", json.dumps(body, indent=1).encode()
 
 
-def _handler(routes: dict[str, Callable[[], Answer]]) -> type[BaseHTTPRequestHandler]:
+def _handler(routes: dict[str, Route]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         server_version = "spiir-pastro"
         sys_version = ""
         timeout = 10  # a client that says nothing is let go
 
         def do_GET(self) -> None:
-            route = routes.get(self.path.partition("?")[0])
+            path, _, query = self.path.partition("?")
+            route = routes.get(path)
             status, kind, body = (
-                route() if route else (HTTPStatus.NOT_FOUND, "text/plain", b"not found\n")
+                route(dict(parse_qsl(query)))
+                if route
+                else (HTTPStatus.NOT_FOUND, "text/plain", b"not found\n")
             )
             self.send_response(status)
             self.send_header("Content-Type", kind)

@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
+from urllib.parse import quote
 
 from spiir_pastro.serve.drift import Drift
+from spiir_pastro.serve.model import Model
 from spiir_pastro.serve.spool import Record
 
 __all__ = ["Status", "duration", "render", "utc"]
@@ -63,6 +65,8 @@ class Status:
         Where alerts come from and go to, the model, and so on.
     figures
         Numbers for the cards.
+    models
+        Those in use, by the search each answers.
     records
         The last events, the newest first.
     drift
@@ -72,6 +76,7 @@ class Status:
     problems: Mapping[str, str]
     facts: Mapping[str, str]
     figures: Mapping[str, str]
+    models: Mapping[str, Model]
     records: Sequence[Record]
     drift: Sequence[Drift]
 
@@ -89,6 +94,7 @@ def render(status: Status) -> str:
 <div class="dim">{facts}</div>
 {_problems(status.problems)}
 <div class="cards">{"".join(_card(k, v) for k, v in status.figures.items())}</div>
+<div class="dim">models: {_models(status.models)}</div>
 <h2>Last events</h2><div class="panel">{_events(status.records)}</div>
 <h2>Counts against expectation</h2><div class="panel">{_drift(status.drift)}</div>
 </body></html>
@@ -111,17 +117,28 @@ def _card(name: str, value: str) -> str:
     return f'<div class="card"><b>{escape(value)}</b><span>{escape(name)}</span></div>'
 
 
+def _models(models: Mapping[str, Model]) -> str:
+    return " · ".join(f"{escape(search)} {_link(m.name)}" for search, m in models.items())
+
+
+def _link(model: str) -> str:
+    """Link to the events that a model answered."""
+    return f'<a href="/?model={quote(model)}">{escape(model)}</a>'
+
+
 def _events(records: Sequence[Record]) -> str:
     heads = '<th class="l">Event<th class="l">Read<th>FAR (Hz)<th>SNR<th>Chirp mass (M☉)'
     heads += '<th>p_astro<th class="l">Most probable<th class="l">State<th>Answered after'
+    heads += '<th class="l">Model'
     rows = "".join(_event(record) for record in records)
-    return f"<table><tr>{heads}</tr>{rows or _nothing(9)}</table>"
+    return f"<table><tr>{heads}</tr>{rows or _nothing(10)}</table>"
 
 
 def _event(record: Record) -> str:
     state, tone = _STATES[record.state]
     after = "" if record.done_at is None else duration(record.done_at - record.read_at)
     tries = f" · {record.attempts} tries" if record.attempts and record.state != "done" else ""
+    tries += f" · answer {record.revision + 1}" if record.revision else ""
     percent = f"{100 * record.p_astro:.1f}%"
     return (
         f'<tr><td class="l"><b>{escape(record.event_id)}</b>'
@@ -131,7 +148,7 @@ def _event(record: Record) -> str:
         f'<td>{record.p_astro:.4f}<span class="bar" style="--p:{percent}"></span>'
         f'<td class="l">{escape(record.source)}'
         f'<td class="l {tone}" title="{escape(record.error or "")}">{state}{tries}'
-        f"<td>{after}</tr>"
+        f'<td>{after}<td class="l">{_link(record.model)}</tr>'
     )
 
 

@@ -19,6 +19,8 @@ __all__ = ["PROBE_S", "Backoff", "Delivery", "DeliveryQueue"]
 
 PROBE_S = 3.0
 """Seconds between attempts while GraceDB is out of order."""
+HOLD_S = 0.2
+"""Seconds between looks whether an event's earlier answer is through."""
 OUT_OF_ORDER = 3
 """So many failures without a success between them."""
 
@@ -45,6 +47,10 @@ class Delivery:
 
     Attributes
     ----------
+    model
+        The name of the model that made the content.
+    revision
+        How many answers to the event went before; those still queued are dropped.
     look_first
         Whether it may be on GraceDB already.
     failing_since, failed_at
@@ -55,6 +61,8 @@ class Delivery:
 
     event_id: str
     content: bytes
+    model: str = ""
+    revision: int = 0
     look_first: bool = False
     attempts: int = 0
     failing_since: float | None = None
@@ -82,6 +90,7 @@ class DeliveryQueue:
         self._waiting: list[_Waiting] = []
         self._order = itertools.count()
         self._under_way: set[str] = set()
+        self._revisions: dict[str, int] = {}  # of events with more than one answer, the last
         self._failing: dict[str, str] = {}
         self._succeeded_at = float("-inf")
         self._in_a_row = 0
@@ -90,11 +99,14 @@ class DeliveryQueue:
 
     def add(self, deliveries: Iterable[Delivery]) -> None:
         """Queue deliveries for now."""
-        self._fresh.extend(deliveries)
+        for delivery in deliveries:
+            self._supersede(delivery)
+            self._fresh.append(delivery)
 
     def add_later(self, deliveries: Iterable[Delivery], *, due: float) -> None:
         """Queue deliveries for a later moment."""
         for delivery in deliveries:
+            self._supersede(delivery)
             self._wait(delivery, due, due)
 
     def is_idle(self) -> bool:
@@ -118,11 +130,12 @@ class DeliveryQueue:
         """Give the next delivery that is due; it is under way until told of."""
         if self._probe is not None or (self._probe_at is not None and now < self._probe_at):
             return None
-        if self._fresh:
-            delivery = self._fresh.popleft()
-        elif self._waiting and self._waiting[0].due <= now:
-            delivery = heapq.heappop(self._waiting).delivery
-        else:
+        delivery = self._next(now)
+        while delivery is not None and delivery.event_id in self._under_way:
+            # Two answers to an event at once could arrive in the wrong order.
+            self._wait(delivery, now + HOLD_S, now)
+            delivery = self._next(now)
+        if delivery is None:
             return None
         self._under_way.add(delivery.event_id)
         if self._probe_at is not None:
@@ -132,6 +145,8 @@ class DeliveryQueue:
     def succeeded(self, delivery: Delivery, now: float) -> None:
         """Take off a delivery; if things were wrong before, all that wait are due."""
         self._settle(delivery)
+        if self._revisions.get(delivery.event_id) == delivery.revision:
+            del self._revisions[delivery.event_id]
         was_wrong = self._failing.pop(delivery.event_id, None) is not None
         was_wrong |= self._probe_at is not None
         self._succeeded_at, self._probe_at, self._in_a_row = now, None, 0
@@ -161,6 +176,9 @@ class DeliveryQueue:
             wait_s = 0.0  # it is the queue that waits
         wait_s = max(wait_s, error.wait_s)
         self._failing[delivery.event_id] = str(error)
+        if self._is_superseded(delivery):
+            self._hold_successor(delivery, now + error.wait_s)
+            return max(wait_s, (self._probe_at or 0.0) - now)
         again = replace(
             delivery,
             look_first=True,
@@ -185,6 +203,34 @@ class DeliveryQueue:
         pause_s *= (1.0 + jitter) / 2.0
         pause_s = max(pause_s, min(error.pause_s, self._backoff.limit_s))
         self._probe_at = max(self._probe_at or 0.0, now + pause_s)
+
+    def _next(self, now: float) -> Delivery | None:
+        """Give the next delivery that is due and has no successor."""
+        while self._fresh or (self._waiting and self._waiting[0].due <= now):
+            if self._fresh:
+                delivery = self._fresh.popleft()
+            else:
+                delivery = heapq.heappop(self._waiting).delivery
+            if not self._is_superseded(delivery):
+                return delivery
+        return None
+
+    def _supersede(self, delivery: Delivery) -> None:
+        if delivery.revision > self._revisions.get(delivery.event_id, 0):
+            self._revisions[delivery.event_id] = delivery.revision
+
+    def _is_superseded(self, delivery: Delivery) -> bool:
+        return delivery.revision < self._revisions.get(delivery.event_id, 0)
+
+    def _hold_successor(self, delivery: Delivery, not_before: float) -> None:
+        """Have an answer's successor wait while the server may be busy with the answer."""
+        queued = [*self._fresh, *(waiting.delivery for waiting in self._waiting)]
+        self._fresh = deque(d for d in self._fresh if d.event_id != delivery.event_id)
+        self._waiting = [w for w in self._waiting if w.delivery.event_id != delivery.event_id]
+        heapq.heapify(self._waiting)
+        for successor in queued:
+            if successor.event_id == delivery.event_id:
+                self._wait(replace(successor, look_first=True), not_before, not_before)
 
     def _settle(self, delivery: Delivery) -> None:
         self._under_way.discard(delivery.event_id)

@@ -192,7 +192,7 @@ def _status_server(service: Service) -> closing[StatusServer]:
             settings.port,
             health=service.health,
             metrics=service.metrics.exposition,
-            page=lambda: render(service.status()),
+            page=lambda asked: render(service.status(model=asked.get("model", ""))),
         )
     )
 

@@ -13,7 +13,8 @@ is older than this process: an earlier life with another spool may have answered
 import sqlite3
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 
 import structlog
@@ -158,17 +159,16 @@ class Service:
         while not (self._dispatcher.drain(POLL_S) or self._stop.is_set()):
             self._keep_house()
 
-    def status(self) -> Status:
-        """Return what the status page shows."""
+    def status(self, *, model: str = "") -> Status:
+        """Return what the status page shows; of events, those one model answered if it is named."""
         counts = self.spool.counts()
-        records = self.spool.latest(25)
+        records = self.spool.latest(25, model=model)
         kafka = self.settings.kafka
         return Status(
             problems=self.health.problems(),
             facts={
                 "alerts of": f"{kafka.group}: {', '.join(kafka.topics)}",
                 "to": self.settings.gracedb.api,
-                "model": self.model.own.name,
                 "up since": utc(self.started_at),
             },
             figures={
@@ -177,6 +177,7 @@ class Service:
                 "dead letters": f"{len(self.letters)}",
                 "alert read to answered, median": _median_answer(records),
             },
+            models=self.model.in_use,
             records=records,
             drift=self._drift(),
         )
@@ -213,7 +214,8 @@ class Service:
         """Deal with a batch durably, then let the source know."""
         read_at, read_tick = self.clock.wall_s(), time.perf_counter()
         self.metrics.last_alert.set(read_at)
-        uploads: dict[str, tuple[Upload, Message]] = {}
+        uploads: list[Upload] = []
+        old: set[str] = set()
         letters: list[bytes] = []
         for message in messages:
             self.metrics.alerts.labels(topic=message.topic).inc()
@@ -222,10 +224,9 @@ class Service:
             decision = self._decide(message)
             match decision:
                 case Upload():
-                    event_id = decision.trigger.event_id
-                    if event_id in uploads:
-                        self._count_duplicate(event_id)
-                    uploads.setdefault(event_id, (decision, message))
+                    uploads.append(decision)
+                    if message.is_old:
+                        old.add(decision.trigger.event_id)
                 case Skip():
                     self._skip(decision, message)
                     if decision.reason.is_dead_letter:
@@ -238,11 +239,12 @@ class Service:
             for letter in letters:
                 self.letters.keep(letter)
             accepted[:] = self.spool.accept(
-                [upload for upload, _ in uploads.values()], read_at=read_at, places=places
+                uploads, read_at=read_at, places=places, updates=self.settings.updates
             )
 
         if self._durably(write):
-            self._deliver(accepted, uploads, read_tick)
+            self._count_duplicates(uploads, accepted)
+            self._deliver(accepted, old, read_tick)
             self._source.done(messages)
 
     def _decide(self, message: Message) -> Decision:
@@ -252,7 +254,7 @@ class Service:
 
     def _decided(self, payload: bytes | dict[str, object]) -> Decision:
         try:
-            return decide(payload, self.model.choose)
+            return decide(payload, self.model.choose, updates=self.settings.updates)
         except Exception as error:
             # One alert must not end the service, whatever a model raises on it.
             log.exception("alert.crashed")
@@ -277,19 +279,17 @@ class Service:
     def _deliver(
         self,
         accepted: Sequence[Upload],
-        uploads: dict[str, tuple[Upload, Message]],
+        old: Container[str],
         read_tick: float,
     ) -> None:
-        """Hand on the events not known before."""
-        new = {upload.trigger.event_id for upload in accepted}
-        for event_id in uploads:
-            if event_id not in new:
-                self._count_duplicate(event_id)
+        """Hand on the events not known before; those with old alerts are looked for first."""
         deliveries = [
             Delivery(
                 event_id=upload.trigger.event_id,
                 content=upload.content,
-                look_first=uploads[upload.trigger.event_id][1].is_old,
+                model=upload.model,
+                revision=upload.revision,
+                look_first=upload.trigger.event_id in old,
                 read_tick=read_tick,
             )
             for upload in accepted
@@ -299,9 +299,13 @@ class Service:
             [d for d in deliveries if d.look_first], wait_s=self._settling_s()
         )
 
-    def _count_duplicate(self, event_id: str) -> None:
-        self.metrics.duplicates.inc()
-        log.info("alert.duplicate", event_id=event_id)
+    def _count_duplicates(self, uploads: Sequence[Upload], accepted: Sequence[Upload]) -> None:
+        """Tell of alerts that said nothing new of their events."""
+        told = Counter(upload.trigger.event_id for upload in uploads)
+        told.subtract(upload.trigger.event_id for upload in accepted)
+        for event_id in told.elements():
+            self.metrics.duplicates.inc()
+            log.info("alert.duplicate", event_id=event_id)
 
     def _durably(self, write: Callable[[], object]) -> bool:
         """Write until it succeeds, for what is not on disk must not be committed.

@@ -13,7 +13,7 @@ import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Protocol, get_args
 
@@ -23,9 +23,9 @@ from spiir_pastro.serve.decide import Upload
 from spiir_pastro.serve.drift import What
 from spiir_pastro.serve.salvage import Salvaged, finish_salvage, salvage
 
-__all__ = ["Disk", "LocalDisk", "Place", "Record", "Spool", "SpoolDamaged", "is_damage"]
+__all__ = ["Disk", "LocalDisk", "Place", "Record", "Spool", "SpoolDamaged", "browse", "is_damage"]
 
-SCHEMA = 2
+SCHEMA = 3
 KEEP_EVENTS = 10_000
 """So many events are remembered however old a stepped clock makes them look."""
 
@@ -39,6 +39,9 @@ CREATE TABLE IF NOT EXISTS events (
     state       TEXT NOT NULL DEFAULT 'pending',    -- pending, done
     outcome     TEXT,                               -- how it was done: sent, found, other
     content     BLOB NOT NULL,                      -- the file to upload
+    model       TEXT NOT NULL DEFAULT '',           -- the name of the model that made it
+    revision    INTEGER NOT NULL DEFAULT 0,         -- how many answers went before
+    triggers    TEXT NOT NULL DEFAULT '',           -- the numbers answered, a line each
     crc         INTEGER,                            -- of event_id and content
     gps_ns      INTEGER NOT NULL,
     far_hz      REAL,
@@ -62,8 +65,8 @@ CREATE INDEX IF NOT EXISTS by_time ON events (read_at);
 CREATE INDEX IF NOT EXISTS by_state ON events (state, seq);
 """
 _COLUMNS = (
-    "event_id, state, outcome, content, gps_ns, far_hz, snr, mchirp_det, p_astro, source, "
-    "read_at, done_at, attempts, error"
+    "event_id, state, outcome, content, model, revision, gps_ns, far_hz, snr, mchirp_det, p_astro, "
+    "source, read_at, done_at, attempts, error"
 )
 
 
@@ -79,6 +82,8 @@ class Record:
     state: str
     outcome: str | None
     content: bytes
+    model: str
+    revision: int
     gps_ns: int
     far_hz: float | None
     snr: float | None
@@ -172,6 +177,7 @@ class Spool:
         *,
         read_at: float,
         places: Mapping[Place, int] | None = None,
+        updates: bool = False,
     ) -> list[Upload]:
         """Write down events, and how far the topics are dealt with, in one durable transaction.
 
@@ -183,31 +189,41 @@ class Spool:
             When the alerts were read, Unix seconds.
         places
             The first offset not dealt with, of each partition read from.
+        updates
+            Whether an event known before is answered anew if its numbers are others, of which no
+            answer was ever made.
 
         Returns
         -------
         list of Upload
-            Those that were not known before, in order.
+            Those that are to be delivered, in order, with their revisions.
         """
         # Offsets alone need no syncing: if they are lost, alerts without an answer are read again.
         connection = self._durable if uploads else self._marks
         with self._mutex, _transaction(connection):
-            new = [upload for upload in uploads if self._insert(upload, read_at)]
+            new = [
+                accepted
+                for upload in uploads
+                if (accepted := self._insert(upload, read_at) or (updates and self._revise(upload)))
+            ]
             connection.executemany(
                 "INSERT OR REPLACE INTO offsets VALUES (?, ?, ?)",
                 [(topic, number, offset) for (topic, number), offset in (places or {}).items()],
             )
             return new
 
-    def _insert(self, upload: Upload, read_at: float) -> bool:
+    def _insert(self, upload: Upload, read_at: float) -> Upload | None:
         trigger, probabilities = upload.trigger, upload.probabilities
         cursor = self._durable.execute(
-            "INSERT OR IGNORE INTO events (event_id, content, crc, gps_ns, far_hz, snr, "
-            "mchirp_det, p_astro, source, read_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO events (event_id, content, crc, model, triggers, gps_ns, "
+            "far_hz, snr, mchirp_det, p_astro, source, read_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 trigger.event_id,
                 content := upload.content,
                 _crc(trigger.event_id, content),
+                upload.model,
+                _numbers(trigger.far_hz, trigger.snr, trigger.mchirp_det),
                 trigger.gps_ns,
                 trigger.far_hz,
                 trigger.snr,
@@ -217,7 +233,49 @@ class Spool:
                 read_at,
             ),
         )
-        return cursor.rowcount == 1
+        return upload if cursor.rowcount == 1 else None
+
+    def _revise(self, upload: Upload) -> Upload | None:
+        """Write down another answer to a known event; None if there is nothing new to say.
+
+        An event that another writer answered is left to it.
+        """
+        trigger, probabilities = upload.trigger, upload.probabilities
+        columns = "triggers, far_hz, snr, mchirp_det, content, outcome, revision"
+        known = self._durable.execute(
+            f"SELECT {columns} FROM events WHERE event_id = ?",  # noqa: S608  (constants)
+            (trigger.event_id,),
+        ).fetchone()
+        *_, content, outcome, revision = known
+        answered = {*known[0].split("\n"), _numbers(*known[1:4])}
+        numbers = _numbers(trigger.far_hz, trigger.snr, trigger.mchirp_det)
+        if numbers in answered or outcome == "other":
+            return None
+        self._durable.execute(
+            "UPDATE events SET triggers = triggers || char(10) || ? WHERE event_id = ?",
+            (numbers, trigger.event_id),
+        )
+        if upload.content == content:
+            return None
+        self._durable.execute(
+            "UPDATE events SET state = 'pending', outcome = NULL, done_at = NULL, attempts = 0, "
+            "error = NULL, content = ?, crc = ?, model = ?, revision = ?, gps_ns = ?, far_hz = ?, "
+            "snr = ?, mchirp_det = ?, p_astro = ?, source = ? WHERE event_id = ?",
+            (
+                upload.content,
+                _crc(trigger.event_id, upload.content),
+                upload.model,
+                revision + 1,
+                trigger.gps_ns,
+                trigger.far_hz,
+                trigger.snr,
+                trigger.mchirp_det,
+                probabilities.p_astro,
+                str(probabilities.most_probable),
+                trigger.event_id,
+            ),
+        )
+        return replace(upload, revision=revision + 1)
 
     def offsets(self) -> dict[Place, int]:
         """Return the first offset not dealt with, of each partition ever read from."""
@@ -233,12 +291,12 @@ class Spool:
                 [(topic, number, offset) for (topic, number), offset in places.items()],
             )
 
-    def done(self, event_id: str, outcome: str) -> None:
-        """Mark an event as on GraceDB."""
+    def done(self, event_id: str, outcome: str, revision: int = 0) -> None:
+        """Mark an event as on GraceDB, unless there is another answer by now."""
         self._mark(
             "UPDATE events SET state = 'done', outcome = ?, done_at = ?, error = NULL "
-            "WHERE event_id = ?",
-            (outcome, self._clock.wall_s(), event_id),
+            "WHERE event_id = ? AND revision = ?",
+            (outcome, self._clock.wall_s(), event_id, revision),
         )
 
     def postponed(self, event_id: str, attempts: int, error: str) -> None:
@@ -267,9 +325,9 @@ class Spool:
         """Return the events still to upload, the oldest first."""
         return self._select("WHERE state = 'pending' ORDER BY seq")
 
-    def latest(self, count: int) -> list[Record]:
-        """Return the events read last, the newest first."""
-        return self._select("ORDER BY seq DESC LIMIT ?", count)
+    def latest(self, count: int, *, model: str = "") -> list[Record]:
+        """Return the events read last, the newest first; of one model if it is named."""
+        return self._select("WHERE ? IN ('', model) ORDER BY seq DESC LIMIT ?", model, count)
 
     def counts(self) -> dict[str, int]:
         """Return how many events are in each state."""
@@ -429,6 +487,30 @@ def is_damage(error: BaseException) -> bool:
     return isinstance(error, sqlite3.DatabaseError) and not isinstance(
         error, sqlite3.OperationalError | sqlite3.IntegrityError | sqlite3.ProgrammingError
     )
+
+
+def browse(folder: Path) -> Iterator[Record]:
+    """Give a spool's events, the newest first, without disturbing the service that uses it.
+
+    Raises
+    ------
+    ConfigError
+        If the folder holds no spool that this version can read.
+    """
+    path = folder / "spool.sqlite"
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as spool:
+            rows = spool.execute(f"SELECT {_COLUMNS} FROM events ORDER BY seq DESC")  # noqa: S608
+            names = _COLUMNS.split(", ")
+            for row in rows:
+                yield Record(**dict(zip(names, row, strict=True)))
+    except sqlite3.Error as exc:
+        raise ConfigError(f"spool {path} cannot be read: {exc}; name the folder of one") from exc
+
+
+def _numbers(far_hz: float | None, snr: float | None, mchirp_det: float | None) -> str:
+    """Write what tells one answer's trigger from another's."""
+    return f"{far_hz!r} {snr!r} {mchirp_det!r}"
 
 
 def _crc(event_id: str, content: bytes) -> int:

@@ -31,7 +31,7 @@ __all__ = [
 FILE_NAME = "spiir.p_astro.json"
 LABEL = "PASTRO_READY"
 TAG = "p_astro"
-COMMENT = "SPIIR source probabilities"
+COMMENT = "SPIIR source probabilities, model {model}"
 
 _OF_THE_SERVICE = frozenset({401, 403, 407, 408, 425, 429})
 """Statuses below 500 that say nothing about the event asked for."""
@@ -84,11 +84,29 @@ class Uploader(Protocol):
         """Get ready, so that the first delivery is as quick as any; failing is no harm."""
 
     def deliver(
-        self, event_id: str, content: bytes, *, look_first: bool, on_send: Callable[[], None]
+        self,
+        event_id: str,
+        content: bytes,
+        *,
+        model: str = "",
+        replaces: bool = False,
+        look_first: bool,
+        on_send: Callable[[], None],
     ) -> Delivered:
         """Put the file and its label there, or raise Unanswered.
 
-        ``on_send`` is called just before the file is sent, if it is; what it raises goes through.
+        Parameters
+        ----------
+        event_id, content
+            Of the file.
+        model
+            The name of the model that made it, for the comment.
+        replaces
+            Whether it takes the place of an earlier version, if that is another.
+        look_first
+            Whether it may be there already.
+        on_send
+            Called just before the file is sent, if it is; what it raises goes through.
         """
 
     def close(self) -> None:
@@ -106,12 +124,22 @@ class FileUploader:
         """Nothing is needed."""
 
     def deliver(
-        self, event_id: str, content: bytes, *, look_first: bool, on_send: Callable[[], None]
+        self,
+        event_id: str,
+        content: bytes,
+        *,
+        model: str = "",
+        replaces: bool = False,
+        look_first: bool,
+        on_send: Callable[[], None],
     ) -> Delivered:
         """Write ``<event_id>.spiir.p_astro.json``; the id's form was checked when it was read."""
         path = self._folder / f"{event_id}.{FILE_NAME}"
+        del model
         if look_first and path.exists():
-            return Delivered.FOUND if path.read_bytes() == content else Delivered.OTHER
+            is_same = path.read_bytes() == content
+            if is_same or not replaces:
+                return Delivered.FOUND if is_same else Delivered.OTHER
         on_send()
         write_atomically(path, content)
         return Delivered.SENT
@@ -134,16 +162,26 @@ class GraceDBUploader:
             return
 
     def deliver(
-        self, event_id: str, content: bytes, *, look_first: bool, on_send: Callable[[], None]
+        self,
+        event_id: str,
+        content: bytes,
+        *,
+        model: str = "",
+        replaces: bool = False,
+        look_first: bool,
+        on_send: Callable[[], None],
     ) -> Delivered:
         """Upload the file with its label, or find it there and see to the label."""
         if look_first and self.is_there(event_id):
-            self._label(event_id)
-            return Delivered.FOUND if self._is_same(event_id, content) else Delivered.OTHER
+            is_same = self._is_same(event_id, content)
+            if is_same or not replaces:
+                self._label(event_id)
+                return Delivered.FOUND if is_same else Delivered.OTHER
         on_send()
+        comment = COMMENT.format(model=model)
         answer = _asked(
             lambda: self._gracedb.write_log(
-                event_id, COMMENT, filename=FILE_NAME, content=content, tag=TAG, label=LABEL
+                event_id, comment, filename=FILE_NAME, content=content, tag=TAG, label=LABEL
             )
         )
         entry = _document(answer, {201})

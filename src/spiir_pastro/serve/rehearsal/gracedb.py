@@ -81,6 +81,7 @@ class LogEntry:
     content: str = ""
     tags: list[str] = field(default_factory=list)
     label: str = ""
+    comment: str = ""
     at: float = 0.0
 
 
@@ -282,6 +283,7 @@ class _Handler(BaseHTTPRequestHandler):
                 content=content,
                 tags=tags,
                 label=label,
+                comment=fields.get("comment", ("", ""))[1],
                 at=time.time(),
             )
         )
