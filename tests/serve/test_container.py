@@ -113,6 +113,6 @@ def test_the_image_runs_as_nobody_who_owns_anything_else() -> None:
     exposed = next(rest for name, rest in found if name == "EXPOSE")
     assert f"port = {exposed}" in (PROJECT / "deploy" / "listen.toml").read_text()
     (volume,) = [rest for name, rest in found if name == "VOLUME"]
-    assert f'spool = "{volume}"' in (PROJECT / "deploy" / "listen.toml").read_text()
+    assert f'spool = "{volume}/' in (PROJECT / "deploy" / "listen.toml").read_text()
     home = next(shlex.split(rest) for name, rest in found if "useradd" in rest)
     assert volume in home
