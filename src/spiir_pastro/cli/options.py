@@ -16,7 +16,7 @@ FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 known_events_option = click.option(
     "--known-events",
     type=FILE,
-    help="Known mergers (name, gps, ...); default: GWTC-1 to GWTC-4.0.",
+    help="Known mergers (name, gps, ...), or GWOSC's own CSV or JSON; default: GWTC-1 to GWTC-4.0.",
 )
 
 
