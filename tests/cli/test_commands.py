@@ -78,6 +78,9 @@ def test_from_uploads_to_p_astro_json(
         [float(p) for p in predicted.split(",")[2:6]], rel=0.01, abs=5e-5
     )
     assert "G1510" in page.read_text()
+    by_name = _run("explain", "GW10", "--model", model, "--triggers", triggers, "--known-events",
+                   known)  # fmt: skip
+    assert by_name.stdout.partition("probability")[0] == told.stdout.partition("probability")[0]
     nowhere = _run("explain", "nobody", "--model", model)
     assert nowhere.stderr.startswith("spiir-pastro: error: no file nobody; correct its name, or")
     nobody = _run("explain", "nobody", "--model", model, "--triggers", triggers)

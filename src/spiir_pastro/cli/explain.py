@@ -9,11 +9,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from spiir_pastro.cli.options import FILE
+from spiir_pastro.cli.options import FILE, known_events_option
 from spiir_pastro.cli.output import json_option, print_json, print_table
 from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.errors import TriggerError
 from spiir_pastro.io.artifact import load_model
+from spiir_pastro.io.gwtc import read_known_events
 from spiir_pastro.io.predictions import as_table
 from spiir_pastro.io.sources import read_triggers
 from spiir_pastro.io.triggers import to_candidates
@@ -21,6 +22,7 @@ from spiir_pastro.models.components import TERMS
 from spiir_pastro.models.explanation import Explanation, explain
 from spiir_pastro.models.pastro import ClassSharing, PastroModel
 from spiir_pastro.report.page import write_event_page
+from spiir_pastro.selection.known import label_known
 
 __all__ = ["command"]
 
@@ -34,21 +36,28 @@ _COLUMNS = {"far": "far_hz", "mchirp": "mchirp_det", "snr": "snr"}
 @click.command("explain")
 @click.argument("event")
 @click.option("--model", type=FILE, required=True, help="Model file that fit wrote.")
-@click.option("--triggers", type=FILE, help="Where EVENT is an id: the file that has it.")
+@click.option("--triggers", type=FILE, help="Where EVENT is an id or a name: the file that has it.")
+@known_events_option
 @click.option(
     "--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page as well."
 )
 @json_option("the numbers")
 def command(
-    *, event: str, model: Path, triggers: Path | None, html: Path | None, as_json: bool
+    *,
+    event: str,
+    model: Path,
+    triggers: Path | None,
+    known_events: Path | None,
+    html: Path | None,
+    as_json: bool,
 ) -> None:
     """Say why a candidate got its probabilities.
 
     EVENT is a file that holds one candidate (a coinc.xml, an alert .json, a CSV of one row), or the
-    id of one among --triggers.
+    id of one among --triggers, or the name of a known merger that is among them, like GW190521.
     """
     artifact = load_model(model)
-    trigger = _find(event, triggers)
+    trigger = _find(event, triggers, known_events)
     explained = explain(artifact.model, to_candidates(trigger))
     if as_json:
         print_json(_document(trigger.row(0, named=True), explained))
@@ -60,21 +69,38 @@ def command(
         click.echo(f"\n{html}", err=as_json)
 
 
-def _find(event: str, triggers: Path | None) -> pl.DataFrame:
+def _find(event: str, triggers: Path | None, known_events: Path | None) -> pl.DataFrame:
     """Return the one candidate meant, as a canonical trigger table of one row."""
     path = Path(event) if triggers is None else triggers
     if triggers is None and not path.exists():
         raise TriggerError(
-            f"no file {event}; correct its name, or say with --triggers whose id it is"
+            f"no file {event}; correct its name, or say with --triggers whose id or name it is"
         )
     table = read_triggers(path).triggers
     if triggers is not None:
-        table = table.filter(pl.col("event_id") == event)
+        by_id = table.filter(pl.col("event_id") == event)
+        table = by_id if by_id.height else _of_merger(table, event, read_known_events(known_events))
     if table.height != 1:
         what = f"{path} holds {table.height} candidates"
         what += f" called {event}" if triggers is not None else ""
         raise TriggerError(f"{what}, where one belongs; name it, and its file with --triggers")
     return table
+
+
+def _of_merger(table: pl.DataFrame, name: str, events: pl.DataFrame) -> pl.DataFrame:
+    """Return the most significant candidate of a known merger; none if the name is not known."""
+    named = events.filter(pl.col("name") == name)
+    if named.is_empty():  # the catalogue may have its time of day, too, as in GW190412_053044
+        named = events.filter(pl.col("name").str.starts_with(f"{name}_"))
+    if named.height != 1:
+        return table.clear()
+    near = label_known(table, named).filter(pl.col("known_event").is_not_null())
+    if near.is_empty():
+        raise TriggerError(
+            f"no trigger is within a second of {name}, GPS {named.item(0, 'gps')}; give the "
+            "triggers of its time"
+        )
+    return near.sort("far_hz", nulls_last=True).head(1)
 
 
 def _print(trigger: dict[str, Any], explained: Explanation, *, model: PastroModel) -> None:
