@@ -52,6 +52,7 @@ _HEAVIEST, _STAR_MAX = 150.0, 3.0
 _NEAR_LIGHT, _NEAR_HEAVY, _FINALISTS = 300, 3000, 100
 _LIGHTEST_HEAVY, _HEAVIEST_LIGHT = 2.3, 16.0  # chirp masses between which both kinds are tried
 _COARSE_S = np.arange(-32, 33) / 512
+_CHECKED = slice(16, 49)  # of them, where the whole bank is tried: +-31 ms
 _FINE_HZ, _PIVOT_REACH, _OTHER_REACH = 2048, 12, 10  # samples about the coarse peak, and the pivot
 _CHISQ_S = np.arange(-175, 176) / 2048
 
@@ -107,11 +108,10 @@ class Filters:
         squared = ((offset @ (inverse.T @ tensor @ inverse)) * offset).sum(axis=1)
         parts, strains = [], []
         if mchirp < _HEAVIEST_LIGHT:
-            place = np.argpartition(squared[self.light], _NEAR_LIGHT)[:_NEAR_LIGHT]
-            parts.append(self.light[place])
+            parts.append(self.light[_smallest(squared[self.light], _NEAR_LIGHT)])
             strains.append(self.generated(parts[0]))
         if mchirp > _LIGHTEST_HEAVY:
-            place = np.argpartition(squared[self.heavy], _NEAR_HEAVY)[:_NEAR_HEAVY]
+            place = _smallest(squared[self.heavy], _NEAR_HEAVY)
             parts.append(self.heavy[place])
             strains.append(self.heavy_strains[place])
         return np.concatenate(parts), np.concatenate(strains)
@@ -173,6 +173,12 @@ class Filters:
             residual = np.abs(series - at_peak.sum() * expected) ** 2
             values.append(residual.sum() / (2 - 2 * np.abs(expected) ** 2).sum())
         return float(np.mean(values))
+
+
+def _smallest(values: Floats, count: int) -> NDArray[np.int64]:
+    if values.size <= count:
+        return np.arange(values.size)
+    return np.argpartition(values, count)[:count]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -331,24 +337,39 @@ def check_whole_bank(filters: Filters, seed: int, events: int) -> None:
         while not (nearby := recover(filters, event := draw_event(filters, rng))).is_found():
             pass
         drawn.append((event, nearby))
-    size = len(filters.bank)
-    loudness = np.zeros((events, size), dtype=np.float32)
-    for first in range(0, size, 2000):
-        batch = np.arange(first, min(first + 2000, size))
-        strains = filters.generated(batch)
-        for row, (event, _) in enumerate(drawn):
-            loudness[row, batch] = filters.coarse_snr(event, strains)
-        sys.stderr.write(f"\r{first} of {size} templates")
+    loudness = _whole_bank_snr(filters, [event for event, _ in drawn])
     other, gain = 0, []
-    for row, (event, nearby) in enumerate(drawn):
-        numbers = np.argsort(-loudness[row], kind="stable")[:_FINALISTS]
+    for (event, nearby), snr in zip(drawn, loudness, strict=True):
+        numbers = np.argsort(-snr, kind="stable")[:_FINALISTS]
         best = filters.best(event, numbers, filters.generated(numbers))
-        other += best.number != nearby.number
         gain.append(best.network_snr / nearby.network_snr - 1)
         if best.number != nearby.number:
+            other += 1
             near, far = filters.bank.template(nearby.number), filters.bank.template(best.number)
-            sys.stdout.write(f"{row}: true {event.truth}, near {near}, whole {far}, {gain[-1]}\n")
+            sys.stdout.write(f"true {event.truth}, near {near}, whole {far}, {gain[-1]:.4f}\n")
     sys.stdout.write(f"{other} of {events} recover another template; SNR gain {max(gain):.4f}\n")
+
+
+def _whole_bank_snr(filters: Filters, events: list[Event]) -> NDArray[np.float32]:
+    """Coarse SNR of events with all templates, (events, templates): in batches, events at once."""
+    size = len(filters.bank)
+    loudness = np.zeros((len(events), size), dtype=np.float32)
+    pivots = np.array([event.pivot for event in events])
+    coarse = filters.coarse[:, _CHECKED]
+    for first in range(0, size, 1000):
+        batch = np.arange(first, min(first + 1000, size))
+        strains = filters.generated(batch)
+        for pivot in np.unique(pivots):
+            rows = np.flatnonzero(pivots == pivot)
+            weight = (filters.weights[pivot] * 1e-17).astype(np.float32)
+            data = weight * np.array([events[row].data[pivot].conj() for row in rows])
+            turned = (data[:, :, None] * coarse.conj()).transpose(1, 0, 2)
+            series = np.abs(strains @ turned.reshape(weight.size, -1))
+            power = (strains.real**2 + strains.imag**2) @ weight**2
+            peaks = series.reshape(batch.size, rows.size, -1).max(axis=2)
+            loudness[np.ix_(rows, batch)] = (peaks / np.sqrt(power)[:, None]).T
+        sys.stderr.write(f"\r{first} of {size} templates")
+    return loudness
 
 
 def kept_bank(path: Path) -> Bank:
@@ -357,6 +378,16 @@ def kept_bank(path: Path) -> Bank:
         bank = build_bank()
         np.save(path, np.stack([bank.mass1, bank.mass2, bank.spin1z, bank.spin2z]))
     return Bank(*np.load(path))
+
+
+def _whole_rows(table: Path) -> int:
+    """Count a table's rows, below zero if its head lacks; a row cut short is cut off."""
+    if not table.exists():
+        return -2
+    lines = [line for line in table.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    lines = lines if len(lines) >= 2 else []
+    table.write_text("".join(lines))
+    return len(lines) - 2
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -371,7 +402,7 @@ def main(arguments: list[str] | None = None) -> None:
     if given.whole_bank:
         check_whole_bank(filters, given.seed, given.whole_bank)
         return
-    done = given.table.read_text().count("\n") - 2 if given.table.exists() else -2
+    done = _whole_rows(given.table)
     with given.table.open("a", newline="") as file:
         if done < 0:
             file.write(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from waveforms import CURVES, Grid, campaign_grid
 
-__all__ = ["Bank", "build_bank", "chirp_coordinates", "metric"]
+__all__ = ["Bank", "build_bank", "chirp_coordinates", "metric", "placed"]
 
 Floats = NDArray[np.float64]
 
@@ -26,7 +26,7 @@ _SOLAR_MASS_S = 4.925490947641267e-06
 _REFERENCE_HZ = 40.0
 
 
-def masses(mchirp: Floats, eta: Floats) -> tuple[Floats, Floats]:
+def placed(mchirp: Floats, eta: Floats) -> tuple[Floats, Floats]:
     """Component masses of chirp masses and symmetric mass ratios."""
     total = mchirp * eta**-0.6
     difference = np.sqrt(np.maximum(1 - 4 * eta, 0))
@@ -67,7 +67,7 @@ def metric(
     point = np.array([np.log(mchirp), eta, 0.0])
 
     def at(p: Floats) -> tuple[NDArray[np.complex128], Floats]:
-        m1, m2 = masses(np.exp(p[0]), p[1])
+        m1, m2 = placed(np.exp(p[0]), p[1])
         physical = (float(m1), float(m2), spin1z + p[2], spin2z + p[2])
         wave = np.asarray(weight * grid.strain(*physical), dtype=np.complex128)
         return wave, chirp_coordinates(*(np.array(x) for x in physical))

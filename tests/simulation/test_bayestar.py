@@ -4,10 +4,12 @@ import csv
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 pytest.importorskip("ligo.skymap", reason="needs the extra [bayestar]")
 
+from spiir_pastro.domain import ASTROPHYSICAL
 from spiir_pastro.simulation import bayestar
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of LAL and ligo.skymap
@@ -44,3 +46,16 @@ def test_a_campaign_goes_on_where_it_stopped(
         assert row["ifos"] == "".join(
             ifo for ifo, snr in zip(("H1", "L1", "V1"), snrs, strict=True) if snr
         )
+
+
+def test_what_the_classes_leave_out_of_the_plane_is_drawn_too() -> None:
+    rng = np.random.default_rng(4)
+    drawn = [bayestar._draw_elsewhere(rng) for _ in range(400)]
+    gap = [t for t in drawn if 3 < t["mass1"] < 5]
+    heavy = [t for t in drawn if t["mass1"] > 80]
+    light = [t for t in drawn if t["mass2"] < 1.1]
+    assert min(len(gap), len(heavy), len(light)) > 20
+    for template in drawn:
+        assert 1 <= template["mass2"] <= template["mass1"] <= 150
+        assert not (template["mass2"] > 6 and template["mass1"] < 80)
+    assert {bayestar._class_of(t) for t in drawn} == set(ASTROPHYSICAL)

@@ -2,15 +2,16 @@
 
 ::
 
-    python -m spiir_pastro.simulation.bayestar --events 330 --seed 1 OUT.csv
+    python -m spiir_pastro.simulation.bayestar --events 366 --seed 1 OUT.csv
 
 Each event is a signal in Gaussian noise of O3-like spectra, found with a signal-to-noise ratio of
 at least 4 in two detectors and 8 in the network, and localised by BAYESTAR (``ligo.skymap``, the
 extra ``bayestar``) from its SNR series at 1024 Hz. A row has what a search reports (SNR and
 effective distance by detector) beside the mean and standard deviation of BAYESTAR's distance.
 
-Masses are drawn class by class in the detectors' frame. Direction, orientation and distance are
-those of sources of uniform density in volume whose expected network SNR is at least 7. An event
+Masses are drawn class by class in the detectors' frame; from event 306 on, over what these leave
+out of the plane: the mass gap, the lightest and the heaviest. Direction, orientation and distance
+are those of sources of uniform density in volume whose expected network SNR is at least 7. An event
 depends on the seed and its own number only, so a campaign that was stopped goes on where it was.
 """
 
@@ -38,6 +39,8 @@ _WAVEFORMS = {Source.BNS: "TaylorF2", Source.NSBH: "IMRPhenomD", Source.BBH: "IM
 _F_LOW_HZ, _F_HIGH_HZ = 30.0, 4096
 _SERIES_HZ = 1024
 _LEAST_SNR, _LEAST_NETWORK_SNR, _LEAST_EXPECTED_SNR = 4.0, 8.0, 7.0
+_BY_CLASS = 306  # events drawn class by class, before the rest of the plane
+_STAR_MAX = 3.0
 _FIRST_GPS, _DAY = 1_260_000_000, 86_400
 
 COLUMNS = (
@@ -139,13 +142,9 @@ def campaign(events: int, seed: int, done: int = 0) -> Iterator[Row]:
     """Rows of the table from event number `done` on; the classes take turns."""
     detectors = [_Detector(ifo) for ifo in _SPECTRA]
     for number in range(done, events):
-        source = ASTROPHYSICAL[number % len(ASTROPHYSICAL)]
+        source = ASTROPHYSICAL[number % len(ASTROPHYSICAL)] if number < _BY_CLASS else None
         rng = np.random.default_rng([seed, number])
-        yield {
-            "event": number,
-            "source_class": str(source),
-            **_find_and_localise(source, detectors, rng),
-        }
+        yield {"event": number, **_find_and_localise(source, detectors, rng)}
 
 
 def localise_candidate(coinc: Path, waveform: str) -> tuple[float, float]:
@@ -187,21 +186,23 @@ def localise_candidate(coinc: Path, waveform: str) -> tuple[float, float]:
 
 
 def _find_and_localise(
-    source: Source, detectors: Sequence[_Detector], rng: np.random.Generator
+    source: Source | None, detectors: Sequence[_Detector], rng: np.random.Generator
 ) -> Row:
-    """Inject signals of one class until one is found, and localise it."""
+    """Inject signals of one class, or of none that is drawn, until one is found; localise it."""
     from ligo.skymap.bayestar import localize  # noqa: PLC0415
 
     while True:
-        template = _draw_template(source, rng)
+        template = _draw_elsewhere(rng) if source is None else _draw_template(source, rng)
         on = [d for d in detectors if rng.random() < _SPECTRA[d.ifo][1]]
         if len(on) < 2:
             continue
-        signal, event = _inject(template, _WAVEFORMS[source], on, rng)
+        kind = source or _class_of(template)
+        signal, event = _inject(template, _WAVEFORMS[kind], on, rng)
         if event.is_found:
             break
-    sky = localize(event, waveform=_WAVEFORMS[source], f_low=_F_LOW_HZ, f_high_truncate=1.0)
+    sky = localize(event, waveform=_WAVEFORMS[kind], f_low=_F_LOW_HZ, f_high_truncate=1.0)
     return {
+        "source_class": str(kind),
         **template,
         "ifos": join_ifos(single.detector for single in event.singles),
         "mchirp_det": _mchirp(template["mass1"], template["mass2"]),
@@ -229,6 +230,28 @@ def _draw_template(source: Source, rng: np.random.Generator) -> Template:
             spin1, spin2 = rng.uniform(-0.9, 0.9, 2)
     values = {"mass1": mass1, "mass2": mass2, "spin1z": spin1, "spin2z": spin2}
     return {name: float(value) for name, value in values.items()}
+
+
+def _draw_elsewhere(rng: np.random.Generator) -> Template:
+    """Draw masses log-uniform from 1 to 150, half of them to 8, but not what classes draw from."""
+    highest = 8 if rng.random() < 0.5 else 150  # the gap is small beside the heavy
+    while True:
+        mass2, mass1 = np.sort([_log_uniform(1, highest, rng) for _ in range(2)])
+        stars = mass2 > 1.1 and mass1 < 2.4
+        mixed = 5 < mass1 < 40 and 1.2 < mass2 < 2.4
+        holes = mass2 > 6 and mass1 < 80
+        if not (stars or mixed or holes):
+            break
+    limits = [0.05 if mass < _STAR_MAX else 0.9 for mass in (mass1, mass2)]
+    spin1, spin2 = rng.uniform(-1, 1, 2) * limits
+    values = {"mass1": mass1, "mass2": mass2, "spin1z": spin1, "spin2z": spin2}
+    return {name: float(value) for name, value in values.items()}
+
+
+def _class_of(template: Template) -> Source:
+    """Class of detector-frame masses, with neutron stars up to 3 solar masses."""
+    stars = sum(template[name] < _STAR_MAX for name in ("mass1", "mass2"))
+    return (Source.BBH, Source.NSBH, Source.BNS)[stars]
 
 
 def _log_uniform(low: float, high: float, rng: np.random.Generator) -> float:
