@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 
 from spiir_pastro.serve.config import Settings
-from spiir_pastro.serve.health import STALLED_AFTER_S
+from spiir_pastro.serve.gauges import Gauges
+from spiir_pastro.serve.health import STALLED_AFTER_S, Health
+from spiir_pastro.serve.letters import DeadLetters
 from spiir_pastro.serve.metrics import Metrics
+from spiir_pastro.serve.spool import Spool
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
@@ -103,9 +106,19 @@ def test_prometheus_accepts_the_rules_and_they_fire(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["prometheus-rules.yaml", "grafana-dashboard.json"])
-def test_rules_and_dashboard_ask_for_metrics_that_exist(file: str) -> None:
+def test_rules_and_dashboard_ask_for_metrics_that_exist(file: str, tmp_path: Path) -> None:
     metrics = Metrics()
+    spool = Spool(tmp_path)
+    gauges = Gauges(
+        spool=spool,
+        letters=DeadLetters(tmp_path / "letters"),
+        health=Health(),
+        drift=list,
+        wall_s=lambda: 0.0,
+    )
+    metrics.registry.register(gauges)
     names = set(re.findall(r"# TYPE (\S+)", metrics.exposition().decode()))
+    spool.close()
     asked = set(re.findall(r"spiir_pastro_\w+", (DEPLOY / file).read_text()))
     assert {name.removesuffix("_bucket") for name in asked} <= names
 

@@ -15,15 +15,17 @@ import pytest
 import structlog
 
 from spiir_pastro.domain import SourceProbabilities, Trigger
+from spiir_pastro.errors import TriggerError
 from spiir_pastro.io.alerts import parse_alert
 from spiir_pastro.serve.config import GraceDBSettings, KafkaSettings, Settings
 from spiir_pastro.serve.consumer import Message
+from spiir_pastro.serve.decide import Upload, decide
 from spiir_pastro.serve.gracedb import GraceDBClient
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.rehearsal.alerts import other_alerts, sample_alert, sample_alerts
 from spiir_pastro.serve.rehearsal.gracedb import Faults, StandInGraceDB
-from spiir_pastro.serve.rehearsal.model import RehearsalModel
+from spiir_pastro.serve.rehearsal.model import RehearsalModel, always
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.source import FileSource
@@ -400,3 +402,75 @@ def test_comment_log_line_spool_row_and_page_name_the_model(
     assert gracedb.files("G1")[0].comment == f"SPIIR source probabilities, model {name}"
     assert [e["model"] for e in logs if e["event"] == "upload.done"] == [name]
     assert [record.model for record in browse(tmp_path / "spool")] == [name]
+
+
+class WaitingSource(ListSource):
+    """Gives what it has, and then nothing for ever."""
+
+    def poll(self, timeout_s: float) -> list[Message] | None:
+        time.sleep(timeout_s / 4)
+        return super().poll(timeout_s) if self.batches else []
+
+
+class Particular(RehearsalModel):
+    """A model that cannot make anything of G2."""
+
+    def assess(self, trigger: Trigger, /) -> SourceProbabilities:
+        if trigger.event_id == "G2":
+            raise TriggerError("trigger G2: not mine")
+        return super().assess(trigger)
+
+
+def test_what_a_model_could_not_answer_is_answered_by_the_next(
+    gracedb: StandInGraceDB, tmp_path: Path
+) -> None:
+    served = service(tmp_path, WaitingSource([*payloads(2), b"rubbish"]), gracedb.url)
+    slot = served.model._slots["allsky"]
+    slot.model = replace(slot.model, assessor=Particular())
+    with running(served):
+        wait_until(lambda: len(served.letters) == 2)
+        assert served.spool.find("G2") is None
+        RehearsalModel(slope=0.7).save(tmp_path / "model.json")
+        served.reload()
+        wait_until(lambda: served.spool.counts()["done"] == 2)
+        assert [entry.comment for entry in gracedb.files("G2")] == [
+            f"SPIIR source probabilities, model {served.model.own.name}"
+        ]
+        assert len(served.letters) == 1
+
+
+def test_what_was_not_answered_is_tried_again_at_the_next_start(
+    gracedb: StandInGraceDB, tmp_path: Path
+) -> None:
+    served = service(tmp_path, ListSource(payloads(2)), gracedb.url)
+    slot = served.model._slots["allsky"]
+    slot.model = replace(slot.model, assessor=Particular())
+    assert served.run() == {"pending": 0, "done": 1, "dead_letters": 1}
+    again = service(tmp_path, ListSource([]), gracedb.url)
+    assert again.run() == {"pending": 0, "done": 2, "dead_letters": 0}
+    assert files(gracedb) == {"G1": 1, "G2": 1}
+
+
+def test_gauges_speak_the_truth_though_the_loop_hangs(
+    gracedb: StandInGraceDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = service(tmp_path, ListSource([]), gracedb.url)
+    assert value(served.metrics, "healthy") == 1
+    served.health.report("kafka", "down")
+    assert value(served.metrics, "healthy") == 0
+    assert value(served.metrics, "problem", part="kafka") == 1
+    served.health.clear("kafka")
+    monkeypatch.setattr("spiir_pastro.serve.health.STALLED_AFTER_S", -1.0)
+    assert value(served.metrics, "problem", part="loop") == 1
+    monkeypatch.undo()
+
+    decision = decide(sample_alert(1), always(RehearsalModel()))
+    assert isinstance(decision, Upload)
+    served.spool.accept([decision], read_at=time.time() - 100)
+    assert value(served.metrics, "spool_events", state="pending") == 1
+    assert value(served.metrics, "spool_oldest_seconds") >= 100
+    served.spool.close()
+    said = served.metrics.exposition().decode()
+    assert "spiir_pastro_healthy 0.0" in said
+    assert 'spiir_pastro_problem{part="spool"} 1.0' in said
+    assert "spiir_pastro_spool_events{" not in said

@@ -228,8 +228,26 @@ def test_dead_letters_are_kept_whole_and_once(tmp_path: Path) -> None:
     assert letters.keep(b"\x00../../x") == path
     assert len(DeadLetters(tmp_path / "dead")) == 1
     assert letters.keep(b"second") is not None
-    assert letters.is_full
+    problem = letters.problem()
+    assert problem is not None
+    assert "is full with 2 payloads of 14 bytes" in problem
     assert letters.keep(b"third") is None
+    path.unlink()  # somebody made room
+    assert letters.keep(b"third") is not None
+    letters.remove(letters.name(b"third"))
+    assert letters.problem() is None
+    assert letters.names() == [letters.name(b"second")]
+    assert letters.read(letters.name(b"second")) == b"second"
+    assert letters.read(letters.name(b"third")) is None
+
+
+def test_dead_letters_are_bounded_by_their_bytes(tmp_path: Path) -> None:
+    letters = DeadLetters(tmp_path / "dead", limit_bytes=100)
+    assert letters.keep(b"a" * 60) is not None
+    assert letters.keep(b"b" * 60) is None
+    assert letters.keep(b"c" * 40) is not None
+    assert letters.problem() is not None
+    assert DeadLetters(tmp_path / "dead").size == 100
 
 
 @given(payload=st.binary())

@@ -1,4 +1,4 @@
-"""Payloads that nobody understood, kept whole in a folder to be looked at."""
+"""Payloads that could not be answered, kept whole in a folder to be looked at and tried again."""
 
 import hashlib
 from pathlib import Path
@@ -13,34 +13,84 @@ class DeadLetters:
 
     Nothing of a payload becomes part of a path. The folder is bounded, so that a flood of rubbish
     cannot fill the disk.
+
+    Parameters
+    ----------
+    folder
+        Where they are kept.
+    limit, limit_bytes
+        How many, and how large in all, at most.
     """
 
-    def __init__(self, folder: Path, *, limit: int = 10_000) -> None:
+    def __init__(
+        self, folder: Path, *, limit: int = 10_000, limit_bytes: int = 256 * 2**20
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.limit = limit
-        self._known = {path.name for path in folder.iterdir() if path.suffix == ".alert"}
+        self.limit_bytes = limit_bytes
+        self._sizes: dict[str, int] = {}
+        self.look()
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._sizes)
 
     @property
-    def is_full(self) -> bool:
-        """Whether the folder takes no more payloads."""
-        return len(self._known) >= self.limit
+    def size(self) -> int:
+        """How large they are in all."""
+        return sum(self._sizes.values())
+
+    def look(self) -> None:
+        """See what is there by now: people look at letters, and take them away."""
+        found = {}
+        for path in self.folder.iterdir():
+            if path.suffix == ".alert":
+                try:
+                    found[path.name] = path.stat().st_size
+                except OSError:
+                    continue
+        self._sizes = found
+
+    def problem(self) -> str | None:
+        """Say that the folder takes no more, if so."""
+        if len(self) < self.limit and self.size < self.limit_bytes:
+            return None
+        return (
+            f"{self.folder} is full with {len(self)} payloads of {self.size} bytes; no more are "
+            "kept: replay or remove them"
+        )
 
     def keep(self, payload: bytes) -> Path | None:
-        """Write a payload to disk durably; None if the folder is full."""
+        """Write a payload to disk durably; None if there is no room."""
         name = self.name(payload)
         path = self.folder / name
-        if name in self._known:
+        if name in self._sizes:
             return path
-        if self.is_full:
-            return None
+        if len(self) >= self.limit or self.size + len(payload) > self.limit_bytes:
+            self.look()
+            if len(self) >= self.limit or self.size + len(payload) > self.limit_bytes:
+                return None
         write_atomically(path, payload)
         sync_folder(self.folder)
-        self._known.add(name)
+        self._sizes[name] = len(payload)
         return path
+
+    def names(self) -> list[str]:
+        """Return the names of all that are kept, in order."""
+        self.look()
+        return sorted(self._sizes)
+
+    def read(self, name: str) -> bytes | None:
+        """Return a payload; None if it is gone."""
+        try:
+            return (self.folder / name).read_bytes()
+        except OSError:
+            return None
+
+    def remove(self, name: str) -> None:
+        """Take a payload away: it was answered."""
+        (self.folder / name).unlink(missing_ok=True)
+        self._sizes.pop(name, None)
 
     @staticmethod
     def name(payload: bytes) -> str:

@@ -14,7 +14,7 @@ _AGES = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 
 
 class Metrics:
-    """Every counter, gauge and histogram of one service, in a registry of its own."""
+    """Every counter and histogram of one service, in a registry of its own; see also `Gauges`."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -27,19 +27,11 @@ class Metrics:
         self.retries = self._counter("upload_retries", "Failed attempts, by cause", "cause")
         self.model_swaps = self._counter("model_swaps", "New model files, by outcome", "outcome")
         self.kafka_errors = self._counter("kafka_errors", "Errors of the broker client", "name")
-        self.spool = self._gauge("spool_events", "Events in the spool, by state", "state")
-        self.oldest = self._gauge("spool_oldest_seconds", "Age of the oldest pending event")
-        self.letters = self._gauge("dead_letter_files", "Payloads in the dead-letter folder")
-        self.healthy = self._gauge("healthy", "1 if /healthz says so")
-        self.problem = self._gauge("problem", "1 for each part that has a problem", "part")
         self.model = self._gauge(
             "model", "1 for each model in use, by the search it answers", "search", "version"
         )
         self.last_alert = self._gauge("last_alert_timestamp_seconds", "When an alert was last read")
         self.started = self._gauge("start_timestamp_seconds", "When the service was started")
-        self.observed = self._gauge("drift_observed", "Events seen in the window", "what")
-        self.expected = self._gauge("drift_expected", "Events expected in the window", "what")
-        self.drift = self._gauge("drift_warning", "1 if seen and expected part", "what")
         self.latency = self._histogram(
             "alert_to_request_seconds", "From reading an alert to sending its file", _SECONDS
         )

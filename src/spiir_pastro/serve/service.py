@@ -26,6 +26,7 @@ from spiir_pastro.serve.consumer import Message
 from spiir_pastro.serve.decide import Decision, Skip, SkipReason, Upload, decide
 from spiir_pastro.serve.dispatch import Backoff, Delivery, Dispatcher, Duty
 from spiir_pastro.serve.drift import Drift, Rate, compare
+from spiir_pastro.serve.gauges import Gauges
 from spiir_pastro.serve.gracedb import GraceDB
 from spiir_pastro.serve.letters import DeadLetters
 from spiir_pastro.serve.page import Status, duration, utc
@@ -41,6 +42,7 @@ log = structlog.get_logger(__name__)
 POLL_S = 0.2
 HOUSEKEEPING_S = 2.0
 STOP_S = 1.5
+LETTERS_S = 0.05
 SPOOL_RETRY_S = 1.0
 _DAY_S = 86_400.0
 
@@ -86,6 +88,17 @@ class Service:
         self._started = self.clock.monotonic_s()
         self.spool = spool
         self.letters = DeadLetters(spool.folder / "dead-letters")
+        self._unanswered = self.letters.names()
+        self.health.watch("dead-letters", self.letters.problem)
+        self.metrics.registry.register(
+            Gauges(
+                spool=spool,
+                letters=self.letters,
+                health=self.health,
+                drift=self._drift,
+                wall_s=self.clock.wall_s,
+            )
+        )
         self._source = source
         self._stop = self.clock.flag()
         self._reload = self.clock.flag()
@@ -280,7 +293,7 @@ class Service:
         self,
         accepted: Sequence[Upload],
         old: Container[str],
-        read_tick: float,
+        read_tick: float | None,
     ) -> None:
         """Hand on the events not known before; those with old alerts are looked for first."""
         deliveries = [
@@ -337,7 +350,9 @@ class Service:
         """Look after the model, the metrics, drift and old events, every few seconds."""
         self.health.beat()
         forced = self._reload.is_set()
-        self.model.refresh(forced=forced)
+        if self.model.refresh(forced=forced):
+            self._unanswered = self.letters.names()
+        self._answer_letters()
         now = self.clock.monotonic_s()
         if now < self._housekeeping_at and not forced:
             return
@@ -348,37 +363,34 @@ class Service:
         try:
             self.spool.check()
             self._dispatcher.mark_again()
-            self._keep_count()
-            self._judge_drift()
             self.spool.forget(before=self.clock.wall_s() - self.settings.keep_days * _DAY_S)
         except (sqlite3.Error, OSError) as error:
             self._report_spool(error)
         else:
             self.health.clear("spool")
 
-    def _keep_count(self) -> None:
-        """Bring the gauges up to date."""
-        counts = self.spool.counts()
-        for state, count in counts.items():
-            self.metrics.spool.labels(state=state).set(count)
-        oldest = self.spool.oldest_pending()
-        self.metrics.oldest.set(0.0 if oldest is None else self.clock.wall_s() - oldest)
-        self.metrics.letters.set(len(self.letters))
-        if self.letters.is_full:
-            self.health.report("dead-letters", f"{self.letters.folder} is full; nothing is kept")
-        problems = self.health.problems()
-        self.metrics.healthy.set(not problems)
-        self.metrics.problem.clear()
-        for part in problems:
-            self.metrics.problem.labels(part=part).set(1)
+    def _answer_letters(self) -> None:
+        """Try a few dead letters again, with the models that are in use by now."""
+        until = time.perf_counter() + LETTERS_S
+        while self._unanswered and time.perf_counter() < until:
+            name = self._unanswered.pop()
+            payload = self.letters.read(name)
+            if payload is not None and isinstance(upload := self._decided(payload), Upload):
+                self._answer_letter(name, upload)
 
-    def _judge_drift(self) -> None:
-        """Tell the metrics what was seen, what was expected, and where they part."""
-        for count in self._drift():
-            self.metrics.observed.labels(what=count.what).set(count.observed)
-            if count.expected is not None:
-                self.metrics.expected.labels(what=count.what).set(count.expected)
-                self.metrics.drift.labels(what=count.what).set(count.has_parted)
+    def _answer_letter(self, name: str, upload: Upload) -> None:
+        event_id = upload.trigger.event_id
+        accepted: list[Upload] = []
+
+        def write() -> None:
+            accepted[:] = self.spool.accept(
+                [upload], read_at=self.clock.wall_s(), updates=self.settings.updates
+            )
+
+        if self._durably(write):
+            self._deliver(accepted, {event_id}, None)
+            self.letters.remove(name)
+            log.info("letter.answered", event_id=event_id, file=name, model=upload.model)
 
     def _drift(self) -> list[Drift]:
         """Compare the events of the window with what the model expects."""
