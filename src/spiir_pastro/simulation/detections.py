@@ -21,7 +21,12 @@ from spiir_pastro.simulation.bank import TemplateGroup, template_duration_s
 from spiir_pastro.simulation.config import NETWORK, CampaignConfig
 from spiir_pastro.simulation.network import sigma_mpc
 from spiir_pastro.simulation.noise import SINGLE_DETECTOR_NOISE
-from spiir_pastro.simulation.ranking import BANK_GROUPS, NOISE_CEILING_HZ, combined_far_hz
+from spiir_pastro.simulation.ranking import (
+    BANK_GROUPS,
+    NOISE_CEILING_HZ,
+    combined_far_hz,
+    stretched_far_hz,
+)
 
 __all__ = ["INJECTION", "MERGER", "NOISE", "Detections", "postcoh_frame"]
 
@@ -52,6 +57,9 @@ class Detections:
         (n,) index in the bank group.
     right_ascension, declination
         (n,) recovered, in radians.
+    depth_factor
+        (n,) by which a run's own background stretches ln(FAR/FAR*) of what lies below FAR*; 1 for
+        noise, whose FAR is calibrated.
     origin
         (n,) NOISE, INJECTION or MERGER.
     origin_id
@@ -67,6 +75,7 @@ class Detections:
     template: NDArray[np.int64]
     right_ascension: Floats
     declination: Floats
+    depth_factor: Floats
     origin: NDArray[np.str_]
     origin_id: NDArray[np.int64]
 
@@ -107,7 +116,8 @@ class Detections:
     def far_hz(self, group: TemplateGroup) -> Floats:
         """Return the combined FAR in Hz, over all bank groups of a search, (n,)."""
         mtotal = (group.mass1 + group.mass2)[self.template]
-        return combined_far_hz(group.bank, mtotal, self.coherent_snr, self.combined_chisq, self.on)
+        far = combined_far_hz(group.bank, mtotal, self.coherent_snr, self.combined_chisq, self.on)
+        return stretched_far_hz(far, self.depth_factor)
 
 
 def postcoh_frame(

@@ -35,12 +35,16 @@ from spiir_pastro.simulation.noise import COHERENT_NOISE, SNR_THRESHOLD, NoiseMo
 __all__ = [
     "BANK_GROUPS",
     "NOISE_CEILING_HZ",
+    "UPLOADED",
     "Ranking",
     "TailLaw",
     "combined_far_hz",
     "draw_reduced_snr",
     "noise_chisq",
     "ranking",
+    "reduced_snr",
+    "stretched_far_hz",
+    "template_kind",
     "whole_snr",
 ]
 
@@ -54,7 +58,8 @@ NOISE_CEILING_HZ = BANK_GROUPS * GROUP_RATE_HZ
 """Rate of all noise triggers of a search, the largest FAR there is."""
 
 _SMALLEST_FAR = 1.1754944e-38  # SPIIR bounds FARs by the smallest float32
-_LOG_U_UPLOADED = np.log(3e-4 / NOISE_CEILING_HZ)
+_FAR_UPLOADED_HZ = 3e-4
+_LOG_U_UPLOADED = np.log(_FAR_UPLOADED_HZ / NOISE_CEILING_HZ)
 _U_ORDINARY = 1e-3  # half of the noise of this u follows the statistics file
 _THIRD_DETECTOR = 0.95  # SNR that a further detector's noise adds
 _UNEVEN_PAIR = 0.75  # width of SNR above threshold, H1 V1 or L1 V1 over H1 L1
@@ -260,6 +265,13 @@ def combined_far_hz(
     for kind, rows in _by_kind(mtotal):
         far[rows] = NOISE_CEILING_HZ * np.exp(ranking(bank, kind).log_u(r[rows], log_chisq[rows]))
     return np.maximum(far, _SMALLEST_FAR)
+
+
+def stretched_far_hz(far_hz: Floats, factor: Floats) -> Floats:
+    """Multiply ln(FAR/FAR*) by a factor where FAR lies below FAR* = 3e-4 Hz, (n,)."""
+    with np.errstate(over="ignore", under="ignore"):
+        stretched = _FAR_UPLOADED_HZ * (far_hz / _FAR_UPLOADED_HZ) ** factor
+    return np.where(far_hz < _FAR_UPLOADED_HZ, np.maximum(stretched, _SMALLEST_FAR), far_hz)
 
 
 def draw_reduced_snr(

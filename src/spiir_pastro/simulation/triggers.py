@@ -47,6 +47,12 @@ _GHOSTS = 6
 _COMMON_NOISE = 0.9
 _TWICE = 0.85
 
+# A signal's chi-square in a detector, decimal logarithm and scatter, and what mismatch adds.
+_LOG_CHISQ, _LOG_CHISQ_SPREAD, _MISMATCH_CHISQ = -0.06, 0.1, 0.05
+# One merger in the same template has FARs decades apart in two of SPIIR's runs, the farther the
+# lower they are: 1e-12, 1e-8 and 1e-6 Hz at SNR 12.0 in O3a. Each run has a background of its own.
+_BACKGROUND_SPREAD = 0.35
+
 # Of the noise candidates in SPIIR's uploads of O3a 74.7 % are H1 L1, 14.8 % H1 L1 V1, 6.7 % L1 V1
 # and 3.8 % H1 V1; with duty cycles of .71, .76 and .76 that makes:
 _H1_PAIR_ACTIVITY, _L1_PAIR_ACTIVITY = 0.18, 0.24
@@ -132,8 +138,8 @@ def recover(signals: Signals, group: TemplateGroup, config: CampaignConfig) -> D
     ) * _unit_noise(which.size, rng)
     on = _used(signals.on[which], signals.optimal[which], copy)
     snr = np.where(on, match[:, None] * signals.optimal[which] + noise, 0)
-    spread = 10 ** rng.normal(-0.02, 0.1, on.shape)
-    chisq = spread + 0.05 * (1 - match[:, None] ** 2) * np.abs(snr) ** 2
+    spread = 10 ** rng.normal(_LOG_CHISQ, _LOG_CHISQ_SPREAD, on.shape)
+    chisq = spread + _MISMATCH_CHISQ * (1 - match[:, None] ** 2) * np.abs(snr) ** 2
     jitter = rng.standard_normal(on.shape) * 2e-3 / np.maximum(np.abs(snr), 1)
     gps_ns = _sampled(signals.arrival_ns[which] + (jitter * 1e9).astype(np.int64))
     angle = rng.normal(0, np.radians(8), (2, which.size))
@@ -147,6 +153,7 @@ def recover(signals: Signals, group: TemplateGroup, config: CampaignConfig) -> D
         template=template,
         right_ascension=(signals.binaries.right_ascension[which] + angle[0]) % (2 * np.pi),
         declination=np.clip(signals.binaries.declination[which] + angle[1], -np.pi / 2, np.pi / 2),
+        depth_factor=np.exp(rng.normal(0, _BACKGROUND_SPREAD, which.size)),
         origin=np.full(which.size, signals.origin),
         origin_id=signals.numbers[which],
     )
@@ -381,6 +388,7 @@ def _split(
         template=template,
         right_ascension=rng.uniform(0, 2 * np.pi, n),
         declination=np.arcsin(rng.uniform(-1, 1, n)),
+        depth_factor=np.ones(n),
         origin=np.full(n, NOISE, dtype="<U9"),
         origin_id=np.full(n, -1),
     )
