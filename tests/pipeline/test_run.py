@@ -1,6 +1,7 @@
 """All stages run one after the other, and again without harm."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,10 @@ import pytest
 from spiir_pastro.domain import ASTROPHYSICAL
 from spiir_pastro.errors import ConfigError, TableError
 from spiir_pastro.io.artifact import load_model
+from spiir_pastro.io.predictions import PROBABILITY_COLUMNS, predict_read
+from spiir_pastro.io.sources import read_triggers
+from spiir_pastro.io.triggers import to_candidates
+from spiir_pastro.models.explanation import explain
 from spiir_pastro.pipeline.run import Workspace, run
 from spiir_pastro.simulation import CampaignConfig
 
@@ -40,6 +45,61 @@ def test_a_simulated_campaign_runs_through_and_again_to_the_same(tmp_path: Path)
     assert predictions["p_astro"].max() > 0.9  # type: ignore[operator]
     with pytest.raises(ConfigError, match="a campaign of other parameters"):
         list(run(workspace, simulation=replace(_CONFIG, seed=6)))
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A model judged on a second campaign."""
+    workspace = Workspace(root=tmp_path_factory.mktemp("demo"))
+    second = replace(_CONFIG, seed=6, gps_start=_CONFIG.gps_end, far_max_hz=1e-3)
+    steps: list[tuple[str, int, int | None]] = []
+    stages = list(
+        run(
+            workspace, simulation=_CONFIG, second=second,
+            on_step=lambda stage, done, of: steps.append((stage, done, of)),
+        )
+    )  # fmt: skip
+    assert [stage.stage for stage in stages] == [
+        "simulate", "extract", "process", "fit", "simulate", "extract", "process", "evaluate",
+        "predict",
+    ]  # fmt: skip
+    assert ("simulate", 6, 6) in steps
+    assert {stage for stage, _, _ in steps} == {stage.stage for stage in stages}
+    return workspace
+
+
+def test_a_second_campaign_holds_what_the_model_has_not_seen(demo: Workspace) -> None:
+    metrics = json.loads((demo.reports / "metrics.json").read_text())
+    assert metrics["held_out"] is True
+    page = (demo.reports / "report.html").read_text()
+    assert "a second simulated campaign (seed 6)" in page
+    assert "NOT HELD OUT" not in page
+    candidates = pl.read_csv(demo.reports / "candidates.csv", infer_schema_length=None)
+    assert candidates["gps_ns"].min() > _CONFIG.gps_end * 10**9  # type: ignore[operator]
+
+
+def test_one_number_an_event(demo: Workspace) -> None:
+    candidates = pl.read_csv(demo.reports / "candidates.csv", infer_schema_length=None)
+    page = (demo.reports / "report.html").read_text()
+    data = re.search(r'<script type="application/json" id="data">(.*?)</script>', page)
+    assert data is not None
+    rows = json.loads(data[1])["rows"]
+    shown = pl.DataFrame({name: rows[name] for name in ("event_id", "set", *PROBABILITY_COLUMNS)})
+    beside = candidates.join(shown.filter(set=0), on="event_id", suffix="_in_page")
+    assert beside.height == candidates.height
+    for name in PROBABILITY_COLUMNS:
+        assert beside[name].to_list() == beside[f"{name}_in_page"].to_list()
+    model = load_model(demo.model).model
+    for event in candidates.filter(pl.col("event_id").str.contains("inj"))[:20].to_dicts():
+        name, _, row_id = event["event_id"].rpartition(":")
+        read = read_triggers(demo.held_out.campaign / f"{name}.xml.gz")
+        said = predict_read(model, read).filter(event_id=row_id)
+        one = read.triggers.filter(event_id=row_id)
+        explained = explain(model, to_candidates(one)).predictions
+        for k, column in enumerate(PROBABILITY_COLUMNS):
+            assert said.item(0, column) == pytest.approx(event[column], abs=1e-12)
+            value = explained.p_astro[0] if k == 0 else explained.probabilities[0, k - 1]
+            assert value == pytest.approx(event[column], abs=1e-12)
 
 
 def test_runs_of_ones_own_need_no_simulation(tmp_path: Path) -> None:

@@ -232,7 +232,7 @@ def _missed(folder: Path, settings: FitSettings) -> pl.DataFrame | None:
 def _known_mergers(candidates: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
     """Put SPIIR's most significant candidate, if any, beside each known merger of the spans."""
     inside = [pl.col("gps_ns").is_between(*span) for span in spans_of(candidates)]
-    during = events.filter(pl.col("is_known"), pl.any_horizontal(inside))
+    during = events.filter(pl.col("is_known"), pl.any_horizontal(pl.lit(value=False), *inside))
     scored = [column for column in SCORED.values() if column in candidates.columns]
     seen = (
         candidates.filter("is_signal")

@@ -7,7 +7,8 @@
       data/staging/    extract
       data/processed/  process
       models/          fit
-      reports/         evaluate
+      held_out/        a second campaign, simulated, that the model has not seen
+      reports/         evaluate, on the second campaign if there is one
       predictions.csv  predict, of the first file of an injection run
 
 A stage that has its result already is cheap to run again: the campaign is kept if it was made with
@@ -19,9 +20,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from pathlib import Path
+from typing import Protocol
 
 from spiir_pastro.errors import ConfigError, TableError
+from spiir_pastro.evaluation.holdout import Holdout
+from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import load_model, write_model
 from spiir_pastro.io.atomic import write_atomically
 from spiir_pastro.io.distances import CAMPAIGN, read_distances
@@ -41,7 +46,7 @@ from spiir_pastro.pipeline.staging import Status
 from spiir_pastro.pipeline.training import FitSettings, from_processed
 from spiir_pastro.simulation import CampaignConfig
 
-__all__ = ["StageDone", "Workspace", "run"]
+__all__ = ["OnStep", "StageDone", "Workspace", "run"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +79,16 @@ class Workspace:
         return self.root / "predictions.csv"
 
     @property
+    def reports(self) -> Path:
+        """The evaluation."""
+        return self.root / "reports"
+
+    @property
+    def held_out(self) -> "Workspace":
+        """Where the second campaign is."""
+        return replace(self, root=self.root / "held_out")
+
+    @property
     def model(self) -> Path:
         """The fitted model."""
         return self.root / "models" / "pastro.json"
@@ -81,15 +96,38 @@ class Workspace:
 
 @dataclass(frozen=True, kw_only=True)
 class StageDone:
-    """A stage has ended: its name, how long it took, and what it has to say."""
+    """A stage has ended: its name, how long it took, and what it has to say.
+
+    Attributes
+    ----------
+    evaluation
+        What `evaluate` found; None from the other stages.
+    """
 
     stage: str
     seconds: float
     result: str
+    evaluation: Evaluation | None = None
+
+
+class OnStep(Protocol):
+    """Told how far a stage is: parts done of all, which is None where that is not known."""
+
+    def __call__(self, stage: str, done: int, of: int | None) -> None:
+        """Take note of it."""
+
+
+def _nobody(stage: str, done: int, of: int | None) -> None:
+    """Tell nobody."""
 
 
 def run(
-    workspace: Workspace, *, runs_file: Path | None = None, simulation: CampaignConfig | None = None
+    workspace: Workspace,
+    *,
+    runs_file: Path | None = None,
+    simulation: CampaignConfig | None = None,
+    second: CampaignConfig | None = None,
+    on_step: OnStep = _nobody,
 ) -> Iterator[StageDone]:
     """Run every stage, yielding as each is done.
 
@@ -101,6 +139,11 @@ def run(
         What to work on; None to simulate a campaign.
     simulation
         The campaign to simulate; None for the default one.
+    second
+        Another one that the model is judged on, without having seen it; None to judge it on the
+        first, in folds.
+    on_step
+        Told how far a stage is.
 
     Raises
     ------
@@ -109,16 +152,33 @@ def run(
     TableError
         If a raw file cannot be read.
     """
+    work = partial(_timed, on_step=on_step)
     if runs_file is None:
-        yield _timed("simulate", partial(_simulate, workspace, simulation or CampaignConfig()))
+        yield work("simulate", partial(_simulate, workspace, simulation or CampaignConfig()))
         runs_file = workspace.campaign / "RUNS.yaml"
         workspace = _with_truth(workspace)
     runs = read_runs(runs_file)
-    yield _timed("extract", partial(_extract, workspace, runs))
-    yield _timed("process", partial(_process, workspace, runs))
-    yield _timed("fit", partial(_fit, workspace))
-    yield _timed("evaluate", partial(_evaluate, workspace))
-    yield _timed("predict", partial(_predict, workspace, runs))
+    yield work("extract", partial(_extract, workspace, runs))
+    yield work("process", partial(_process, workspace, runs))
+    yield work("fit", partial(_fit, workspace))
+    judged = workspace
+    if second is not None:
+        judged = workspace.held_out
+        yield work("simulate", partial(_simulate, judged, second))
+        judged = _with_truth(replace(judged, known_events=None))
+        others = read_runs(judged.campaign / "RUNS.yaml")
+        yield work("extract", partial(_extract, judged, others))
+        yield work("process", partial(_process, judged, others))
+    start = time.perf_counter()
+    on_step("evaluate", 0, None)
+    evaluation = _evaluate(workspace, judged, second)
+    yield StageDone(
+        stage="evaluate",
+        seconds=time.perf_counter() - start,
+        result=f"AUC {evaluation.scores.auc:.3f}; open {workspace.reports / 'report.html'}",
+        evaluation=evaluation,
+    )
+    yield work("predict", partial(_predict, workspace, runs))
 
 
 def _with_truth(workspace: Workspace) -> Workspace:
@@ -130,13 +190,14 @@ def _with_truth(workspace: Workspace) -> Workspace:
     )
 
 
-def _timed(stage: str, work: Callable[[], str]) -> StageDone:
+def _timed(stage: str, work: Callable[[OnStep], str], *, on_step: OnStep) -> StageDone:
     start = time.perf_counter()
-    result = work()
+    on_step(stage, 0, None)
+    result = work(on_step)
     return StageDone(stage=stage, seconds=time.perf_counter() - start, result=result)
 
 
-def _simulate(workspace: Workspace, config: CampaignConfig) -> str:
+def _simulate(workspace: Workspace, config: CampaignConfig, on_step: OnStep) -> str:
     """Simulate a campaign, or find that it stands there already."""
     folder = workspace.campaign
     if (folder / "RUNS.yaml").exists():
@@ -145,13 +206,22 @@ def _simulate(workspace: Workspace, config: CampaignConfig) -> str:
                 f"{folder} holds a campaign of other parameters; remove it or work elsewhere"
             )
         return "kept as it is"
-    steps = list(simulate(folder, config, processes=workspace.workers))
-    return f"{sum(step.rows for step in steps):,} triggers in {steps[-1].files} files"
+    rows = files = 0
+    for step in simulate(folder, config, processes=workspace.workers):
+        rows, files = rows + step.rows, step.files
+        on_step("simulate", step.files_done, files)
+    return f"{rows:,} triggers in {files} files"
 
 
-def _extract(workspace: Workspace, runs: RunsFile) -> str:
+def _extract(workspace: Workspace, runs: RunsFile, on_step: OnStep) -> str:
     files = raw_files_of_runs(runs)
-    receipts = extract(files, workspace.staging, workers=workspace.workers)
+    done = count(1)
+    receipts = extract(
+        files,
+        workspace.staging,
+        workers=workspace.workers,
+        on_outcome=lambda _: on_step("extract", next(done), len(files)),
+    )
     failed = [receipt.error for receipt in receipts if receipt.status is Status.FAILED]
     if failed:
         raise TableError(f"{len(failed)} files cannot be extracted, the first: {failed[0]}")
@@ -159,7 +229,7 @@ def _extract(workspace: Workspace, runs: RunsFile) -> str:
     return f"{rows:,} triggers of {len(receipts)} files"
 
 
-def _process(workspace: Workspace, runs: RunsFile) -> str:
+def _process(workspace: Workspace, runs: RunsFile, _: OnStep) -> str:
     with sole_writer(workspace.processed):
         remove_leftovers(workspace.processed)
         done = process(
@@ -177,7 +247,7 @@ def _process(workspace: Workspace, runs: RunsFile) -> str:
     )
 
 
-def _fit(workspace: Workspace) -> str:
+def _fit(workspace: Workspace, _: OnStep) -> str:
     settings = FitSettings()
     training = from_processed(workspace.processed, settings=settings)
     artifact = fit(training, read_distances(workspace.distances or CAMPAIGN), settings=settings)
@@ -191,14 +261,21 @@ def _fit(workspace: Workspace) -> str:
     )
 
 
-def _evaluate(workspace: Workspace) -> str:
+def _evaluate(workspace: Workspace, judged: Workspace, second: CampaignConfig | None) -> Evaluation:
+    """Judge the model on a processed campaign, and write the report."""
     artifact = load_model(workspace.model)
     evaluation = evaluate_processed(
-        artifact, workspace.processed, known_events_path=workspace.known_events
+        artifact, judged.processed, known_events_path=judged.known_events
     )
-    name = workspace.model.name
-    page = write_evaluation(evaluation, artifact, workspace.root / "reports", name=name)
-    return f"AUC {evaluation.scores.auc:.3f}; open {page}"
+    if second is not None:
+        # Another seed and another time: nothing of it was learnt from.
+        evaluation = replace(
+            evaluation,
+            data=f"a second simulated campaign (seed {second.seed})",
+            holdout=Holdout(seen=0, why_not=""),
+        )
+    write_evaluation(evaluation, artifact, workspace.reports, name=workspace.model.name)
+    return evaluation
 
 
 def _richest_file(workspace: Workspace, runs: RunsFile) -> Path:
@@ -217,7 +294,7 @@ def _richest_file(workspace: Workspace, runs: RunsFile) -> Path:
     return paths[max(paths, key=found.__getitem__)]
 
 
-def _predict(workspace: Workspace, runs: RunsFile) -> str:
+def _predict(workspace: Workspace, runs: RunsFile, _: OnStep) -> str:
     path = _richest_file(workspace, runs)
     predictions = predict_read(load_model(workspace.model).model, read_triggers(path))
     write_atomically(workspace.predictions, as_csv(predictions).encode())

@@ -12,7 +12,7 @@ from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.report.numbers import count_of, dates, figure, percent, percents, source_name
 
-__all__ = ["Headline", "PartOf", "headline"]
+__all__ = ["Headline", "PartOf", "headline", "sentence"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,13 +84,12 @@ def headline(evaluation: Evaluation, artifact: ModelArtifact) -> Headline:
     by_threshold = {call.threshold: call for call in evaluation.calls}
     sure, likely = by_threshold[0.9], by_threshold[0.5]
     classes = _classes(evaluation)
-    pure = PartOf(name="called 0.9 and real", part=sure.real, whole=sure.called)
     missed = [one for one in classes[1:] if one.part < one.whole]
     return Headline(
-        sentence=_sentence(pure, classes[0], evaluation.truth),
+        sentence=sentence(evaluation),
         trained=_trained(artifact.provenance),
         tested=_tested(evaluation),
-        pure=pure,
+        pure=_pure(evaluation),
         found=PartOf(name="signals called 0.5", part=likely.real, whole=likely.signals),
         expected=figure(sure.expected),
         classes=classes,
@@ -113,14 +112,21 @@ def _classes(evaluation: Evaluation) -> list[PartOf]:
     return [every, *(one for one in by_class if one.whole)]
 
 
-def _sentence(pure: PartOf, classes: PartOf, truth: str) -> str:
-    real = "real" if truth == "injection" else f"{truth}s"
+def sentence(evaluation: Evaluation) -> str:
+    """Say in one sentence, to be quoted, what an evaluation found."""
+    pure, classes = _pure(evaluation), _classes(evaluation)[0]
+    real = "real" if evaluation.truth == "injection" else f"{evaluation.truth}s"
     said = (
         f"Of the {pure.whole:,} events called 0.9 or more, {pure.part:,} are {real}"
         if pure.whole
         else "No event is called 0.9 or more"
     )
     return f"{said}; classes right for {classes}." if classes.whole else f"{said}."
+
+
+def _pure(evaluation: Evaluation) -> PartOf:
+    call = next(call for call in evaluation.calls if call.threshold == 0.9)
+    return PartOf(name="called 0.9 and real", part=call.real, whole=call.called)
 
 
 def _tested(evaluation: Evaluation) -> str:

@@ -18,6 +18,7 @@ from plotly.offline import get_plotlyjs
 
 from spiir_pastro.domain import Source
 from spiir_pastro.evaluation.comparison import Comparison
+from spiir_pastro.evaluation.recovery import recovered
 from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.atomic import write_atomically
@@ -82,6 +83,7 @@ def write_event_page(path: Path, triggers: pl.DataFrame, artifact: ModelArtifact
 def _tables(evaluation: Evaluation, comparison: Comparison | None) -> Mapping[str, quality.Table]:
     tables = {
         "calls": quality.calls(evaluation.calls),
+        "recovery": quality.recovery(recovered(evaluation)),
         "confusion": quality.confusion(evaluation.confusion),
         "scores": quality.scores([evaluation.overall, *evaluation.groups]),
         "alternatives": quality.alternatives(evaluation),

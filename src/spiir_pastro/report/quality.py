@@ -9,10 +9,13 @@ from spiir_pastro.domain import Source
 from spiir_pastro.evaluation.breakdown import Call, Confusion, GroupScores
 from spiir_pastro.evaluation.change import Verdict
 from spiir_pastro.evaluation.comparison import Comparison
+from spiir_pastro.evaluation.recovery import Recovered
 from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.report.numbers import between, figure, percent, percents, source_name
 
-__all__ = ["Cell", "Table", "alternatives", "calls", "change", "confusion", "scores"]
+__all__ = [
+    "Cell", "Table", "alternatives", "calls", "change", "confusion", "recovery", "scores",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +88,24 @@ def confusion(found: Confusion) -> Table:
         "the sum of the probabilities.",
         ("", *map(source_name, Source)),
         rows,
+    )
+
+
+def recovery(rows: Sequence[Recovered]) -> Table:
+    """Return truth beside inference, class by class."""
+    return _table(
+        "Truth beside inference: the signals there were, those among the candidates, and how many "
+        "of each class the model counts, without seeing which they are.",
+        ("class", "made", "among the candidates", "counted"),
+        [
+            (
+                str(row.source),
+                "–" if row.made is None else f"{row.made:,}",
+                f"{row.found:,}",
+                Cell(text=figure(row.counted), small=between(row.interval)),
+            )
+            for row in rows
+        ],
     )
 
 

@@ -15,6 +15,7 @@ from spiir_pastro.simulation.triggers import Signals
 __all__ = ["injection_frame", "merger_frame"]
 
 _F_LOWER_HZ = 15.0
+_LISTED_SNR, _LISTED_SINGLE_SNR = 8.0, 4.0
 
 
 def injection_frame(signals: Signals) -> pl.DataFrame:
@@ -72,11 +73,17 @@ _ZERO_IN_SIM_INSPIRAL = (
 
 
 def merger_frame(campaign: Campaign) -> pl.DataFrame:
-    """Return the real mergers as a catalogue would list them, by time, plus their number."""
+    """Return the real mergers that a catalogue would list, by time, plus their number.
+
+    Those that could be detected: with an expected SNR of `_LISTED_SNR` or more in the detectors
+    that were on, `_LISTED_SINGLE_SNR` in two of them.
+    """
     parts = []
     for source, signals in campaign.mergers.items():
         b = signals.binaries
-        snr = np.linalg.norm(np.where(signals.on, np.abs(signals.optimal), 0), axis=1)
+        single = np.where(signals.on, np.abs(signals.optimal), 0)
+        snr = np.linalg.norm(single, axis=1)
+        in_two = (single >= _LISTED_SINGLE_SNR).sum(axis=1) >= 2
         parts.append(
             pl.DataFrame(
                 {
@@ -93,6 +100,6 @@ def merger_frame(campaign: Campaign) -> pl.DataFrame:
                     "class_by_median_mass": [str(source)] * len(b),
                     "merger_id": signals.numbers,
                 }
-            )
+            ).filter(pl.Series(in_two & (snr >= _LISTED_SNR)))
         )
     return pl.concat(parts).sort("gps")
