@@ -62,9 +62,9 @@ def draw_calibration_change(ax: Axes, shared: pl.DataFrame) -> None:
     ):  # fmt: skip
         bins = reliability(shared[column].to_numpy(), shared["is_signal"].to_numpy())
         filled = bins.count > 0
-        low, high = abs(bins.interval[filled].T - bins.fraction[filled])
+        errors = abs(bins.interval[filled].T - bins.fraction[filled])
         ax.errorbar(
-            bins.mean_probability[filled], bins.fraction[filled], yerr=[low, high], fmt=mark,
+            bins.mean_probability[filled], bins.fraction[filled], yerr=errors, fmt=mark,
             color=colour, capsize=3, label=name,
         )  # fmt: skip
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), title="Calibration")

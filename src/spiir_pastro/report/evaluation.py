@@ -97,10 +97,10 @@ def draw_roc(ax: Axes, curve: Roc) -> None:
 def draw_reliability(ax: Axes, bins: Reliability) -> None:
     """Draw how many of those called p are signals, with 90 % intervals and how many there are."""
     filled = bins.count > 0
-    low, high = np.abs(bins.interval[filled].T - bins.fraction[filled])
+    errors = np.abs(bins.interval[filled].T - bins.fraction[filled])
     ax.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
     ax.errorbar(
-        bins.mean_probability[filled], bins.fraction[filled], yerr=[low, high], fmt="o",
+        bins.mean_probability[filled], bins.fraction[filled], yerr=errors, fmt="o",
         color=SOURCE_COLOURS[Source.BNS], capsize=3,
     )  # fmt: skip
     for x, top, count in zip(

@@ -33,7 +33,7 @@ const plane = (holder, rows) => {
   const range = decisive(drawn), beyond = drawn.filter((r) => Math.log10(r.far_hz) < range[1]).length;
   const points = marks(drawn, { color: drawn.map(mixed), symbol: drawn.map((r) => SYMBOL[called(r)]),
     size: drawn.map((r) => called(r) === "Terrestrial" ? 5 : 8), line: { width: drawn.map((r) => called(r) === "Terrestrial" ? 1 : 0.4) }, opacity: 0.9 });
-  const rings = { ...marks(ringed, { color: "#7a7f87", symbol: "circle-open", size: 15, line: { width: 1.5 } }), hoverinfo: "skip" };
+  const rings = { ...marks(ringed, { color: "#7a7f87", symbol: "circle-open", size: 13, line: { width: 1.5 } }), hoverinfo: "skip" };
   const annotations = beyond ? [{ xref: "paper", yref: "paper", x: 1, y: 1, xanchor: "right", yanchor: "top", showarrow: false, text: `${beyond} louder →` }] : [];
   plot(holder, { data: [points, rings], layout: { showlegend: false, annotations,
     xaxis: { type: "log", dtick: 2, range, exponentformat: "power", nticks: SMALL() ? 5 : 8, title: { text: "FAR (Hz), more significant →" } },
