@@ -44,11 +44,17 @@ class Forge:
     ) -> subprocess.CompletedProcess[str]:
         """Run the jobs of a merge request's pipeline in a clone."""
         base = self.must(folder, "git", "merge-base", "HEAD", "origin/main").strip()
-        variables = {
+        request = {
             "CI_PIPELINE_SOURCE": "merge_request_event",
             "CI_MERGE_REQUEST_IID": "7",
             "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
             "CI_MERGE_REQUEST_DIFF_BASE_SHA": base,
+        }
+        return self.jobs(folder, *jobs, **request, **variables)
+
+    def jobs(self, folder: Path, *jobs: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run jobs of a pipeline in a clone."""
+        variables = {
             "CI_API_V4_URL": self.notes.url,
             "CI_PROJECT_ID": "1",
             "REPO_TOKEN": TOKEN,

@@ -99,9 +99,27 @@ def test_a_worse_model_is_told_and_stopped(forge: Forge) -> None:
     )
     done = forge.pipeline(runner, "train", "comment")
     assert done.returncode != 0
-    assert "worse beyond noise: log_loss" in done.stdout + done.stderr
+    assert "worse beyond noise: " in done.stdout + done.stderr
     assert len(forge.notes.bodies) == told + 1
-    assert "**Worse beyond noise: log_loss" in forge.notes.bodies[-1]
+    assert "**Worse beyond noise: " in forge.notes.bodies[-1]
+
+
+def test_a_pushed_commit_is_trained_before_there_is_a_model(tmp_path: Path, forge: Forge) -> None:
+    """In a project as it is cloned: no dvc.lock, no DVC remote, no merge request, no CML."""
+    fresh = new_forge(tmp_path, forge.notes)
+    (tmp_path / "bin" / "cml").unlink()
+    branch = fresh.clone("branch")
+    fresh.must(branch, "git", "switch", "-qc", "try")
+    fresh.must(branch, "git", "commit", "-q", "--allow-empty", "-m", "Try")
+    done = fresh.jobs(branch, "train", "comment", CI_PIPELINE_SOURCE="push")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no DVC remote" in done.stdout
+    assert (branch / "dvc.lock").exists()
+    commit, comment = forge.notes.comments[-1]
+    assert commit == fresh.must(branch, "git", "rev-parse", "HEAD").strip()
+    assert "# How the model does" in comment
+    assert "| held_out | 1 |" in comment
+    assert "](/uploads/" in comment
 
 
 def test_twice_from_scratch_gives_the_same_bytes(forge: Forge) -> None:

@@ -99,10 +99,20 @@ def test_parameters_come_from_a_file_and_options_go_before(tmp_path: Path) -> No
     assert "no section 'report'" in str(CliRunner().invoke(app, command).exception)
 
 
-def test_what_is_compared_must_be_named(tmp_path: Path) -> None:
+def test_a_gate_needs_something_to_compare_with(tmp_path: Path) -> None:
     good = _write(tmp_path / "good", sharpened=1.0)
-    result = CliRunner().invoke(app, ["report", "--report", str(good)])
+    result = CliRunner().invoke(app, ["report", "--report", str(good), "--gate"])
     assert (result.exit_code, "give either --against REV or" in result.output) == (2, True)
+
+
+def test_without_an_earlier_model_the_report_says_how_this_one_does(tmp_path: Path) -> None:
+    good = _write(tmp_path / "good", sharpened=1.0)
+    page = tmp_path / "out" / "report.md"
+    result = CliRunner().invoke(app, ["report", "--report", str(good), "--markdown", str(page)])
+    assert result.exit_code == 0, result.output
+    assert re.search(r"\| log_loss \| 0\.\d+ \|", page.read_text())
+    for name in ("calibration", "roc"):
+        assert (page.parent / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from spiir_pastro.evaluation.change import Tolerance
 from spiir_pastro.evaluation.comparison import compare
 from spiir_pastro.pipeline.evaluations import read_evaluation
 from spiir_pastro.pipeline.revisions import evaluation_of_revision
-from spiir_pastro.report.comparison import write_markdown
+from spiir_pastro.report.comparison import write_alone, write_markdown
 
 __all__ = ["command"]
 
@@ -51,21 +51,27 @@ def command(
     """Say what a change did to the model: an evaluation beside an earlier one.
 
     What is compared is what both could have: the same candidates, injections and known mergers, in
-    the time span of both. One that is lost counts as missed.
+    the time span of both. One that is lost counts as missed. With nothing to compare with, it says
+    how the model does.
     """
+    after = read_evaluation(report)
     earlier: AbstractContextManager[Path]
     match (against, against_dir):
         case (str(), None):
             earlier = evaluation_of_revision(report, against)
         case (None, Path()):
             earlier = nullcontext(against_dir)
+        case (None, None) if not gate:
+            write_alone(after, markdown)
+            click.echo(markdown)
+            return
         case _:
             raise click.UsageError("give either --against REV or --against-dir DIR")
     with earlier as folder:
         before = read_evaluation(folder, name=against or str(against_dir))
     comparison = compare(
         before,
-        read_evaluation(report),
+        after,
         tolerance=Tolerance(false_alarm_rate=false_alarm_rate, negligible=negligible),
         moved_by=moved_by,
     )

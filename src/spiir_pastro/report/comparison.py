@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -9,12 +10,14 @@ from matplotlib.axes import Axes
 
 from spiir_pastro.domain import Source
 from spiir_pastro.evaluation.change import Change, Verdict
-from spiir_pastro.evaluation.comparison import Comparison
+from spiir_pastro.evaluation.comparison import Comparison, Evaluated
 from spiir_pastro.evaluation.scores import reliability, roc
+from spiir_pastro.report.evaluation import draw_reliability, draw_roc
 from spiir_pastro.report.style import INK, SOURCE_COLOURS, figure, house_style, save
 
-__all__ = ["draw_calibration_change", "draw_roc_change", "write_markdown"]
+__all__ = ["draw_calibration_change", "draw_roc_change", "write_alone", "write_markdown"]
 
+_ROC_POINTS = 1000
 _BEFORE, _AFTER = SOURCE_COLOURS[Source.TERRESTRIAL], SOURCE_COLOURS[Source.BNS]
 
 
@@ -37,6 +40,30 @@ def write_markdown(comparison: Comparison, path: Path, *, against: str) -> None:
             draw(drawn.subplots(), comparison.shared)
             save(drawn, path.with_name(name))
     path.write_text(_markdown(comparison, against), encoding="utf-8")
+
+
+def write_alone(evaluated: Evaluated, path: Path) -> None:
+    """Write how a model does, and figures beside it, where there is nothing to compare with."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    candidates = evaluated.candidates.drop_nulls("p_astro")
+    p, is_signal = candidates["p_astro"].to_numpy(), candidates["is_signal"].to_numpy()
+    curve, bins = roc(p, is_signal).thinned(_ROC_POINTS), reliability(p, is_signal)
+    with house_style():
+        for name, draw in (
+            ("roc", partial(draw_roc, curve=curve)),
+            ("calibration", partial(draw_reliability, bins=bins)),
+        ):
+            drawn = figure(width=0.9)
+            draw(drawn.subplots())
+            save(drawn, path.with_name(name))
+    parts = [
+        "# How the model does",
+        "No earlier evaluation to compare with.",
+        _metrics(evaluated),
+        "![Calibration](calibration.png)",
+        "![ROC](roc.png)",
+    ]
+    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
 def draw_roc_change(ax: Axes, shared: pl.DataFrame) -> None:
@@ -158,10 +185,19 @@ def _said(name: str | None, p_astro: float | None) -> str:
 
 
 def _all_metrics(comparison: Comparison) -> str:
-    before, after = comparison.before.metrics, comparison.after.metrics
-    names = [name for name in dict.fromkeys([*after, *before]) if "." not in name]
-    rows = [[name, *(_number(m.get(name)) for m in (before, after))] for name in names]
-    return _table(("Metric", "before", "after"), rows)
+    return _metrics(comparison.before, comparison.after)
+
+
+def _metrics(*evaluated: Evaluated) -> str:
+    """Put the metrics of evaluations side by side, but for those of groups."""
+    names = dict.fromkeys(name for one in evaluated[::-1] for name in one.metrics)
+    rows = [
+        [name, *(_number(one.metrics.get(name)) for one in evaluated)]
+        for name in names
+        if "." not in name
+    ]
+    heads = ("before", "after") if len(evaluated) > 1 else ("value",)
+    return _table(("Metric", *heads), rows)
 
 
 def _number(value: float | None) -> str:
