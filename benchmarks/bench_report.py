@@ -71,7 +71,7 @@ def evaluated(table: pl.DataFrame, artifact: ModelArtifact) -> Evaluation:
     return Evaluation(
         candidates=pl.concat([table, as_table(said)], how="horizontal"),
         known_mergers=events,
-        alternatives=alternatives(artifact.model, to_candidates(table), said),
+        alternatives=alternatives(artifact.model, to_candidates(table), said.p_astro),
         truth="injection",
     )
 
