@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 import structlog
 
@@ -64,6 +65,19 @@ def test_the_right_credentials_pass(
     gateway: SaslGateway, certificate: Path, tmp_path: Path
 ) -> None:
     require_topics(settings(tmp_path, gateway, certificate, PASSWORD))
+
+
+def test_of_two_credentials_the_setting_chooses(
+    gateway: SaslGateway, certificate: Path, tmp_path: Path
+) -> None:
+    given = settings(tmp_path, gateway, certificate, PASSWORD)
+    authfile = tmp_path / "auth.toml"
+    authfile.write_text(authfile.read_text() + '\n[[auth]]\nusername = "other"\npassword = "x"\n')
+    with pytest.raises(ConfigError, match=r"(?s)Ambiguous.*choose one of several with kafka"):
+        broker_settings(given)
+    require_topics(msgspec.structs.replace(given, username="me"))
+    with pytest.raises(ConfigError, match="with username 'nobody'"):
+        broker_settings(msgspec.structs.replace(given, username="nobody"))
 
 
 def test_a_wrong_password_is_named_retried_and_never_shown(

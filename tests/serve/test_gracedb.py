@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from serve.sasl_gateway import make_certificate
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.serve.gracedb import GraceDBClient
 from spiir_pastro.serve.rehearsal.broker import free_port
@@ -182,3 +183,18 @@ def test_the_stand_in_remembers_what_it_was_told(gracedb: StandInGraceDB, tmp_pa
     assert again.entries == gracedb.entries
     assert read_journal(tmp_path / "gracedb.jsonl") == gracedb.entries["G1"]
     again.close()
+
+
+@pytest.mark.filterwarnings("ignore:Support for identity-based X.509:DeprecationWarning")
+def test_of_two_kinds_of_credentials_the_setting_chooses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = make_certificate(tmp_path, "robot")
+    monkeypatch.setenv("X509_USER_CERT", str(certificate))
+    monkeypatch.setenv("X509_USER_KEY", str(certificate))
+    monkeypatch.setenv("BEARER_TOKEN_FILE", str(tmp_path / "none"))
+    url = "https://gracedb-playground.ligo.org/api/"
+    for kind in ("all", "x509"):
+        GraceDBClient(url, timeout_s=1, settle_s=1, credentials=kind).close()
+    with pytest.raises(ConfigError, match="no credentials for"):
+        GraceDBClient(url, timeout_s=1, settle_s=1, credentials="scitoken")

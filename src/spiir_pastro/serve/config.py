@@ -63,6 +63,8 @@ class KafkaSettings(_Section, frozen=True, kw_only=True):
         Use no credentials, for stand-ins; otherwise they are found by the client's own rules.
     authfile
         hop's ``auth.toml``, if not at its usual place.
+    username
+        Which of several credentials for the broker to use.
     """
 
     consumer_group: Word
@@ -73,6 +75,7 @@ class KafkaSettings(_Section, frozen=True, kw_only=True):
     first_start: Literal["latest", "earliest"] = "latest"
     anonymous: bool = False
     authfile: str | None = None
+    username: Word | None = None
 
 
 class GraceDBSettings(_Section, frozen=True, kw_only=True):
@@ -86,6 +89,8 @@ class GraceDBSettings(_Section, frozen=True, kw_only=True):
         A stand-in's, on this machine; a real GraceDB's is refused.
     anonymous
         Send no credentials, for stand-ins; otherwise they are found by the client's own rules.
+    credentials
+        Which kind to use where there are several; of all, a SciToken comes first.
     timeout_s
         Seconds to wait for a connection, and again for an answer.
     settle_s
@@ -100,6 +105,7 @@ class GraceDBSettings(_Section, frozen=True, kw_only=True):
     service: Literal["production", "playground", "test"] = "playground"
     url: str | None = None
     anonymous: bool = False
+    credentials: Literal["all", "scitoken", "x509"] = "all"
     timeout_s: Seconds = 10.0
     settle_s: Seconds = 20.0
     retry_base_s: Seconds = 1.0

@@ -279,9 +279,10 @@ def _credentials(settings: KafkaSettings, address: str) -> dict[str, Any]:
                 port=settings.port,
                 authfile=settings.authfile,
             ).auth
-        return dict(select_matching_auth(found or [], address)())
+        return dict(select_matching_auth(found or [], address, settings.username)())
     except (UserWarning, OSError, RuntimeError, KeyError, ValueError) as exc:
         raise ConfigError(
             f"no credentials for the broker {address}: {exc}; run 'hop auth add', name a file "
-            "with kafka.authfile, or set kafka.anonymous = true"
+            "with kafka.authfile, choose one of several with kafka.username, or set "
+            "kafka.anonymous = true"
         ) from exc

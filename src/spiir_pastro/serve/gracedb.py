@@ -109,13 +109,21 @@ class GraceDBClient:
     """
 
     def __init__(
-        self, url: str, *, timeout_s: float, settle_s: float, anonymous: bool = False
+        self,
+        url: str,
+        *,
+        timeout_s: float,
+        settle_s: float,
+        anonymous: bool = False,
+        credentials: str = "all",
     ) -> None:
         self._url = url
         self._timeout_s = timeout_s
         self._settle_s = settle_s
         try:
-            self._client = _Client(url, timeout_s=timeout_s, anonymous=anonymous)
+            self._client = _Client(
+                url, timeout_s=timeout_s, anonymous=anonymous, credentials=credentials
+            )
         except (IgwnAuthError, OSError, ValueError) as exc:
             raise ConfigError(
                 f"no credentials for {url}: {exc}; get a SciToken with scope gracedb.read "
@@ -213,11 +221,12 @@ class GraceDBClient:
 class _Client(GraceDb):  # type: ignore[misc]  # the library ships no types
     """GraceDB's client with a timeout on every request and no retries of its own."""
 
-    def __init__(self, url: str, *, timeout_s: float, anonymous: bool) -> None:
+    def __init__(self, url: str, *, timeout_s: float, anonymous: bool, credentials: str) -> None:
         self._timeout_s = timeout_s
         self._environment: dict[str, Any] | None = None
         super().__init__(
             service_url=url,
+            use_auth=credentials,
             force_noauth=anonymous,
             fail_if_noauth=not anonymous,
             reload_cred=not anonymous,

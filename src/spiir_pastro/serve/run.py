@@ -169,6 +169,7 @@ def _gracedb(settings: Settings) -> GraceDBClient:
         timeout_s=gracedb.timeout_s,
         settle_s=gracedb.settle_s,
         anonymous=gracedb.anonymous,
+        credentials=gracedb.credentials,
     )
 
 
