@@ -90,7 +90,8 @@ class GraceDBSettings(_Section, frozen=True, kw_only=True):
     anonymous
         Send no credentials, for stand-ins; otherwise they are found by the client's own rules.
     credentials
-        Which kind to use where there are several; of all, a SciToken comes first.
+        Which kind to use; of ``all``, a SciToken, which must exist. A certificate alone is used if
+        it is asked for.
     timeout_s
         Seconds to wait for a connection, and again for an answer.
     settle_s
