@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from spiir_pastro.models.counts import CountPosterior, fit_counts
     from spiir_pastro.models.distance import DistanceModel
     from spiir_pastro.models.distance_fit import fit_distance
-    from spiir_pastro.models.explanation import explain
     from spiir_pastro.models.mass_contour import MassContourClassifier
     from spiir_pastro.models.pastro import PastroModel
+    from spiir_pastro.pipeline.commands import evaluate, explain, extract, fit, process
 
 _HOMES = {
     "Candidates": "domain",
@@ -33,10 +33,14 @@ _HOMES = {
     "Source": "domain",
     "SourceProbabilities": "domain",
     "Trigger": "domain",
-    "explain": "models.explanation",
+    "evaluate": "pipeline.commands",
+    "explain": "pipeline.commands",
+    "extract": "pipeline.commands",
+    "fit": "pipeline.commands",
     "fit_counts": "models.counts",
     "fit_distance": "models.distance_fit",
     "load_model": "io.artifact",
+    "process": "pipeline.commands",
     "read_table": "io.ligolw",
     "read_tables": "io.ligolw",
     "read_triggers": "io.sources",
@@ -55,10 +59,14 @@ __all__ = [
     "Source",
     "SourceProbabilities",
     "Trigger",
+    "evaluate",
     "explain",
+    "extract",
+    "fit",
     "fit_counts",
     "fit_distance",
     "load_model",
+    "process",
     "read_table",
     "read_tables",
     "read_triggers",

@@ -13,6 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from spiir_pastro.cli.exit_codes import ExitCode
+from spiir_pastro.cli.extras import remedy_for
 from spiir_pastro.errors import ConfigError, IncompleteError, PastroError
 
 __all__ = ["COMMANDS", "Pipeline", "app", "main"]
@@ -127,6 +128,12 @@ def main() -> None:
         code = ExitCode.INCOMPLETE
     except (PastroError, OSError) as error:
         click.echo(f"spiir-pastro: error: {_message(error)}", err=True)
+        code = ExitCode.REFUSED
+    except ModuleNotFoundError as error:
+        remedy = remedy_for(error.name or "")
+        if remedy is None:
+            raise
+        click.echo(f"spiir-pastro: error: {remedy}", err=True)
         code = ExitCode.REFUSED
     sys.exit(code or ExitCode.DONE)
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from html import escape
 
 import numpy as np
 import polars as pl
@@ -114,6 +115,29 @@ class Evaluation:
         if self.searched is not None:
             others.append(self.searched["gps_ns"])
         return spans_of(self.candidates, *others)
+
+    def __repr__(self) -> str:
+        return f"<Evaluation: {'; '.join(f'{name} {value}' for name, value in self._told())}>"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in self._told())
+        return f"<table><caption>{escape(self.holdout.sentence)}.</caption>{rows}</table>"
+
+    def _told(self) -> list[tuple[str, str]]:
+        """Name what a person asks first, with its value."""
+        scores, agreement = self.scores, self.signal_agreement
+        call = next(call for call in self.calls if call.threshold == 0.9)
+        classes = f"{round(agreement.fraction * agreement.events)} of {agreement.events}"
+        return [
+            ("candidates", f"{scores.candidates:,}"),
+            (f"{self.truth}s", f"{scores.signals:,}"),
+            ("expected", f"{scores.expected_signals:.1f}"),
+            ("called 0.9 or more", f"{call.called}, {call.real} of them real"),
+            ("classes right", classes if agreement.events else "none known"),
+            ("log loss", f"{scores.log_loss:.4g}"),
+            ("AUC", f"{scores.auc:.4g}"),
+            ("held out", "yes" if self.held_out else "no"),
+        ]
 
     @cached_property
     def judged(self) -> NDArray[np.bool_]:

@@ -100,6 +100,15 @@ class Processed:
     settings: ProcessSettings
     origin: Origin
 
+    def __repr__(self) -> str:
+        found = sum(matches.found.height for matches in self.matches.values())
+        made = found + sum(matches.missed.height for matches in self.matches.values())
+        return (
+            f"<Processed: {self.background.height:,} candidates of background in "
+            f"{self.background_livetime_ns / 86_400e9:.2f} days; {found:,} of {made:,} injections "
+            "found>"
+        )
+
     @property
     def background_livetime_ns(self) -> int:
         """Nanoseconds of background with two detectors or more, which a coherent search needs."""

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from spiir_pastro.errors import ConfigError
@@ -25,6 +26,8 @@ def evaluation_of_revision(folder: Path, revision: str) -> Iterator[Path]:
     ConfigError
         If DVC has none: no such revision, no dvc.lock in it, or its outputs were never pushed.
     """
+    if find_spec("dvc") is None:
+        raise ConfigError("an earlier revision needs DVC: pip install 'spiir-pastro[mlops]'")
     with tempfile.TemporaryDirectory() as scratch:
         found = Path(scratch) / "evaluation"
         command = [sys.executable, "-m", "dvc", "get", ".", folder.as_posix(), "--rev", revision]
