@@ -68,6 +68,7 @@ BENCHMARKS = (
     Benchmark(title="Extraction", script="bench_extract.py"),
     Benchmark(title="Writing LIGO_LW, and simulated campaigns", script="bench_simulate.py"),
     Benchmark(title="Matching and clustering", script="bench_matching.py"),
+    Benchmark(title="Processing a campaign", script="bench_process.py"),
     Benchmark(title="Mass contour", script="bench_mass_contour.py"),
     Benchmark(title="Counting", script="bench_counts.py"),
     Benchmark(title="Counting, beside ligo.p_astro and PyCBC", script="compare_counts.py"),

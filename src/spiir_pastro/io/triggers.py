@@ -93,6 +93,7 @@ POSTCOH_NEEDED = (
 
 _SECOND_NS = 1_000_000_000
 _LATEST = 9.2e9  # s; later times do not fit into 64 bits of nanoseconds
+_MASK = "detectors as bits"
 _GIVEN = "given "  # begins the names of columns as a source has them
 
 
@@ -123,25 +124,33 @@ def from_postcoh(postcoh: pl.DataFrame) -> TriggerRead:
     return _canonical(table)
 
 
-def _network_snr(postcoh: pl.DataFrame) -> pl.Expr:
+def _network_snr(postcoh: pl.DataFrame) -> pl.Series:
     """Take the root of the sum of the squares of the SNRs of the detectors that took part.
 
     That is what SPIIR writes into ``coinc_inspiral.snr``, so it is what GraceDB and its alerts
     have. ``cohsnr`` is less by what is in the null stream, cohsnr^2 + nullsnr^2 = snr^2, which
     exists for three detectors or more; it stands in where a detector's SNR is not there.
     """
-    coherent = pl.col("cohsnr")
-    if not {*_SINGLE_SNRS.values()} & {*postcoh.columns}:
-        return coherent
-    squares = [
-        pl.when(pl.col("ifos").cast(pl.String).str.contains(ifo, literal=True))
-        .then(pl.col(name).cast(pl.Float64, strict=False) ** 2 if name in postcoh.columns else None)
-        .otherwise(0.0)
-        for ifo, name in _SINGLE_SNRS.items()
-    ]
-    total = pl.sum_horizontal(squares, ignore_nulls=False)
-    known = pl.all_horizontal(square.is_finite() for square in squares) & (total > 0)
-    return pl.when(known).then(total.sqrt()).otherwise(coherent.cast(pl.Float64, strict=False))
+    present = [ifo for ifo, name in _SINGLE_SNRS.items() if name in postcoh.columns]
+    if not present:
+        return postcoh["cohsnr"]
+    sets = postcoh["ifos"].cast(pl.String)
+    bits = {ifo: 1 << i for i, ifo in enumerate(DETECTORS)}
+    masks = {
+        text: sum(bit for ifo, bit in bits.items() if ifo in text)
+        for text in sets.drop_nulls().unique()
+    }
+    # One look at the text of each row: four would cost more than all the rest of a trigger.
+    mask = sets.replace_strict(masks, default=None, return_dtype=pl.UInt8).alias(_MASK)
+    total = pl.lit(0.0)
+    for ifo, bit in bits.items():
+        snr = pl.col(_SINGLE_SNRS[ifo]) if ifo in present else pl.lit(None)
+        snr = snr.cast(pl.Float64, strict=False)
+        total += pl.when(pl.col(_MASK) & bit > 0).then(snr * snr).otherwise(0.0)
+    known = total.is_finite() & (total > 0)
+    coherent = pl.col("cohsnr").cast(pl.Float64, strict=False)
+    snr = pl.when(known).then(total.sqrt()).otherwise(coherent)
+    return postcoh.with_columns(mask).select(snr).to_series()
 
 
 def from_csv(table: pl.DataFrame) -> TriggerRead:

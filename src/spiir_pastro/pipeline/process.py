@@ -27,7 +27,7 @@ from spiir_pastro.pipeline.inventory import Inventory, Problem, StagedRun, Troub
 from spiir_pastro.pipeline.livetime import AnalysedTime, livetime_table, with_analysed
 from spiir_pastro.pipeline.processed import Processed
 from spiir_pastro.pipeline.raw import RawKind
-from spiir_pastro.pipeline.store import TriggerStore, damage_beside
+from spiir_pastro.pipeline.store import Near, TriggerStore, damage_beside
 from spiir_pastro.pipeline.summary import Origin, ProcessSettings, Uncovered
 from spiir_pastro.selection import (
     Matches,
@@ -38,6 +38,7 @@ from spiir_pastro.selection import (
     split_near,
 )
 from spiir_pastro.selection.clustering import SECOND_NS
+from spiir_pastro.selection.decontamination import TWIN_COLUMNS
 from spiir_pastro.selection.intervals import Ints
 
 __all__ = ["ROWS_PER_SLICE", "process", "remove_leftovers"]
@@ -91,7 +92,7 @@ def process(
     events = read_known_events(known_events)
     with tempfile.TemporaryDirectory(dir=scratch, prefix=_SCRATCH) as work:
         store = TriggerStore(Path(work))
-        taken = _take(inventory, store, watch)
+        taken = _take(inventory, store, settings, watch)
         problems = [*inventory.problems, *taken.problems]
         if not allow_missing:
             insist(problems, where=inventory.folder)
@@ -132,10 +133,20 @@ class _Taken:
 def _take(
     inventory: Inventory,
     store: TriggerStore,
+    settings: ProcessSettings,
     watch: Callable[[Sequence[Any], str], Iterable[Any]],
 ) -> _Taken:
     """Take the triggers into the store; read segments and injections."""
     fates, problems = Fates(), []
+    injections = {
+        name: _injections_of(staged)
+        for name, staged in inventory.staged.items()
+        if staged.run.purpose is Purpose.FOREGROUND
+    }
+    near = {
+        name: Near(times=table["gps_ns"].to_numpy(), window_ns=settings.injection_window_ns)
+        for name, table in injections.items()
+    }
     read: dict[str, list[str]] = {name: [] for name in inventory.staged}
     files = [
         (staged.run, file)
@@ -144,7 +155,7 @@ def _take(
     ]
     for run, file in watch(files, "triggers"):
         try:
-            fates += store.add(run, file)
+            fates += store.add(run, file, near=near.get(run.name))
             read[run.name].append(file.name)
             why = damage_beside(file)
         except IncompleteError as exc:
@@ -157,12 +168,8 @@ def _take(
             staged.run, staged.files[RawKind.SEGMENTS], trigger_names=read[name]
         )
         problems += damaged
-    injections = {
-        name: _injections_of(staged, times[name])
-        for name, staged in inventory.staged.items()
-        if staged.run.purpose is Purpose.FOREGROUND
-    }
-    return _Taken(times=times, injections=injections, fates=fates, problems=problems)
+    analysed = {name: with_analysed(table, times[name]) for name, table in injections.items()}
+    return _Taken(times=times, injections=analysed, fates=fates, problems=problems)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,12 +204,12 @@ def _choose(
         fates += counted
     twins = [run.name for run in runs.having(Purpose.TWIN)]
     for span in slices if twins else ():
-        fates += count_fate(store.read(twins, *span), Fate.TWIN_ONLY)
+        fates += count_fate(store.read(twins, *span, columns=["run"]), Fate.TWIN_ONLY)
     return _Chosen(background=background, known_mergers=known_mergers, matches=matches, fates=fates)
 
 
-def _injections_of(staged: StagedRun, time: AnalysedTime) -> pl.DataFrame:
-    """Read the injections inside a foreground run's span, and whether data were analysed then."""
+def _injections_of(staged: StagedRun) -> pl.DataFrame:
+    """Read the injections inside a foreground run's span."""
     run, files = staged.run, staged.files[RawKind.INJECTIONS]
     if not files:
         raise IncompleteError(f"the injections of run {run.name} are not staged; extract them")
@@ -210,10 +217,9 @@ def _injections_of(staged: StagedRun, time: AnalysedTime) -> pl.DataFrame:
         injections = from_sim_inspiral(files[0].read("sim_inspiral"))
     except TableError as exc:
         raise TableError(f"injections {files[0].name}: {exc}") from exc
-    inside = injections.filter(
+    return injections.filter(
         pl.col("gps_ns").is_between(run.gps_start * 10**9, run.gps_end * 10**9, closed="left")
     )
-    return with_analysed(inside, time)
 
 
 def _uncovered(runs: RunsFile, times: Mapping[str, AnalysedTime]) -> list[Uncovered]:
@@ -304,7 +310,7 @@ def _foreground(
             triggers, injections, window_ns=window_ns, mchirp_tolerance=math.inf
         )
         twins = [run.twin] if run.twin else []
-        twin = store.read(twins, start - margin, end + margin + 1)
+        twin = store.read(twins, start - margin, end + margin + 1, columns=TWIN_COLUMNS)
         signals = remove_twin_noise(coincident, twin, tolerance=settings.twin)
         others = triggers.filter((near >= 0) & (injection < 0))
         off_mass.append(remove_twin_noise(others, twin, tolerance=settings.twin))

@@ -12,8 +12,9 @@ from spiir_pastro.io.runs import Run
 from spiir_pastro.io.triggers import POSTCOH_COLUMNS, TRIGGER_TYPES, from_postcoh
 from spiir_pastro.pipeline.fates import Fate, Fates
 from spiir_pastro.pipeline.inventory import StagedFile
+from spiir_pastro.selection.intervals import Ints, is_near
 
-__all__ = ["TriggerStore", "damage_beside"]
+__all__ = ["Near", "TriggerStore", "damage_beside"]
 
 _ROWS_AT_ONCE = 300_000
 
@@ -38,6 +39,35 @@ class _Part:
     path: Path
     first_ns: int
     last_ns: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Near:
+    """Times, sorted, and how far from them is near; GPS nanoseconds."""
+
+    times: Ints
+    window_ns: int
+
+    def mask(self, gps_ns: pl.Series) -> pl.Series:
+        """Say which times are near."""
+        return pl.Series(is_near(gps_ns.to_numpy(), self.times, window_ns=self.window_ns))
+
+
+def _canonical(triggers: pl.DataFrame, run: Run, name: str) -> pl.DataFrame:
+    """Bring triggers of a file into the store's columns and order."""
+    known = triggers.columns
+    return (
+        triggers.sort("gps_ns", maintain_order=True)
+        .select(
+            pl.col(column) if column in known else pl.lit(None, kind).alias(column)
+            for column, kind in TRIGGER_TYPES.items()
+        )
+        .with_columns(
+            pl.concat_str(pl.lit(name), "event_id", separator=":").alias("event_id"),
+            pl.lit(run.name).alias("run"),
+            pl.lit(str(run.bank)).alias("bank"),
+        )
+    )
 
 
 def damage_beside(file: StagedFile) -> str | None:
@@ -66,11 +96,18 @@ class TriggerStore:
         self._rejects: list[pl.DataFrame] = []
         self.rows = 0
 
-    def add(self, run: Run, file: StagedFile) -> Fates:
+    def add(self, run: Run, file: StagedFile, *, near: Near | None = None) -> Fates:
         """Take in a staged file; return the fates of the rows that are left out.
 
         A trigger's ``event_id`` becomes ``<file's name>:<id in the file>``, because SPIIR counts
         anew in every file.
+
+        Parameters
+        ----------
+        run, file
+            What to take in.
+        near
+            Keep only triggers near these times: of a run with injections no other is of use.
 
         Raises
         ------
@@ -81,34 +118,24 @@ class TriggerStore:
         """
         fates, row = Fates(), 0
         for postcoh in file.frames("postcoh", _needed(file), rows=_ROWS_AT_ONCE):
-            fates += self._take(run, file.name, postcoh, row)
+            fates += self._take(run, file.name, postcoh, row, near)
             row += postcoh.height
         return fates
 
-    def _take(self, run: Run, name: str, postcoh: pl.DataFrame, row: int) -> Fates:
+    def _take(
+        self, run: Run, name: str, postcoh: pl.DataFrame, row: int, near: Near | None
+    ) -> Fates:
         """Take in the rows of a file from a row on."""
         try:
             read = from_postcoh(postcoh)
         except TableError as exc:
             raise TableError(f"{name}: {exc}, or extract it with more --columns") from exc
-        known = read.triggers.columns
         start, end = run.gps_start * 10**9, run.gps_end * 10**9
         within = pl.col("gps_ns").is_between(start, end, closed="left")
-        inside = (
-            read.triggers.filter(within)
-            .sort("gps_ns", maintain_order=True)
-            .select(
-                pl.col(column) if column in known else pl.lit(None, kind).alias(column)
-                for column, kind in TRIGGER_TYPES.items()
-            )
-            .with_columns(
-                pl.concat_str(pl.lit(name), "event_id", separator=":").alias("event_id"),
-                pl.lit(run.name).alias("run"),
-                pl.lit(str(run.bank)).alias("bank"),
-            )
-        )
-        if inside.height:
-            self._keep(run, inside)
+        inside = read.triggers.filter(within)
+        used = inside if near is None else inside.filter(near.mask(inside["gps_ns"]))
+        if used.height:
+            self._keep(run, _canonical(used, run, name))
         rejects = read.rejects.with_columns(
             pl.col("row").cast(pl.Int64) + row, run=pl.lit(run.name), file=pl.lit(name)
         )
@@ -118,6 +145,7 @@ class TriggerStore:
             {
                 (run.name, Fate.REJECTED): rejects.height,
                 (run.name, Fate.OUTSIDE_SPAN): read.triggers.height - inside.height,
+                (run.name, Fate.NOT_COINCIDENT): inside.height - used.height,
             }
         )
 
@@ -130,7 +158,14 @@ class TriggerStore:
         self._parts[run.name].append(_Part(path=path, first_ns=first, last_ns=last))
         self.rows += triggers.height
 
-    def read(self, runs: Sequence[str], start_ns: int, end_ns: int) -> pl.DataFrame:
+    def read(
+        self,
+        runs: Sequence[str],
+        start_ns: int,
+        end_ns: int,
+        *,
+        columns: Sequence[str] = tuple(_TRIGGERS),
+    ) -> pl.DataFrame:
         """Read the triggers of runs with ``start_ns <= gps_ns < end_ns``, in no certain order."""
         paths = [
             part.path
@@ -139,9 +174,10 @@ class TriggerStore:
             if part.first_ns < end_ns and start_ns <= part.last_ns
         ]
         if not paths:
-            return pl.DataFrame(schema=_TRIGGERS)
+            return pl.DataFrame(schema=_TRIGGERS).select(columns)
         within = pl.col("gps_ns").is_between(start_ns, end_ns, closed="left")
-        return pl.scan_parquet(paths, hive_partitioning=False).filter(within).collect()
+        scan = pl.scan_parquet(paths, hive_partitioning=False)
+        return scan.filter(within).select(columns).collect()
 
     def rejects(self) -> pl.DataFrame:
         """Return the rows that are no triggers: run, file, row in it, event_id and rule broken."""

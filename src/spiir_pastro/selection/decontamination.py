@@ -17,7 +17,10 @@ import polars as pl
 from spiir_pastro.selection.clustering import SECOND_NS
 from spiir_pastro.selection.intervals import Ints, is_near, pairs_within
 
-__all__ = ["TwinTolerance", "remove_twin_noise", "split_near"]
+__all__ = ["TWIN_COLUMNS", "TwinTolerance", "remove_twin_noise", "split_near"]
+
+TWIN_COLUMNS = ("gps_ns", "mchirp_det", "snr")
+"""What has to be known of a twin's triggers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +67,7 @@ def remove_twin_noise(
         How alike they must be.
     """
     tolerance = tolerance or TwinTolerance()
-    twin = twin.select("gps_ns", "mchirp_det", "snr").drop_nulls().sort("gps_ns")
+    twin = twin.select(TWIN_COLUMNS).drop_nulls().sort("gps_ns")
     mchirp, noise_mchirp = triggers["mchirp_det"].to_numpy(), twin["mchirp_det"].to_numpy()
     snr, noise_snr = triggers["snr"].to_numpy(), twin["snr"].to_numpy()
     is_noise = np.zeros(triggers.height, dtype=bool)
