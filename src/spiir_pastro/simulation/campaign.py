@@ -8,7 +8,7 @@ the one without, save what a louder signal displaces.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import polars as pl
@@ -211,6 +211,7 @@ def _recovered(campaign: Campaign, place: int, origin: str) -> tuple[Detections,
     return tuple(recover(s, group, campaign.config) for s in sets if s.numbers.size)
 
 
+@lru_cache(maxsize=2)  # the run with injections has the noise of the one without
 def _noise(campaign: Campaign, place: int, block: tuple[int, int]) -> Detections:
     """Return a bank group's noise in a block: its own, what it shares with the next, and echoes."""
     own = _noise_stream(campaign, place, block, "own")

@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 _LEVELS = (0.0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99, 1.0)
 _RATIO_LEVELS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
-_REACH = 16  # templates to each side among which the mass ratio is looked for
+_REACH = 10  # templates to each side among which the mass ratio is looked for
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,9 +64,9 @@ _U_ORDINARY = 1e-3  # half of the noise of this u follows the statistics file
 _THIRD_DETECTOR = 0.95  # SNR that a further detector's noise adds
 _UNEVEN_PAIR = 0.75  # width of SNR above threshold, H1 V1 or L1 V1 over H1 L1
 
-_R = np.geomspace(0.02, 400.0, 180)
-_LOG_CHISQ = np.linspace(-2.0, 4.0, 481)
-_Z_U = np.concatenate([np.linspace(-38, -13, 101)[:-1], np.linspace(-13, 8, 211)])
+_R = np.geomspace(0.02, 400.0, 120)
+_LOG_CHISQ = np.linspace(-2.0, 4.0, 401)
+_Z_U = np.concatenate([np.linspace(-38, -13, 26)[:-1], np.linspace(-13, 8, 141)])
 
 
 @dataclass(frozen=True)
