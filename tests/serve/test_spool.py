@@ -311,3 +311,15 @@ def test_a_spool_in_use_can_be_looked_into(spool: Spool) -> None:
     assert [r.event_id for r in spool.latest(5)] == ["G2", "G1"]
     with pytest.raises(ConfigError, match="cannot be read"):
         next(browse(spool.folder / "none"))
+
+
+def test_what_says_nothing_new_is_not_waited_for_the_disk(spool: Spool) -> None:
+    first, second = uploads(2)
+    spool.accept([first], read_at=1.0, places={("a", 0): 1})
+    statements: list[str] = []
+    spool._durable.set_trace_callback(statements.append)
+    spool.accept([first], read_at=2.0, places={("b", 0): 1})
+    assert statements == []
+    assert spool.offsets() == {("a", 0): 1, ("b", 0): 1}
+    assert spool.accept([first, second], read_at=3.0, places={("b", 0): 2}) == [second]
+    assert statements

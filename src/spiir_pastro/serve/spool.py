@@ -198,23 +198,46 @@ class Spool:
         list of Upload
             Those that are to be delivered, in order, with their revisions.
         """
-        # Offsets alone need no syncing: if they are lost, alerts without an answer are read again.
-        connection = self._durable if uploads else self._marks
-        with self._mutex, _transaction(connection):
-            new = [
-                accepted
-                for upload in uploads
-                if (accepted := self._insert(upload, read_at) or (updates and self._revise(upload)))
-            ]
-            connection.executemany(
-                "INSERT OR REPLACE INTO offsets VALUES (?, ?, ?)",
-                [(topic, number, offset) for (topic, number), offset in (places or {}).items()],
-            )
-            return new
+        with self._mutex:
+            # Offsets alone need no syncing: if they are lost, alerts that said nothing new, like
+            # the second topic's copies, are read again.
+            is_news = updates or not all(map(self._knows, uploads))
+            connection = self._durable if uploads and is_news else self._marks
+            with _transaction(connection):
+                return self._accept(connection, uploads, read_at, places or {}, updates=updates)
 
-    def _insert(self, upload: Upload, read_at: float) -> Upload | None:
+    def _accept(
+        self,
+        connection: sqlite3.Connection,
+        uploads: Sequence[Upload],
+        read_at: float,
+        places: Mapping[Place, int],
+        *,
+        updates: bool,
+    ) -> list[Upload]:
+        new = [
+            accepted
+            for upload in uploads
+            if (accepted := self._insert(connection, upload, read_at))
+            or (updates and (accepted := self._revise(upload)))
+        ]
+        connection.executemany(
+            "INSERT OR REPLACE INTO offsets VALUES (?, ?, ?)",
+            [(topic, number, offset) for (topic, number), offset in places.items()],
+        )
+        return new
+
+    def _knows(self, upload: Upload) -> bool:
+        found = self._marks.execute(
+            "SELECT 1 FROM events WHERE event_id = ?", (upload.trigger.event_id,)
+        )
+        return found.fetchone() is not None
+
+    def _insert(
+        self, connection: sqlite3.Connection, upload: Upload, read_at: float
+    ) -> Upload | None:
         trigger, probabilities = upload.trigger, upload.probabilities
-        cursor = self._durable.execute(
+        cursor = connection.execute(
             "INSERT OR IGNORE INTO events (event_id, content, crc, model, triggers, gps_ns, "
             "far_hz, snr, mchirp_det, p_astro, source, read_at) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
