@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 from html import escape
 from urllib.parse import quote
 
+import msgspec
+
+from spiir_pastro.domain import Source
 from spiir_pastro.serve.drift import Drift
 from spiir_pastro.serve.model import Model
 from spiir_pastro.serve.spool import Record
@@ -15,10 +18,10 @@ __all__ = ["Status", "duration", "render", "utc"]
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2330; --dim: #667085; --paper: #f6f7f9; --card: #fff;
-  --line: #e4e7ec; --good: #00785a; --bad: #b3400a; --wait: #8a5a00; --bar: #0072b2; }
+  --line: #e4e7ec; --good: #00785a; --bad: #b3400a; --wait: #8a5a00; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ef; --dim: #98a2b3; --paper: #12161d;
   --card: #1b212b; --line: #2c3440; --good: #2fc79a; --bad: #ff8a4c; --wait: #e6b34d;
-  --bar: #56b4e9; } }
+  } }
 * { box-sizing: border-box }
 body { margin: 0 auto; padding: 2rem 1.25rem 3rem; max-width: 76rem; background: var(--paper);
   color: var(--ink); font: 15px/1.5 system-ui, sans-serif; font-variant-numeric: tabular-nums }
@@ -43,9 +46,19 @@ th, td { padding: .42rem .9rem; text-align: right; white-space: nowrap;
   border-bottom: 1px solid var(--line) }
 tr:last-child td { border-bottom: 0 } th { color: var(--dim); font-weight: 500 }
 .l { text-align: left }
-.bar { display: inline-block; width: 4.5rem; height: .5rem; border-radius: 4px; margin-left: .5rem;
-  background: linear-gradient(90deg, var(--bar) var(--p), var(--line) var(--p)) }
+.bar { display: inline-flex; width: 6rem; height: .7rem; border-radius: 3px; margin-left: .5rem;
+  overflow: hidden; background: var(--line) }
+.key span { margin-left: 1rem } .key i { display: inline-block; width: .7rem; height: .7rem;
+  border-radius: 2px; margin-right: .3rem }
 """
+
+# As in every figure of the project; not taken from there, since that needs Matplotlib.
+COLOURS = {
+    Source.BNS: "#0072B2",
+    Source.NSBH: "#009E73",
+    Source.BBH: "#D55E00",
+    Source.TERRESTRIAL: "#8C8C8C",
+}
 
 _STATES = {
     "done": ("on GraceDB", "good"),
@@ -95,7 +108,7 @@ def render(status: Status) -> str:
 {_problems(status.problems)}
 <div class="cards">{"".join(_card(k, v) for k, v in status.figures.items())}</div>
 <div class="dim">models: {_models(status.models)}</div>
-<h2>Last events</h2><div class="panel">{_events(status.records)}</div>
+<h2>Last events{_key()}</h2><div class="panel">{_events(status.records)}</div>
 <h2>Counts against expectation</h2><div class="panel">{_drift(status.drift)}</div>
 </body></html>
 """
@@ -139,17 +152,35 @@ def _event(record: Record) -> str:
     after = "" if record.done_at is None else duration(record.done_at - record.read_at)
     tries = f" · {record.attempts} tries" if record.attempts and record.state != "done" else ""
     tries += f" · answer {record.revision + 1}" if record.revision else ""
-    percent = f"{100 * record.p_astro:.1f}%"
     return (
         f'<tr><td class="l"><b>{escape(record.event_id)}</b>'
         f'<td class="l">{utc(record.read_at)}'
         f"<td>{_number(record.far_hz, '.2e')}<td>{_number(record.snr, '.1f')}"
         f"<td>{_number(record.mchirp_det, '.2f')}"
-        f'<td>{record.p_astro:.4f}<span class="bar" style="--p:{percent}"></span>'
+        f"<td>{record.p_astro:.4f}{_bar(record.content)}"
         f'<td class="l">{escape(record.source)}'
         f'<td class="l {tone}" title="{escape(record.error or "")}">{state}{tries}'
         f'<td>{after}<td class="l">{_link(record.model)}</tr>'
     )
+
+
+def _bar(content: bytes) -> str:
+    """Draw the four probabilities of a p_astro.json, classes in colour."""
+    said = msgspec.json.decode(content, type=dict[str, float])
+    parts = "".join(
+        f'<i style="width:{100 * said.get(source, 0):.2f}%;background:{colour}"></i>'
+        for source, colour in COLOURS.items()
+    )
+    title = ", ".join(f"{source} {said.get(source, 0):.3g}" for source in COLOURS)
+    return f'<span class="bar" title="{title}">{parts}</span>'
+
+
+def _key() -> str:
+    parts = "".join(
+        f'<span><i style="background:{colour}"></i>{source}</span>'
+        for source, colour in COLOURS.items()
+    )
+    return f'<span class="dim key">{parts}</span>'
 
 
 def _drift(drift: Sequence[Drift]) -> str:
