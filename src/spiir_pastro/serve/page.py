@@ -23,7 +23,7 @@ _STYLE = """
   --card: #1b212b; --line: #2c3440; --good: #2fc79a; --bad: #ff8a4c; --wait: #e6b34d;
   } }
 * { box-sizing: border-box }
-body { margin: 0 auto; padding: 2rem 1.25rem 3rem; max-width: 76rem; background: var(--paper);
+body { margin: 0 auto; padding: 2rem 1.25rem 3rem; max-width: 90rem; background: var(--paper);
   color: var(--ink); font: 15px/1.5 system-ui, sans-serif; font-variant-numeric: tabular-nums }
 header { display: flex; flex-wrap: wrap; gap: .5rem 1rem; align-items: baseline }
 h1 { font-size: 1.35rem; margin: 0 } h2 { font-size: 1rem; margin: 2rem 0 .6rem }
@@ -42,13 +42,13 @@ h1 { font-size: 1.35rem; margin: 0 } h2 { font-size: 1rem; margin: 2rem 0 .6rem 
 .problems { margin-top: 1.25rem; padding: .7rem 1rem; border-left: 4px solid var(--bad) }
 .problems p { margin: .15rem 0; overflow-wrap: anywhere }
 table { border-collapse: collapse; width: 100%; font-size: .9rem }
-th, td { padding: .42rem .9rem; text-align: right; white-space: nowrap;
+th, td { padding: .42rem .65rem; text-align: right; white-space: nowrap;
   border-bottom: 1px solid var(--line) }
 tr:last-child td { border-bottom: 0 } th { color: var(--dim); font-weight: 500 }
 .l { text-align: left }
 .bar { display: inline-flex; width: 6rem; height: .7rem; border-radius: 3px; margin-left: .5rem;
   overflow: hidden; background: var(--line) }
-.key span { margin-left: 1rem } .key i { display: inline-block; width: .7rem; height: .7rem;
+.key { font-size: .85rem; font-weight: 400 } .key span { margin-left: 1rem } .key i { display: inline-block; width: .7rem; height: .7rem;
   border-radius: 2px; margin-right: .3rem }
 """
 
