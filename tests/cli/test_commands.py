@@ -78,6 +78,7 @@ def test_from_uploads_to_p_astro_json(
         [float(p) for p in predicted.split(",")[2:6]], rel=0.01, abs=5e-5
     )
     assert "G1510" in page.read_text()
+    assert told.stdout.index("For a signal, in decibans") < told.stdout.index("density at FAR")
     by_name = _run("explain", "GW10", "--model", model, "--triggers", triggers, "--known-events",
                    known)  # fmt: skip
     assert by_name.stdout.partition("probability")[0] == told.stdout.partition("probability")[0]

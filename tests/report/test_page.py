@@ -291,6 +291,27 @@ def test_the_page_of_one_event_works(
     assert page.stat().st_size < 10e6
 
 
+def test_the_page_of_an_event_without_a_far_says_what_can_be_said(
+    evaluation: Evaluation, artifact: ModelArtifact, tmp_path: Path
+) -> None:
+    page = tmp_path / "event.html"
+    nothing = pl.lit(None, pl.Float64)
+    said = ("far_hz", "p_astro", "p_astro_low", "p_astro_high", "BNS", "NSBH", "BBH", "Terrestrial")
+    event = evaluation.candidates.filter("is_signal").head(1)
+    event = event.with_columns(
+        **dict.fromkeys(said, nothing), eff_distance_mpc_H1=pl.lit(90.0), mchirp_det=pl.lit(1.2)
+    )
+    write_event_page(page, event, artifact)
+    with opened(page, tmp_path) as tab:
+        text = tab.run("document.getElementById('single').textContent")
+        assert "No FAR: whether it is a signal cannot be said. If it is one: BNS" in text
+        assert "A signal, or noise?" not in text
+        for width in (390, 1400):
+            tab.resize(width)
+            tab.settle()
+        assert tab.complaints == []
+
+
 def test_an_event_leads_to_where_more_is_known(
     evaluation: Evaluation, artifact: ModelArtifact, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from spiir_pastro.cli.bars import waterfall
 from spiir_pastro.cli.options import FILE, known_events_option
 from spiir_pastro.cli.output import json_option, print_json, print_table
 from spiir_pastro.domain import ASTROPHYSICAL, Source
@@ -21,6 +22,8 @@ from spiir_pastro.io.triggers import to_candidates
 from spiir_pastro.models.components import TERMS
 from spiir_pastro.models.explanation import Explanation, explain
 from spiir_pastro.models.pastro import ClassSharing, PastroModel
+from spiir_pastro.report.evidence import FACTS, weigh
+from spiir_pastro.report.numbers import probability
 from spiir_pastro.report.page import write_event_page
 from spiir_pastro.selection.known import label_known
 
@@ -105,9 +108,7 @@ def _of_merger(table: pl.DataFrame, name: str, events: pl.DataFrame) -> pl.DataF
 
 def _print(trigger: dict[str, Any], explained: Explanation, *, model: PastroModel) -> None:
     p = explained.predictions
-    low, high = p.p_astro_interval[0]
-    click.secho(f"{trigger['event_id']}: p_astro {p.p_astro[0]:.4f}", bold=True, nl=False)
-    click.echo(f" (90 % interval {low:.4f} to {high:.4f}, of counts and densities)")
+    _draw(trigger["event_id"], explained)
     if p.notes[0]:
         click.echo(f"note: {p.notes[0]}")
     for line in _extrapolations(trigger, explained):
@@ -123,6 +124,24 @@ def _print(trigger: dict[str, Any], explained: Explanation, *, model: PastroMode
         click.echo(f"Source-frame chirp mass {mean:.3g} ± {std:.2g} solar masses.")
     else:
         click.echo("No mass contour: the candidate comes without SNR or effective distances.")
+
+
+def _draw(event_id: str, explained: Explanation) -> None:
+    """Draw what each fact adds, and say how the classes share a signal."""
+    p, evidence = explained.predictions, weigh(explained)
+    pairs = zip(ASTROPHYSICAL, evidence.shares[0, -1], strict=True)
+    classes = ", ".join(f"{source} {probability(share)}" for source, share in pairs)
+    if np.isfinite(p.p_astro[0]):
+        low, high = p.p_astro_interval[0]
+        click.secho(f"{event_id}: p_astro {p.p_astro[0]:.4f}", bold=True, nl=False)
+        click.echo(f" (90 % interval {low:.4f} to {high:.4f}, of counts and densities)")
+        click.echo("\nFor a signal, in decibans (10 make it ten times likelier):")
+        for line in waterfall(FACTS, evidence.decibans[0].tolist(), total="together"):
+            click.echo(f"  {line}")
+        click.echo(f"If it is a signal: {classes}\n")
+    else:
+        click.secho(f"{event_id}: whether it is a signal cannot be said without a FAR", bold=True)
+        click.echo(f"If it is one: {classes}, by the rest alone\n")
 
 
 def _document(trigger: dict[str, Any], explained: Explanation) -> dict[str, object]:

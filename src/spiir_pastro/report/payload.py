@@ -153,9 +153,11 @@ def _rows(
         "utc": utc(shown["gps_ns"].to_numpy()),
     }
     for name in _KEPT:
-        if name not in shown.columns or shown[name].null_count() == shown.height:
+        if name not in shown.columns:
             continue
         column = shown[name]
+        if name not in _EXACT and column.null_count() == shown.height:
+            continue
         exact = name in _EXACT or not column.dtype.is_float()
         rows[name] = column.to_list() if exact else rounded(column.to_numpy())
     if "is_signal" in rows:

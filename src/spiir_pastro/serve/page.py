@@ -48,7 +48,9 @@ tr:last-child td { border-bottom: 0 } th { color: var(--dim); font-weight: 500 }
 .l { text-align: left }
 .bar { display: inline-flex; width: 6rem; height: .7rem; border-radius: 3px; margin-left: .5rem;
   overflow: hidden; background: var(--line) }
-.key { font-size: .85rem; font-weight: 400 } .key span { margin-left: 1rem } .key i { display: inline-block; width: .7rem; height: .7rem;
+.key { font-size: .85rem; font-weight: 400 }
+.key span { margin-left: 1rem }
+.key i { display: inline-block; width: .7rem; height: .7rem;
   border-radius: 2px; margin-right: .3rem }
 """
 

@@ -3,7 +3,7 @@ const CONFIG = { displaylogo: false, responsive: true, displayModeBar: false };
 const SMALL = () => innerWidth < 640;
 const LAYOUT = () => ({ margin: { l: 52, r: 14, t: 14, b: 46 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
   font: { family: "system-ui, sans-serif", size: 12 }, hovermode: "closest", dragmode: SMALL() ? false : "zoom", hoverlabel: { align: "left" } });
-const AXIS = { zeroline: false, showline: true, ticks: "outside", ticklen: 4, automargin: true };
+const AXIS = { zeroline: false, showline: true, ticks: "outside", ticklen: 4 };
 const TICKS = [-1, 0, 1, 2].flatMap((k) => [1, 2, 5].map((m) => Number(`${m}e${k}`)));
 const plot = (holder, chart, height) => {
   const layout = { ...LAYOUT(), ...chart.layout, height, xaxis: { ...AXIS, ...chart.layout.xaxis }, yaxis: { ...AXIS, ...chart.layout.yaxis } };
@@ -45,7 +45,7 @@ const plane = (holder, rows) => {
 const massPlane = (holder, row) => {
   const b = DATA.boundaries, [m1, m2] = DATA.contour, [mean, std] = [row.source_mchirp, row.source_mchirp_std];
   const low = Math.max(mean - std, 0.05), high = mean + std, classes = DATA.sources.slice(0, 3);
-  const end = Math.min(b.m_max, Math.max(2.5 * b.ns_max, 3.2 * high)), top = Math.min(end, Math.max(1.5 * b.ns_max, 1.6 * high));
+  const end = Math.min(b.m_max, Math.max(1.7 * b.ns_max, 3.2 * high)), top = Math.min(end, Math.max(1.2 * b.ns_max, 1.6 * high));
   const box = (x0, x1, y0, y1, source) => ({ type: "rect", x0, x1, y0, y1, fillcolor: COLOUR[source], opacity: 0.13, line: { width: 0 }, layer: "below" });
   const shapes = [box(b.m_min, b.ns_max, b.m_min, b.ns_max, "BNS"), box(b.ns_max, b.m_max, b.m_min, b.ns_max, "NSBH"), box(b.ns_max, b.m_max, b.ns_max, b.m_max, "BBH")];
   const side = (m) => m1.map((x, k) => [m * x, m * m2[k]]), edge = [...side(high), ...side(low).reverse()];
@@ -78,7 +78,7 @@ const waterfall = (row) => {
 // How the shares of the classes change as each fact is taken in.
 const shares = (row) => {
   const classes = DATA.sources.slice(0, 3), judged = row.p_astro !== null;
-  const steps = DATA.facts.map((name, k) => [name, row.shares[k]]).filter(([name]) => judged || name !== "FAR" && name !== DATA.facts.at(-1));
+  const steps = DATA.facts.map((name, k) => [name, row.shares[k]]).filter(([name]) => judged || name !== "FAR");
   return node("table", { class: "bars" }, node("tbody", {}, ...steps.map(([name, step], k) => node("tr", { class: k === steps.length - 1 ? "total" : null },
     node("th", { scope: "row", class: "l" }, k === 0 ? name : `+ ${name}`), node("td", { class: "track" }, node("span", { class: "bar" },
       ...classes.map((s, c) => node("i", { style: `width:${100 * step[c]}%;background:${COLOUR[s]}` })))),
