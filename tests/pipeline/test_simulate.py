@@ -191,6 +191,13 @@ def test_what_was_interrupted_goes_on_to_the_same(campaign: Path, tmp_path: Path
     assert digests(tmp_path) == digests(campaign)
 
 
+def test_what_was_killed_before_its_first_file_begins_anew(tmp_path: Path) -> None:
+    (tmp_path / ".campaign.json.host.1.part").write_bytes(b"half")
+    (tmp_path / "injections").mkdir()
+    next(simulate(tmp_path, CONFIG))
+    assert not (tmp_path / ".campaign.json.host.1.part").exists()
+
+
 def test_a_directory_in_use_is_refused(campaign: Path, tmp_path: Path) -> None:
     refused = pytest.raises(ConfigError, match="holds something already; name a new or empty dir")
     with refused:

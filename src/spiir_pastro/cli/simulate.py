@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from spiir_pastro.domain import ASTROPHYSICAL, Source
-from spiir_pastro.pipeline.simulate import simulate
+from spiir_pastro.pipeline.simulate import is_campaign, simulate
 from spiir_pastro.simulation import CampaignConfig
 
 __all__ = ["command"]
@@ -102,7 +102,7 @@ def command(
     Every bank gets a run without injections and one with, over the same noise; truth/ says where
     each trigger comes from, and RUNS.yaml is ready for `spiir-pastro extract`.
 
-    Interrupted, the same command goes on where it stopped.
+    Interrupted, the same command goes on where it stopped; done, it does nothing.
     """
     config = CampaignConfig(
         seed=seed,
@@ -116,6 +116,9 @@ def command(
         mergers_per_day=dict.fromkeys(ASTROPHYSICAL, mergers_per_day),
         file_seconds=file_seconds,
     )
+    if (directory / "RUNS.yaml").exists() and is_campaign(directory, config, legacy=legacy):
+        click.echo(f"{directory} holds this very campaign already", err=True)
+        return
     console = Console(stderr=True)
     rows = 0
     with Progress(

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["atomic_path", "remove_drafts", "sync_folder", "write_atomically"]
+__all__ = ["atomic_path", "is_draft", "remove_drafts", "sync_folder", "write_atomically"]
+
+_DRAFTS = ".*.part"
 
 
 @contextmanager
@@ -36,10 +38,15 @@ def write_atomically(path: Path, content: bytes) -> None:
         draft.write_bytes(content)
 
 
+def is_draft(path: Path) -> bool:
+    """Whether a killed process left this of a file."""
+    return path.match(_DRAFTS)
+
+
 def remove_drafts(path: Path) -> None:
     """Remove what killed processes left of a file, or of all files below a folder."""
     own = f".{glob.escape(path.name)}.*.part"
-    for draft in path.rglob(".*.part") if path.is_dir() else path.parent.glob(own):
+    for draft in path.rglob(_DRAFTS) if path.is_dir() else path.parent.glob(own):
         draft.unlink(missing_ok=True)
 
 

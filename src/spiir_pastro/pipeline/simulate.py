@@ -28,7 +28,7 @@ import yaml
 
 from spiir_pastro.domain import Source
 from spiir_pastro.errors import ConfigError
-from spiir_pastro.io.atomic import atomic_path, remove_drafts, write_atomically
+from spiir_pastro.io.atomic import atomic_path, is_draft, remove_drafts, write_atomically
 from spiir_pastro.io.ligolw_layouts import (
     ID_OWNERS,
     LEGACY_NAMES,
@@ -100,8 +100,10 @@ def simulate(
         If a file cannot be written.
     """
     root = Path(root)
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        if (root / "RUNS.yaml").exists() or not is_campaign(root, config, legacy=legacy):
+    if root.exists():
+        if not _is_free(root) and (
+            (root / "RUNS.yaml").exists() or not is_campaign(root, config, legacy=legacy)
+        ):
             raise ConfigError(f"{root} holds something already; name a new or empty directory")
         remove_drafts(root)
     if processes < 1:
@@ -116,6 +118,11 @@ def simulate(
     for done, rows in enumerate(run_all(_write_files, tasks, workers=processes), start=1):
         yield Progress(files_done=2 * done, files=2 * len(tasks), rows=rows)
     write_atomically(root / "RUNS.yaml", _runs_file(campaign).encode())
+
+
+def _is_free(root: Path) -> bool:
+    """Whether a directory holds no files but what a killed run began."""
+    return root.is_dir() and all(path.is_dir() or is_draft(path) for path in root.rglob("*"))
 
 
 def is_campaign(root: Path, config: CampaignConfig, *, legacy: bool = False) -> bool:
