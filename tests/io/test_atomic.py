@@ -1,8 +1,11 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from spiir_pastro.io.atomic import atomic_path, write_atomically
+from spiir_pastro.io.atomic import atomic_path, remove_drafts, write_atomically
 
 
 def _write_half(path: Path) -> None:
@@ -25,3 +28,17 @@ def test_a_write_replaces_the_file_whole(tmp_path: Path) -> None:
     write_atomically(path, b"a longer text")
     write_atomically(path, b"short")
     assert path.read_bytes() == b"short"
+
+
+def test_drafts_of_dead_processes_are_removed_and_no_others(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    host = os.uname().nodename
+    lost = [f".file.{host}.{dead.pid}.part", ".file.elsewhere.1.part", ".file.7.part"]
+    kept = [f".file.{host}.{os.getppid()}.part", "file", "other.part"]
+    for name in (*lost, *kept):
+        (tmp_path / name).write_bytes(b"half")
+    remove_drafts(tmp_path / "other")
+    assert all((tmp_path / name).exists() for name in lost)
+    remove_drafts(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)

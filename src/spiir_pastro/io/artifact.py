@@ -16,7 +16,7 @@ import numpy as np
 
 from spiir_pastro.domain import MassBoundaries, Source, SourceProbabilities, Trigger
 from spiir_pastro.errors import ArtifactError, PastroError
-from spiir_pastro.io.atomic import write_atomically
+from spiir_pastro.io.atomic import remove_drafts, write_atomically
 from spiir_pastro.models.components import CandidateDensity, ComponentDensities
 from spiir_pastro.models.conditional import ConditionalGrid
 from spiir_pastro.models.count_summary import CountSummary
@@ -128,6 +128,7 @@ def as_document(artifact: ModelArtifact) -> dict[str, Any]:
 def write_model(artifact: ModelArtifact, path: Path) -> None:
     """Write a model file, atomically; the same artifact gives the same bytes."""
     text = json.dumps(as_document(artifact), indent=1, allow_nan=False)
+    remove_drafts(path)
     write_atomically(path, text.encode() + b"\n")
 
 

@@ -44,10 +44,28 @@ def is_draft(path: Path) -> bool:
 
 
 def remove_drafts(path: Path) -> None:
-    """Remove what killed processes left of a file, or of all files below a folder."""
+    """Remove what killed processes left of a file, or of all files below a folder.
+
+    A draft of a process that lives on this host is its own business.
+    """
     own = f".{glob.escape(path.name)}.*.part"
     for draft in path.rglob(_DRAFTS) if path.is_dir() else path.parent.glob(own):
-        draft.unlink(missing_ok=True)
+        if not _is_being_written(draft):
+            draft.unlink(missing_ok=True)
+
+
+def _is_being_written(draft: Path) -> bool:
+    number = draft.name.split(".")[-2]
+    here = draft.name.endswith(f".{os.uname().nodename}.{number}.part")
+    if not here or not number.isdecimal() or int(number) == os.getpid():
+        return False
+    try:
+        os.kill(int(number), 0)  # asks whether it is there, and does nothing to it
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
 
 
 def sync_folder(folder: Path) -> None:

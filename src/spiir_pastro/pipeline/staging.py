@@ -186,13 +186,12 @@ class Staging:
         )
 
     def remove(self, name: str) -> None:
-        """Remove a raw file's receipt, then its tables, and what a killed run left of it."""
+        """Remove a raw file's receipt, then its tables."""
         for path in (
             self._receipt_path(name),
             *(self.path(name, table) for table in (*TABLES, "rejects")),
         ):
             path.unlink(missing_ok=True)
-            remove_drafts(path)
 
     def write_manifest(self) -> None:
         """Gather all receipts in brief, by name."""
@@ -204,9 +203,7 @@ class Staging:
                 continue
             given = {f: getattr(receipt, f) for f in Entry.__struct_fields__}
             entries.append(Entry(**given))
-        manifest = self.folder / "manifest.json"
-        remove_drafts(manifest)
-        write_document(manifest, Manifest(files=tuple(entries)))
+        write_document(self.folder / "manifest.json", Manifest(files=tuple(entries)))
 
     def sightings(self) -> dict[str, Sighting]:
         """Read when each raw file was last looked at, by name; lines that say nothing are left."""
@@ -223,7 +220,7 @@ class Staging:
 
     @contextmanager
     def sole_writer(self) -> Iterator[None]:
-        """Hold the directory; the hold ends with the process, however that ends.
+        """Hold the directory, without what killed runs left; the hold ends with the process.
 
         Raises
         ------
@@ -237,6 +234,7 @@ class Staging:
                 raise ConfigError(
                     f"another process extracts to {self.folder}; let it finish"
                 ) from error
+            remove_drafts(self.folder)
             yield
 
     @contextmanager
