@@ -42,10 +42,10 @@ def recall_first_start(spool: Spool, *, clock: Clock, health: Health) -> float:
     known = [moment for moment in (filed, noted) if moment is not None]
     first = min(known, default=clock.wall_s())
     try:
-        if filed != first:
-            write_atomically(path, msgspec.json.encode(_Document(first_start=first)))
         if noted != first:
             spool.note(_FACT, first)
+        if filed != first:
+            write_atomically(path, msgspec.json.encode(_Document(first_start=first)))
     except (OSError, sqlite3.Error) as error:
         health.report("history", f"{path} cannot be written, should the spool be lost: {error}")
     return first
