@@ -283,6 +283,14 @@ def test_settings_without_effect_are_told_from_those_with_one() -> None:
     assert not compare(one, one).had_no_effect
 
 
+def test_held_out_scores_beside_flattering_ones_are_told() -> None:
+    one = _evaluated(*_probabilities(100))
+    fair, flattered = (replace(one, metrics={"held_out": value}) for value in (1.0, 0.0))
+    assert compare(fair, fair).caveat == compare(flattered, flattered).caveat == ""
+    assert "scores before are held out, those after" in compare(fair, flattered).caveat
+    assert "scores after are held out, those before" in compare(flattered, fair).caveat
+
+
 def test_evaluations_of_other_times_cannot_be_compared() -> None:
     p, y = _probabilities(100)
     with pytest.raises(TableError, match="no span of time in common"):

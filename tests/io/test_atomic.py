@@ -42,3 +42,13 @@ def test_drafts_of_dead_processes_are_removed_and_no_others(tmp_path: Path) -> N
     assert all((tmp_path / name).exists() for name in lost)
     remove_drafts(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+
+
+def test_an_error_names_the_file_and_no_draft(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    with pytest.raises(OSError, match="there") as failed:
+        write_atomically(tmp_path / "there", b"x")
+    assert ".part" not in str(failed.value)
+    with pytest.raises(FileNotFoundError) as failed, atomic_path(tmp_path / "mine.csv") as draft:
+        draft.open("rb")
+    assert failed.value.filename == str(tmp_path / "mine.csv")

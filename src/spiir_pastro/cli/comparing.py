@@ -75,6 +75,8 @@ def judge_on(
 def print_comparison(comparison: Comparison) -> None:
     """Print what changed: the verdict, each metric, and the settings that differ."""
     click.secho(comparison.verdict, bold=True)
+    if comparison.caveat:
+        click.secho(comparison.caveat, bold=True)
     print_table(_changes(comparison))
     if comparison.moved.height:
         click.echo("")
@@ -94,6 +96,7 @@ def as_document(comparison: Comparison) -> dict[str, object]:
     """Put a comparison into plain values for JSON."""
     return {
         "verdict": comparison.verdict,
+        "caveat": comparison.caveat,
         "paired": comparison.paired,
         "changes": _changes(comparison).to_dicts(),
         "moved": comparison.moved.to_dicts(),

@@ -162,6 +162,18 @@ class Comparison:
         return bool(self.changed_settings) and len(sizes) == 1 and same
 
     @property
+    def caveat(self) -> str:
+        """What a reader should know before the verdict; empty if there is nothing."""
+        held_out = [bool(one.metrics.get("held_out", 0)) for one in (self.before, self.after)]
+        if held_out[0] == held_out[1]:
+            return ""
+        fair, flattered = ("before", "after") if held_out[0] else ("after", "before")
+        return (
+            f"The scores {fair} are held out, those {flattered} are of candidates that the model "
+            "may have been trained on: evaluate both alike."
+        )
+
+    @property
     def verdict(self) -> str:
         """What came out, in a sentence."""
         if not self.is_tested:

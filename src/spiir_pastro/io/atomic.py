@@ -20,6 +20,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path
         The file to write; its folder is made. The draft is a hidden file beside it, named by the
         host and the process, so that writers do not meet on a disk that hosts share either.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; it names the file, not the draft.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.part")
@@ -28,6 +33,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with draft.open("rb") as written:
             os.fsync(written.fileno())
         draft.replace(path)
+    except OSError as exc:
+        if exc.filename is None or Path(os.fsdecode(exc.filename)) != draft:
+            raise
+        raise OSError(exc.errno, exc.strerror, str(path)) from exc  # the user's file, no draft
     finally:
         draft.unlink(missing_ok=True)
 

@@ -104,6 +104,7 @@ def _markdown(comparison: Comparison, against: str) -> str:
     parts = [
         "# What this change does to the model",
         f"Compared with `{against}`. **{comparison.verdict}**",
+        *([f"**{comparison.caveat}**"] if comparison.caveat else []),
         *_settings(comparison),
         _table(
             ("Metric", "before", "after", "change", "90 % interval", "events", "verdict"),
