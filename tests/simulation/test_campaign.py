@@ -170,14 +170,17 @@ def test_candidates_alone_are_the_campaigns_candidates() -> None:
 
 
 def test_recovered_effective_distance_scatters_about_the_true(best: pl.DataFrame) -> None:
-    """By Gaussian noise of unit variance over the SNR, to a fifth; where the template is right."""
+    """By Gaussian noise of unit variance over the SNR, to a fifth; where the template is right.
+
+    Nearer by a few per cent: those above an SNR are rather those that noise made louder.
+    """
     good = best.filter(
         pl.col("snglsnr_L1") > 7,
         ((pl.col("mchirp") / pl.col("true_mchirp")).log()).abs() < 0.01,
     )
     assert good.height > 80
     ratio = (good["deff_L1"] / good["true_eff_L1"]).to_numpy()
-    assert abs(np.median(ratio) - 1) < 0.04
+    assert 0.93 < np.median(ratio) < 1.02
     pull = (ratio - np.median(ratio)) * good["snglsnr_L1"].to_numpy()
     assert 0.7 < stats.median_abs_deviation(pull, scale="normal") < 1.3
 
@@ -197,9 +200,9 @@ def test_chirp_mass_is_recovered_as_spiir_does(best: pl.DataFrame) -> None:
     heavy = found["true_mchirp"].to_numpy() > 30
     gross = ratio < 0.5
     assert not gross[~heavy].any()
-    assert 0.2 < gross[heavy].mean() < 0.65
+    assert 0.15 < gross[heavy].mean() < 0.45
     bns = (found["bank"] == "BNS").to_numpy()
-    assert np.abs(np.log(ratio[bns])).max() < 0.02
+    assert np.quantile(np.abs(np.log(ratio[bns])), 0.9) < 0.01
 
 
 def test_a_merger_makes_several_triggers(injected: pl.DataFrame) -> None:

@@ -77,7 +77,7 @@ def test_the_neighbourhood_holds_what_the_whole_bank_would_recover(
     truth = (30.2, 20.3, 0.05, 0.0)
     monkeypatch.setattr(recovery_campaign, "draw_event", lambda f, _: event(f, truth, 15.0))
     recovery_campaign.check_whole_bank(filters, 1, 2)
-    assert "0 of 2 recover another template; SNR gain 0.0000" in capsys.readouterr().out
+    assert "0 of 2 recover a louder template; SNR gain 0.0000" in capsys.readouterr().out
 
 
 def test_chi_square_is_one_for_a_signal_in_gaussian_noise(filters: Filters) -> None:

@@ -63,6 +63,12 @@ def _banks(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[
     help="Expected real mergers a day of each class, in all runs.",
 )
 @click.option(
+    "--misrecovered",
+    default=_DEFAULT.misrecovered,
+    show_default=True,
+    help="Fraction of heavy binaries recovered at 0.2 to 0.4 of their chirp mass.",
+)
+@click.option(
     "--gps-start",
     default=_DEFAULT.gps_start,
     show_default=True,
@@ -92,6 +98,7 @@ def command(
     far_max: float | None,
     injection_interval: float,
     mergers_per_day: float,
+    misrecovered: float,
     gps_start: int,
     file_seconds: int,
     legacy: bool,
@@ -114,6 +121,7 @@ def command(
         far_max_hz=far_max,
         injection_interval_s=injection_interval,
         mergers_per_day=dict.fromkeys(ASTROPHYSICAL, mergers_per_day),
+        misrecovered=misrecovered,
         file_seconds=file_seconds,
     )
     if (directory / "RUNS.yaml").exists() and is_campaign(directory, config, legacy=legacy):

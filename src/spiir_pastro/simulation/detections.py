@@ -11,6 +11,7 @@ which real SPIIR rows satisfy to every digit they have (tested).
 """
 
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Self
 
 import numpy as np
@@ -138,7 +139,6 @@ def postcoh_frame(
     """
     n, pivot, end_ns = len(found), found.pivot, found.end_ns
     mass1, mass2 = group.mass1[found.template], group.mass2[found.template]
-    spin1z, spin2z = group.spin1z[found.template], group.spin2z[found.template]
     mchirp, mtotal = np.exp(group.log_mchirp[found.template]), mass1 + mass2
     seconds, nanoseconds = np.divmod(end_ns, 10**9)
     columns: dict[str, NDArray[np.generic]] = {
@@ -161,10 +161,10 @@ def postcoh_frame(
         "mchirp": mchirp,
         "mtotal": mtotal,
         "eta": mass1 * mass2 / mtotal**2,
-        "spin1z": spin1z,
-        "spin2z": spin2z,
+        "spin1z": group.spin1z[found.template],
+        "spin2z": group.spin2z[found.template],
         "template_duration": template_duration_s(mchirp),
-        **_detector_columns(found, sigma_mpc((mass1, mass2), (spin1z, spin2z), config), end_ns),
+        **_detector_columns(found, _sigma(group, config.bns_ranges_mpc)[found.template], end_ns),
         **_far_columns(found, group, config),
     }
     return pl.DataFrame(columns).with_columns(
@@ -173,6 +173,13 @@ def postcoh_frame(
         pl.lit(None, dtype=pl.Int32).alias("pix_idx"),
         *(pl.lit(0).alias(name) for name in _ALWAYS_ZERO),
     )
+
+
+@cache
+def _sigma(group: TemplateGroup, bns_ranges_mpc: tuple[float, ...]) -> Floats:
+    """Sigma of a group's templates in Mpc, (templates, 3): fewer than the triggers they make."""
+    masses, spins = (group.mass1, group.mass2), (group.spin1z, group.spin2z)
+    return sigma_mpc(masses, spins, bns_ranges_mpc)
 
 
 _ALWAYS_ZERO = (

@@ -128,7 +128,9 @@ def _horizons() -> Horizons:
 
 
 def sigma_mpc(
-    masses_det: tuple[Floats, Floats], spins: tuple[Floats, Floats], config: CampaignConfig
+    masses_det: tuple[Floats, Floats],
+    spins: tuple[Floats, Floats],
+    bns_ranges_mpc: tuple[float, ...],
 ) -> Floats:
     """Effective distance in Mpc at which the optimal SNR is 1, (n, 3).
 
@@ -138,14 +140,12 @@ def sigma_mpc(
         Detector-frame masses in solar masses, that is the source's times 1 + z; (n,) each.
     spins
         Spins along the orbit, (n,) each.
-    config
-        The campaign, whose BNS ranges set the scale.
+    bns_ranges_mpc
+        Range of each detector for 1.4 + 1.4 solar masses, which sets the scale.
     """
     horizons = [
-        _horizons().horizon_mpc(
-            *masses_det, *spins, ifo=ifo, run="O3", bns_range_mpc=config.bns_range_mpc[ifo]
-        )
-        for ifo in NETWORK
+        _horizons().horizon_mpc(*masses_det, *spins, ifo=ifo, bns_range_mpc=reach)
+        for ifo, reach in zip(NETWORK, bns_ranges_mpc, strict=True)
     ]
     return 8 * np.stack(horizons, axis=1)
 

@@ -75,6 +75,11 @@ class Binaries:
         """Detector-frame chirp mass in solar masses, (n,)."""
         return chirp_mass(self.mass1, self.mass2) * (1 + self.redshift)
 
+    @property
+    def mass_difference(self) -> Floats:
+        """Difference of the masses over their sum, (n,)."""
+        return np.asarray((self.mass1 - self.mass2) / (self.mass1 + self.mass2))
+
     def response(self) -> NDArray[np.complex128]:
         """Return distance / effective distance, as complex numbers with a phase, (n, 3)."""
         plus, cross = antenna_patterns(
@@ -91,7 +96,7 @@ class Binaries:
     def optimal_snr(self, config: CampaignConfig) -> NDArray[np.complex128]:
         """Complex noise-free SNR with a perfect template, were every detector on, (n, 3)."""
         masses = (self.mass1 * (1 + self.redshift), self.mass2 * (1 + self.redshift))
-        sigma = sigma_mpc(masses, (self.spin1z, self.spin2z), config)
+        sigma = sigma_mpc(masses, (self.spin1z, self.spin2z), config.bns_ranges_mpc)
         return np.asarray(sigma / self.distance_mpc[:, None] * self.response())
 
 

@@ -4,10 +4,10 @@ A signal's complex SNR in a detector is ``match x optimal SNR + (N(0,1) + i N(0,
 is what a matched filter maximised over phase reports. Bank groups hear the same strain, so the
 noise in their SNRs is correlated. A trigger needs SNR 4 in two detectors, as SPIIR does.
 
-Recovered chirp masses scatter by 0.02 (M_c/9)^(5/3) in ln M_c below 9 M_sun and 0.02 (M_c/9)^0.8
-above (from SPIIR's uploads of GWTC events: 0.02 near 9, 0.07 near 40 M_sun). Of binaries above
-30 M_sun a fraction 0.4 is recovered far off, at 0.2 to 0.4 of the truth (8 of 47 real mergers, all
-heavy), and lighter groups often ring along, again far off: one merger, several uploads.
+The template's chirp mass and mass ratio are drawn from the response that the source model has too
+(`spiir_pastro.models.response`): widths from matched filtering, and a branch of heavy binaries that
+are recovered far off, as often as ``CampaignConfig.misrecovered`` says. Lighter groups often ring
+along with a heavy binary, again far off: one merger, several uploads.
 """
 
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from spiir_pastro.models.response import WIDEST_LOG_ERROR
 from spiir_pastro.simulation.bank import TemplateGroup, nearest_template
 from spiir_pastro.simulation.config import COMPLETE_BELOW_HZ, NETWORK, CampaignConfig, stream
 from spiir_pastro.simulation.detections import NOISE, Detections
@@ -34,7 +35,7 @@ from spiir_pastro.simulation.ranking import (
     whole_snr,
 )
 
-__all__ = ["Signals", "displace", "draw_noise", "draw_signals", "mchirp_scatter", "recover"]
+__all__ = ["Signals", "displace", "draw_noise", "draw_signals", "recover"]
 
 Floats = NDArray[np.float64]
 
@@ -42,7 +43,8 @@ SINGLE_THRESHOLD = 4.0
 _CLUSTER_NS = 500_000_000
 _SAMPLE_HZ = 2048
 _HEAVY = 30.0
-_GROSS_SHARE = 0.4
+_NEAR_TEMPLATES = 10  # in chirp mass, to each side: among them the mass ratio is sought
+_LOSS_A_SIGMA = 0.005  # SNR lost one standard error off: 1 / (2 SNR^2) at SNR 10
 _GHOSTS = 6
 _COMMON_NOISE = 0.9
 _TWICE = 0.85
@@ -67,7 +69,7 @@ _OTHER_DETECTORS = 0.5
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Signals:
-    """n binaries of one origin with what is common to all bank groups: noise, timing, misfortune.
+    """n binaries of one origin with what is common to all bank groups: noise, timing, recovery.
 
     Attributes
     ----------
@@ -81,8 +83,10 @@ class Signals:
         (n, 3) complex noise SNR, unit variance a quadrature.
     on
         (n, 3) which detectors were on.
-    gross
-        (n,) recovered chirp mass over the true one where grossly wrong, else 1.
+    log_mchirp, mass_difference
+        (n,) of the loudest template there could be: ln(chirp mass) and (m1 - m2) / (m1 + m2).
+    misrecovered
+        (n,) whether that chirp mass is off by more than a factor of two.
     arrival_ns
         (n, 3) true arrival in each detector, GPS nanoseconds.
     """
@@ -93,13 +97,10 @@ class Signals:
     optimal: NDArray[np.complex128]
     noise: NDArray[np.complex128]
     on: NDArray[np.bool_]
-    gross: Floats
+    log_mchirp: Floats
+    mass_difference: Floats
+    misrecovered: NDArray[np.bool_]
     arrival_ns: NDArray[np.int64]
-
-
-def mchirp_scatter(mchirp: Floats) -> Floats:
-    """Return the standard deviation of ln(recovered chirp mass); detector-frame solar masses."""
-    return np.asarray(0.02 * (mchirp / 9) ** np.where(mchirp < 9, 5 / 3, 0.8))
 
 
 def draw_signals(
@@ -108,8 +109,8 @@ def draw_signals(
     """Draw what all bank groups will hear of the binaries."""
     n = len(binaries)
     rng = stream(config.seed, "signals", origin, binaries.source)
-    heavy = binaries.mchirp_det > _HEAVY
-    gross = heavy & (rng.random(n) < _GROSS_SHARE)
+    true = np.log(binaries.mchirp_det)
+    log_mchirp, difference = config.response.draw(true, binaries.mass_difference, rng)
     delays = arrival_delays(binaries.right_ascension, binaries.declination, binaries.gps)
     return Signals(
         binaries=binaries,
@@ -118,7 +119,9 @@ def draw_signals(
         optimal=binaries.optimal_snr(config),
         noise=_unit_noise(n, rng),
         on=detectors_on(binaries.gps, segments),
-        gross=np.where(gross, rng.uniform(0.2, 0.4, n), 1.0),
+        log_mchirp=log_mchirp,
+        mass_difference=difference,
+        misrecovered=np.abs(log_mchirp - true) > WIDEST_LOG_ERROR,
         arrival_ns=((binaries.gps[:, None] + delays) * 1e9).astype(np.int64),
     )
 
@@ -131,7 +134,7 @@ def recover(signals: Signals, group: TemplateGroup, config: CampaignConfig) -> D
     """
     heard = signals.origin, signals.binaries.source
     rng = stream(config.seed, "recover", *heard, group.bank, group.number)
-    which, template, match = _attempts(signals, group, rng)
+    which, template, match = _attempts(signals, group, config, rng)
     which, template, match, copy = _some_twice(which, template, match, rng)
     noise = np.sqrt(_COMMON_NOISE) * signals.noise[which] + np.sqrt(
         1 - _COMMON_NOISE
@@ -286,29 +289,31 @@ def _sampled(gps_ns: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _attempts(
-    signals: Signals, group: TemplateGroup, rng: np.random.Generator
+    signals: Signals, group: TemplateGroup, config: CampaignConfig, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
     """Pair signals with templates of a group: which signal, which template, and their match."""
-    mchirp = signals.binaries.mchirp_det
-    n = mchirp.size
-    width = mchirp_scatter(mchirp)
-    target = np.log(mchirp * signals.gross) + width * rng.standard_normal(n)
-    ghosts = np.log(mchirp)[:, None] + np.log(rng.uniform(0.1, 0.4, (n, _GHOSTS)))
-    ringing = (rng.random((n, _GHOSTS)) < 0.7) & (mchirp > _HEAVY)[:, None]
+    response, true = config.response, np.log(signals.binaries.mchirp_det)
+    n, target = true.size, signals.log_mchirp
+    ghosts = true[:, None] + np.log(rng.uniform(0.1, 0.4, (n, _GHOSTS)))
+    ringing = (rng.random((n, _GHOSTS)) < 0.7) & (true > np.log(_HEAVY))[:, None]
     lowest, highest = group.log_mchirp[0], group.log_mchirp[-1]
     overshoot = np.maximum(np.maximum(lowest - target, target - highest), 0)
-    gross_match = rng.uniform(0.75, 0.97, n)
-    match = np.where(signals.gross < 1, gross_match, rng.uniform(0.97, 1.0, n)) * np.exp(
-        -((overshoot / (2 * width)) ** 2) / 2
-    )
+    match = np.where(signals.misrecovered, rng.uniform(0.75, 0.97, n), rng.uniform(0.97, 1.0, n))
+    match = match * np.exp(-((overshoot / (2 * response.width(true))) ** 2) / 2)
     near = np.flatnonzero(match > 0.5)
     ghost, trial = np.nonzero(ringing & (ghosts >= lowest) & (ghosts <= highest))
     which = np.concatenate([near, ghost])
     wanted = np.concatenate([target[near], ghosts[ghost, trial]])
+    # What rings along has the merger's total mass: that of misrecovered binaries.
+    log_eta = 5 / 3 * (ghosts[ghost, trial] - np.log(response.misrecovered_mtotal))
+    ghost_difference = np.sqrt(np.maximum(1 - 4 * np.exp(log_eta), 0))
+    difference = np.concatenate([signals.mass_difference[near], ghost_difference])
+    ratio = np.clip((1 - difference) / (1 + difference), 0.01, 1.0)
+    template = nearest_template(group, wanted, ratio, reach=_NEAR_TEMPLATES)
+    mass1, mass2 = group.mass1[template], group.mass2[template]
+    off = ((mass1 - mass2) / (mass1 + mass2) - difference) / response.w_width
     fit = np.concatenate([match[near], rng.uniform(0.6, 0.93, ghost.size)])
-    ratio = signals.binaries.mass2 / signals.binaries.mass1
-    blurred = np.clip(ratio[which] * np.exp(rng.normal(0, 0.3, which.size)), 0.01, 1.0)
-    return which, nearest_template(group, wanted, blurred), fit
+    return which, template, fit * np.exp(-_LOSS_A_SIGMA * off**2)
 
 
 def _some_twice(
