@@ -3,9 +3,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
-from spiir_pastro.io.atomic import atomic_path, remove_drafts, write_atomically
+from spiir_pastro.io.atomic import atomic_path, remove_drafts, system_errors, write_atomically
 
 
 def _write_half(path: Path) -> None:
@@ -52,3 +53,13 @@ def test_an_error_names_the_file_and_no_draft(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as failed, atomic_path(tmp_path / "mine.csv") as draft:
         draft.open("rb")
     assert failed.value.filename == str(tmp_path / "mine.csv")
+
+
+def test_a_full_disk_is_an_error_about_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    table = pl.DataFrame({"a": range(100_000)})
+    with pytest.raises(OSError, match="No space left on device") as caught, system_errors(path):
+        table.write_parquet("/dev/full", compression="uncompressed")
+    assert caught.value.filename == str(path)
+    with pytest.raises(ZeroDivisionError), system_errors(path):
+        1 / 0  # noqa: B018

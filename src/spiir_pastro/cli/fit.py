@@ -187,6 +187,8 @@ def command(
         noise_statistics=noise_statistics,
     )
     write_model(artifact, model)
+    for file, why in artifact.provenance.get("missing", {}).items():
+        click.echo(f"{file}: {why}", err=True)
     summary = _summary(training, artifact)
     if as_json:
         print_json({"model": str(model), **summary})

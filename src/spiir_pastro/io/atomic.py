@@ -2,11 +2,19 @@
 
 import glob
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["atomic_path", "is_draft", "remove_drafts", "sync_folder", "write_atomically"]
+__all__ = [
+    "atomic_path",
+    "is_draft",
+    "remove_drafts",
+    "sync_folder",
+    "system_errors",
+    "write_atomically",
+]
 
 _DRAFTS = ".*.part"
 
@@ -29,16 +37,35 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.part")
     try:
-        yield draft
+        with system_errors(path):
+            yield draft
         with draft.open("rb") as written:
             os.fsync(written.fileno())
         draft.replace(path)
     except OSError as exc:
-        if exc.filename is None or Path(os.fsdecode(exc.filename)) != draft:
+        other = exc.filename is not None and Path(os.fsdecode(exc.filename)) != draft
+        if other or exc.strerror is None:
             raise
         raise OSError(exc.errno, exc.strerror, str(path)) from exc  # the user's file, no draft
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def system_errors(path: Path) -> Iterator[None]:
+    """Raise what the system refused a library, like room on a full disk, as an error about a file.
+
+    Polars tells such errors as its own, by their text and number.
+    """
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        if found is None:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from spiir_pastro.errors import TableError
+from spiir_pastro.io.atomic import system_errors
 from spiir_pastro.io.runs import Run
 from spiir_pastro.io.triggers import POSTCOH_COLUMNS, TRIGGER_TYPES, from_postcoh
 from spiir_pastro.pipeline.fates import Fate, Fates
@@ -153,7 +154,8 @@ class TriggerStore:
         """Write triggers sorted by time."""
         path = self._folder / run.name / f"{len(self._parts[run.name])}.parquet"
         path.parent.mkdir(exist_ok=True)
-        triggers.write_parquet(path, compression="lz4", row_group_size=_ROWS_AT_ONCE // 8)
+        with system_errors(path):
+            triggers.write_parquet(path, compression="lz4", row_group_size=_ROWS_AT_ONCE // 8)
         first, last = triggers["gps_ns"][0], triggers["gps_ns"][-1]
         self._parts[run.name].append(_Part(path=path, first_ns=first, last_ns=last))
         self.rows += triggers.height

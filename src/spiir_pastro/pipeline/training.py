@@ -215,7 +215,7 @@ def from_processed(folder: Path, *, settings: FitSettings) -> TrainingSet:
 
 def _gaps(summary: Summary) -> dict[str, Any]:
     """Repeat what of the campaign was not there, if anything."""
-    missing = [f"{p.trouble}: {p.name}: {p.why}" for p in summary.problems]
+    missing = {p.name: f"{p.trouble}: {p.why}" for p in summary.problems}
     return {"missing": missing} if missing else {}
 
 

@@ -54,6 +54,8 @@ def _data(provenance: Mapping[str, Any]) -> Mapping[str, str]:
         facts["Known mergers"] = f"{len(mergers)}: {', '.join(map(str, mergers))}"
     for run, why in provenance.get("left_out", {}).items():
         facts[f"Left out: {run}"] = str(why)
+    for file, why in provenance.get("missing", {}).items():
+        facts[f"Not as it should be: {file}"] = str(why)
     for package, version in provenance.get("versions", {}).items():
         facts[str(package)] = str(version)
     return facts

@@ -156,4 +156,6 @@ def _trained(provenance: Mapping[str, Any]) -> str:
         parts.append(count_of(found, "injection"))
     if mergers := provenance.get("known_mergers"):
         parts.append(count_of(len(mergers), "known merger"))
+    if missing := provenance.get("missing"):
+        parts.append(f"{count_of(len(missing), 'file')} missing, stale or damaged")
     return "; ".join(parts) or "not known"
