@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 export PYTHONHASHSEED = 0
 
-.PHONY: help demo demo-alerts test check lint types floors docs bench fuzz mutate pins clean
+.PHONY: help demo demo-alerts test check lint types floors docs bench fuzz mutate storm pins clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -58,6 +58,10 @@ mutate: $(VENV)/.dev  ## see which changes to the models no test notices, MODULE
 	$(BIN)/python -m pip install --quiet mutmut
 	$(BIN)/mutmut run '$(MODULES)'
 	$(BIN)/mutmut results
+
+COUNT ?= 100000
+storm: $(VENV)/.dev  ## play schedules of faults in a simulated world against the alert service, COUNT=100000
+	cd tests && $(abspath $(BIN))/python -m storm.run $(COUNT) --processes 2
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) docs/_build demo build dist mutants

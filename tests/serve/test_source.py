@@ -118,7 +118,9 @@ def remembering(
     return source_of(settings, places, since)
 
 
-def test_a_first_start_at_the_latest_misses_nothing_after_it(broker: Broker) -> None:
+def test_a_first_start_at_the_latest_misses_nothing_after_it(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     broker.make_topics([f"{GROUP}.late"])
     broker.publish(f"{GROUP}.late", sample_alerts(3))
     time.sleep(0.02)
@@ -131,6 +133,10 @@ def test_a_first_start_at_the_latest_misses_nothing_after_it(broker: Broker) -> 
     assert uids(found) == ["G4", "G5"]
     assert all(message.is_old for message in found)
     broker.publish(f"{GROUP}.late", sample_alerts(1, first=6))
+    (twin,) = collect(kafka, 1)
+    assert twin.is_old
+    monkeypatch.setattr("spiir_pastro.serve.source.TWIN_S", 0.0)
+    broker.publish(f"{GROUP}.late", sample_alerts(1, first=7))
     (new,) = collect(kafka, 1)
     assert not new.is_old
     kafka.close()

@@ -1,4 +1,4 @@
-"""Events of SPIIR on GraceDB that lack our file, put through the service's own spool.
+"""Events of SPIIR on GraceDB that lack our label, put through the service's own spool.
 
 What the broker no longer has, GraceDB still has. So a sweep over the last day, every hour, makes up
 for a lost spool, a long outage and the broker's retention. It goes back as far as the last sweep
@@ -21,7 +21,7 @@ from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.queueing import Delivery
 from spiir_pastro.serve.spool import Record, Spool
-from spiir_pastro.serve.upload import LABEL, GraceDBUploader, Unanswered, read_document
+from spiir_pastro.serve.upload import LABEL, Unanswered, read_document
 
 __all__ = ["SWEPT", "BackfillPlan", "Backfiller", "is_of_topics", "redelivery"]
 
@@ -81,7 +81,6 @@ class Backfiller:
         clock: Clock,
     ) -> None:
         self._gracedb = gracedb
-        self._uploader = GraceDBUploader(gracedb)
         self._plan = plan
         self._spool = spool
         self._decide = decide
@@ -109,22 +108,11 @@ class Backfiller:
         Raises
         ------
         Unanswered
-            If GraceDB does not answer as it should, or not for every event; what was found is in
-            the spool.
+            If GraceDB does not answer as it should; what was found until then is in the spool.
         sqlite3.Error
             If the spool cannot be written.
         """
-        found, unclear = 0, None
-        for event in self._events(since):
-            try:
-                found += self._lacks(event) and self._take(event)
-            except Unanswered as error:
-                if not error.is_of_event:
-                    raise
-                unclear = error
-        if unclear is not None:
-            raise unclear
-        return found
+        return sum(self._take(event) for event in self._events(since) if self._lacks(event))
 
     def _try(self, requested: float | None) -> bool:
         """Sweep; say whether it came to its end."""
@@ -174,13 +162,14 @@ class Backfiller:
         return events, total
 
     def _lacks(self, event: Json) -> bool:
-        """Whether an event has neither our file nor a delivery on its way."""
-        known = self._spool.find(str(event.get("graceid")))
-        if known is not None and known.state == "pending":
-            return False
+        """Whether an event has neither our label nor a delivery on its way.
+
+        The label is put with the file, or after it. The delivery looks whether the file is there.
+        """
         if LABEL in (event.get("labels") or ()):
             return False
-        return not self._uploader.is_there(str(event.get("graceid")))
+        known = self._spool.find(str(event.get("graceid")))
+        return known is None or known.state != "pending"
 
     def _take(self, event: Json) -> bool:
         """Spool an event's answer and hand it on; whether there is one."""

@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from spiir_pastro.io.atomic import write_atomically
 from spiir_pastro.serve.clock import Clock
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.spool import Spool
@@ -45,7 +44,7 @@ def recall_first_start(spool: Spool, *, clock: Clock, health: Health) -> float:
         if noted != first:
             spool.note(_FACT, first)
         if filed != first:
-            write_atomically(path, msgspec.json.encode(_Document(first_start=first)))
+            spool.disk.write(path, msgspec.json.encode(_Document(first_start=first)))
     except (OSError, sqlite3.Error) as error:
         health.report("history", f"{path} cannot be written, should the spool be lost: {error}")
     return first

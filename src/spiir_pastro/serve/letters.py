@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from spiir_pastro.io.atomic import sync_folder, write_atomically
+from spiir_pastro.serve.spool import Disk, LocalDisk
 
 __all__ = ["DeadLetters"]
 
@@ -23,12 +23,18 @@ class DeadLetters:
     """
 
     def __init__(
-        self, folder: Path, *, limit: int = 10_000, limit_bytes: int = 256 * 2**20
+        self,
+        folder: Path,
+        *,
+        limit: int = 10_000,
+        limit_bytes: int = 256 * 2**20,
+        disk: Disk | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.limit = limit
         self.limit_bytes = limit_bytes
+        self._disk = disk or LocalDisk()
         self._sizes: dict[str, int] = {}
         self.look()
 
@@ -70,8 +76,7 @@ class DeadLetters:
             self.look()
             if len(self) >= self.limit or self.size + len(payload) > self.limit_bytes:
                 return None
-        write_atomically(path, payload)
-        sync_folder(self.folder)
+        self._disk.write(path, payload)
         self._sizes[name] = len(payload)
         return path
 

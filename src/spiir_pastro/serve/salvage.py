@@ -16,6 +16,7 @@ from spiir_pastro.io.atomic import sync_folder
 __all__ = ["Salvaged", "finish_salvage", "salvage"]
 
 _KEYS = {"events": "read_at", "offsets": "topic, number", "facts": "name"}
+_DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
 _STATES = ("pending", "done")
 
 
@@ -52,7 +53,7 @@ def salvage(path: Path, tables: str, *, schema: int, reason: str) -> Salvaged:
     with closing(sqlite3.connect(draft, isolation_level=None)) as new:
         new.executescript(tables)
         new.execute(f"PRAGMA user_version = {schema:d}")
-        with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(kept)) as old:
+        with suppress(*_DAMAGE), closing(sqlite3.connect(kept)) as old:
             for table, rows in _readable(old, new):
                 _insert(new, table, rows)
         (events,) = new.execute("SELECT COUNT(*) FROM events").fetchone()
@@ -97,7 +98,7 @@ def _readable(
         wanted = [row[1] for row in new.execute(f"PRAGMA table_info({table})")]
         try:
             known = {row[1] for row in old.execute(f"PRAGMA table_info({table})")}
-        except sqlite3.DatabaseError:
+        except _DAMAGE:
             continue
         columns = [name for name in wanted if name in known]
         if columns:
@@ -122,14 +123,14 @@ def _rows(
 def _until_broken(
     connection: sqlite3.Connection, query: str, columns: list[str]
 ) -> Iterator[dict[str, object]]:
-    with suppress(sqlite3.DatabaseError):
+    with suppress(*_DAMAGE):
         for row in connection.execute(query):
             yield dict(zip(columns, row, strict=True))
 
 
 def _last_seq(connection: sqlite3.Connection) -> int:
     for query in ("SELECT MAX(seq) FROM events", "SELECT MAX(seq) FROM sqlite_sequence"):
-        with suppress(sqlite3.DatabaseError):
+        with suppress(*_DAMAGE):
             (last,) = connection.execute(query).fetchone()
             if isinstance(last, int):
                 return last

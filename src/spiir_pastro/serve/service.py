@@ -10,12 +10,14 @@ is found pending at a start is looked for on GraceDB before it is sent. So is an
 is older than this process: an earlier life with another spool may have answered it.
 """
 
+import random
 import sqlite3
 import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
+from functools import partial
 
 import structlog
 
@@ -32,7 +34,7 @@ from spiir_pastro.serve.letters import DeadLetters
 from spiir_pastro.serve.page import Status, duration, utc
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.source import Source
-from spiir_pastro.serve.spool import Record, Spool, SpoolDamaged, is_damage
+from spiir_pastro.serve.spool import SPOOL_ERRORS, Record, Spool, SpoolDamaged, is_damage
 from spiir_pastro.serve.upload import Uploader
 
 __all__ = ["Service"]
@@ -66,9 +68,11 @@ class Service:
         Time, and how to wait.
     duty
         Whether this host is the one that answers; None if there is no other.
+    jitter
+        Draws from [0, 1), to spread what is tried again.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (parts meet here)
         self,
         settings: Settings,
         *,
@@ -78,6 +82,7 @@ class Service:
         make_uploader: Callable[[], Uploader],
         clock: Clock | None = None,
         duty: Duty | None = None,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self.settings = settings
         self.model = model
@@ -87,7 +92,7 @@ class Service:
         self.started_at = self.clock.wall_s()
         self._started = self.clock.monotonic_s()
         self.spool = spool
-        self.letters = DeadLetters(spool.folder / "dead-letters")
+        self.letters = DeadLetters(spool.folder / "dead-letters", disk=spool.disk)
         self._unanswered = self.letters.names()
         self.health.watch("dead-letters", self.letters.problem)
         self.metrics.registry.register(
@@ -113,6 +118,7 @@ class Service:
             backoff=Backoff(base_s=gracedb.retry_base_s, limit_s=gracedb.retry_limit_s),
             clock=self.clock,
             duty=duty,
+            jitter=jitter,
         )
 
     def search_gracedb(self, gracedb: GraceDB, plan: BackfillPlan) -> None:
@@ -122,7 +128,8 @@ class Service:
             plan,
             spool=self.spool,
             decide=self._decided,
-            submit=self._dispatcher.submit,
+            # What a reader of GraceDB does not see yet may have been written a moment ago.
+            submit=partial(self._dispatcher.submit_later, wait_s=self.settings.gracedb.settle_s),
             health=self.health,
             metrics=self.metrics,
             clock=self.clock,
@@ -216,7 +223,7 @@ class Service:
             kept=None if salvaged is None else str(salvaged.kept),
             spoiled=self.spool.spoiled,
         )
-        self.spool.forget_fact(SWEPT)
+        self._durably(lambda: self.spool.forget_fact(SWEPT))
 
     def _settling_s(self) -> float:
         """Seconds until GraceDB must be through with what an earlier life asked of it."""
@@ -328,7 +335,7 @@ class Service:
         while True:
             try:
                 write()
-            except (sqlite3.Error, OSError) as error:
+            except SPOOL_ERRORS as error:
                 self._report_spool(error)
             else:
                 self.health.clear("spool")
@@ -364,7 +371,7 @@ class Service:
             self.spool.check()
             self._dispatcher.mark_again()
             self.spool.forget(before=self.clock.wall_s() - self.settings.keep_days * _DAY_S)
-        except (sqlite3.Error, OSError) as error:
+        except SPOOL_ERRORS as error:
             self._report_spool(error)
         else:
             self.health.clear("spool")

@@ -29,6 +29,8 @@ BATCH = 100
 RETRY_LIMIT_S = 10.0
 LOOK_AGAIN_S = 15.0
 COMMIT_S = 1.0
+TWIN_S = 10.0
+"""Seconds within which the alert of an event comes on all its topics."""
 RENEW_S = 600.0
 """Seconds after which the broker is told again how far we are."""
 
@@ -118,7 +120,7 @@ class KafkaSource:
         self._done: dict[Place, int] = {}
         self._is_broken = False
         self._failures = 0
-        self._look_at = self._commit_at = 0.0
+        self._look_at = self._commit_at = self._began_at = 0.0
 
     def poll(self, timeout_s: float) -> list[Message] | None:
         """Wait for alerts, connecting first where need be."""
@@ -159,6 +161,9 @@ class KafkaSource:
         place = message.topic, message.number
         self._next[place] = message.offset + 1
         if message.offset < self._new_from.get(place, 0):
+            return message
+        # The alert's twin on another topic may have been answered before our memory was lost.
+        if self._clock.monotonic_s() < self._began_at + TWIN_S:
             return message
         return replace(message, is_old=False)
 
@@ -208,6 +213,7 @@ class KafkaSource:
                 start = high if start is None else start
             # Past the end: the topic was made anew. Before the beginning: it is no longer kept.
             starts[place] = start if start is not None and low <= start <= high else low
+        self._began_at = self._clock.monotonic_s()
         self._places.place(starts)
         consumer.assign(self._next | starts)
         self._next |= starts

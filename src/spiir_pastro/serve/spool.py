@@ -11,6 +11,7 @@ import fcntl
 import sqlite3
 import threading
 import zlib
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
@@ -18,14 +19,28 @@ from pathlib import Path
 from typing import IO, Protocol, get_args
 
 from spiir_pastro.errors import ConfigError, PastroError
+from spiir_pastro.io.atomic import sync_folder, write_atomically
 from spiir_pastro.serve.clock import Clock, SystemClock
 from spiir_pastro.serve.decide import Upload
 from spiir_pastro.serve.drift import What
 from spiir_pastro.serve.salvage import Salvaged, finish_salvage, salvage
 
-__all__ = ["Disk", "LocalDisk", "Place", "Record", "Spool", "SpoolDamaged", "browse", "is_damage"]
+__all__ = [
+    "SPOOL_ERRORS",
+    "Disk",
+    "LocalDisk",
+    "Place",
+    "Record",
+    "Spool",
+    "SpoolDamaged",
+    "browse",
+    "is_damage",
+]
 
 SCHEMA = 3
+SPOOL_ERRORS = (sqlite3.Error, OSError, UnicodeDecodeError)
+"""What using the spool may raise."""
+
 KEEP_EVENTS = 10_000
 """So many events are remembered however old a stepped clock makes them look."""
 
@@ -53,14 +68,17 @@ CREATE TABLE IF NOT EXISTS events (
     done_at     REAL,
     attempts    INTEGER NOT NULL DEFAULT 0,
     error       TEXT
-);
+) STRICT;
 CREATE TABLE IF NOT EXISTS offsets (
     topic       TEXT NOT NULL,
     number      INTEGER NOT NULL,                   -- of the partition
     next        INTEGER NOT NULL,                   -- the first offset not dealt with
     PRIMARY KEY (topic, number)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS facts (
+    name        TEXT PRIMARY KEY,
+    value       REAL NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_time ON events (read_at);
 CREATE INDEX IF NOT EXISTS by_state ON events (state, seq);
 """
@@ -105,6 +123,9 @@ class Disk(Protocol):
     def lock(self, path: Path) -> IO[str] | None:
         """Take a lock that lasts until the file is closed; None if another has it."""
 
+    def write(self, path: Path, content: bytes) -> None:
+        """Write a file, whole or not at all, and have it on disk."""
+
 
 class LocalDisk:
     """The disk of the machine."""
@@ -123,12 +144,19 @@ class LocalDisk:
             return None
         return file
 
+    def write(self, path: Path, content: bytes) -> None:
+        """Write beside, sync, rename, sync the folder."""
+        write_atomically(path, content)
+        sync_folder(path.parent)
+
 
 class Spool:
     """A folder that holds what must not be lost, for one service at a time.
 
     Attributes
     ----------
+    disk
+        Where it is.
     salvaged
         What was saved, if the file was found damaged or of an older version.
     spoiled
@@ -147,7 +175,7 @@ class Spool:
     def __init__(
         self, folder: Path, *, clock: Clock | None = None, disk: Disk | None = None
     ) -> None:
-        self._clock, self._disk = clock or SystemClock(), disk or LocalDisk()
+        self._clock, self.disk = clock or SystemClock(), disk or LocalDisk()
         self.folder = folder
         self.path = folder / "spool.sqlite"
         try:
@@ -159,12 +187,12 @@ class Spool:
                 self._durable = opened.enter_context(closing(self._connect("FULL")))
                 self._marks = opened.enter_context(closing(self._connect("NORMAL")))
                 self._inode = self.path.stat().st_ino
+                self._mutex = threading.Lock()
+                self.spoiled = self._drop_spoiled()
+                self.made_at = self._made_at()
                 self._opened = opened.pop_all()
-        except (OSError, sqlite3.Error) as exc:
+        except SPOOL_ERRORS as exc:
             raise ConfigError(f"spool {folder} cannot be used: {exc}") from exc
-        self._mutex = threading.Lock()
-        self.spoiled = self._drop_spoiled()
-        self.made_at = self._made_at()
 
     def close(self) -> None:
         """Let another service use the folder."""
@@ -424,7 +452,7 @@ class Spool:
         self.note("checked_at", self._clock.wall_s())
 
     def _lock(self) -> IO[str]:
-        file = self._disk.lock(self.folder / "lock")
+        file = self.disk.lock(self.folder / "lock")
         if file is None:
             raise ConfigError(
                 f"spool {self.folder} is in use by another service; give each its own folder"
@@ -444,11 +472,14 @@ class Spool:
     def _complaint(self) -> str | None:
         """Say what is wrong with the file as it is."""
         try:
-            with closing(self._disk.connect(self.path)) as connection:
+            with closing(self.disk.connect(self.path)) as connection:
                 (version,) = connection.execute("PRAGMA user_version").fetchone()
                 (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
+                if version == SCHEMA and verdict == "ok":
+                    for table in ("events", "offsets", "facts"):  # every text must be text
+                        deque(connection.execute(f"SELECT * FROM {table}"), maxlen=0)  # noqa: S608
+        except SPOOL_ERRORS as error:
+            if not is_damage(error):
                 raise
             return str(error)
         if version > SCHEMA:
@@ -461,12 +492,14 @@ class Spool:
         return None if version in (0, SCHEMA) else f"schema {version}"
 
     def _connect(self, synchronous: str) -> sqlite3.Connection:
-        connection = self._disk.connect(self.path)
+        connection = self.disk.connect(self.path)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA synchronous = {synchronous}")
-            connection.executescript(TABLES)
-            connection.execute(f"PRAGMA user_version = {SCHEMA}")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version != SCHEMA:  # a full disk must not keep a spool that is there from opening
+                connection.executescript(TABLES)
+                connection.execute(f"PRAGMA user_version = {SCHEMA}")
         except BaseException:
             connection.close()
             raise
@@ -507,8 +540,12 @@ class Spool:
 
 def is_damage(error: BaseException) -> bool:
     """Whether an error says that the file itself is damaged, and not that writing failed."""
+    if isinstance(error, UnicodeDecodeError):  # of an error's own text, when the schema is damaged
+        return True
+    if isinstance(error, sqlite3.OperationalError):
+        return "decode" in str(error) or "no such" in str(error)
     return isinstance(error, sqlite3.DatabaseError) and not isinstance(
-        error, sqlite3.OperationalError | sqlite3.IntegrityError | sqlite3.ProgrammingError
+        error, sqlite3.IntegrityError | sqlite3.ProgrammingError
     )
 
 

@@ -1,0 +1,158 @@
+"""A machine of simulated time: its disk, its wrong clock, and the lives of the service on it.
+
+A killed process leaves its files as they are at that moment, copied, so that nothing it would have
+done later reaches the next life. A machine that loses power may also lose what was never synced.
+"""
+
+import random
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from spiir_pastro.io.atomic import write_atomically
+from storm.timeline import Killed, Process, SimulatedClock, Timeline
+
+__all__ = ["Machine"]
+
+_WRITES = ("INSERT", "UPDATE", "DELETE", "COMMIT", "CREATE")
+
+
+class Machine:
+    """One host.
+
+    Attributes
+    ----------
+    wall_offset
+        Error of the wall clock, seconds.
+    is_full
+        Whether nothing can be written.
+    crash_probability
+        At each seam: before and after everything that leaves the process.
+    """
+
+    def __init__(self, name: str, root: Path, timeline: Timeline, dice: random.Random) -> None:
+        self.name = name
+        self.timeline = timeline
+        self.dice = dice
+        self.process = Process()
+        self.wall_offset = 0.0
+        self.is_full = False
+        self.crash_probability = 0.0
+        self.crashes_left = 0
+        self.lives = 0
+        self.crashes = 0
+        self._root = root
+        self.home = root / "life-0"
+        self.home.mkdir(parents=True)
+        self._locked = False
+        self.synced_bytes = 0
+        self.on_death: Callable[[], None] = lambda: None
+
+    @property
+    def spool(self) -> Path:
+        """The spool's folder."""
+        return self.home / "spool"
+
+    def clock(self) -> SimulatedClock:
+        """Make the clock of the present process."""
+        return SimulatedClock(self.timeline, self.process, lambda: self.wall_offset)
+
+    def begin(self) -> None:
+        """Begin a new life."""
+        self.process = Process()
+        self._locked = False
+        self.lives += 1
+
+    def seam(self, name: str, at_death: Callable[[], None] | None = None) -> None:
+        """Pass a point where the process may die."""
+        process = self.process
+        if not process.is_alive:
+            raise Killed
+        probability = self.crash_probability * (20.0 if name in ("request", "answer") else 1.0)
+        if self.crashes_left and self.dice.random() < probability:
+            self.crashes_left -= 1
+            if at_death is not None:
+                at_death()
+            self.crash(f"at {name}")
+            raise Killed
+
+    def crash(self, how: str) -> None:
+        """Kill the process; ``how`` may be ``power``."""
+        self.crashes += 1
+        before, self.home = self.home, self._root / f"life-{self.lives}"
+        shutil.copytree(before, self.home, ignore=shutil.ignore_patterns("*-shm", ".*.part"))
+        if how == "power":
+            self._lose_unsynced()
+        self.timeline.kill(self.process)
+        self.on_death()
+
+    def _lose_unsynced(self) -> None:
+        """Cut the log anywhere after what was synced, or fill the rest with rubbish."""
+        log = self.spool / "spool.sqlite-wal"
+        if not log.exists():
+            return
+        content = log.read_bytes()
+        keep = self.dice.randint(min(self.synced_bytes, len(content)), len(content))
+        rest = self.dice.randbytes(len(content) - keep) if self.dice.random() < 0.5 else b""
+        log.write_bytes(content[:keep] + rest)
+
+    # The disk, as the spool sees it.
+
+    def connect(self, path: Path) -> sqlite3.Connection:
+        """Open a database whose every statement is a seam."""
+        self.seam("open")
+        connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, factory=_Connection
+        )
+        connection.machine, connection.process = self, self.process
+        connection.log = path.with_name(f"{path.name}-wal")
+        return connection
+
+    def lock(self, path: Path) -> Any:  # noqa: ANN401  (something to close)
+        """Lock the folder."""
+        if self._locked:
+            return None
+        return path.open("w")
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Write a file."""
+        self.seam("write")
+        if self.is_full:
+            raise OSError(28, "No space left on device")
+        write_atomically(path, content)
+        self.seam("written")
+
+
+class _Connection(sqlite3.Connection):
+    machine: Machine
+    process: Process
+    log: Path
+    is_synced = False
+
+    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:  # noqa: ANN401
+        self._pass(statement)
+        cursor = super().execute(statement, *values)
+        if statement == "PRAGMA synchronous = FULL":
+            self.is_synced = True
+            super().execute("PRAGMA wal_autocheckpoint = 0")
+        elif statement == "PRAGMA synchronous = NORMAL":
+            super().execute("PRAGMA wal_autocheckpoint = 0")
+        if self.is_synced and not self.in_transaction and statement.startswith(_WRITES):
+            with suppress(FileNotFoundError):  # deleted under us
+                self.machine.synced_bytes = self.log.stat().st_size
+        self.machine.seam("sql done")
+        return cursor
+
+    def executemany(self, statement: str, *values: Any) -> sqlite3.Cursor:  # noqa: ANN401
+        self._pass(statement)
+        return super().executemany(statement, *values)
+
+    def _pass(self, statement: str) -> None:
+        if self.process is not self.machine.process:
+            raise Killed
+        self.machine.seam("sql")
+        if self.machine.is_full and statement.startswith(_WRITES):
+            raise sqlite3.OperationalError("database or disk is full")
