@@ -79,7 +79,7 @@ _NEEDS_SEARCH = frozenset(
     {"cut log", "damaged page", "deleted spool", "new broker", "retention", "silent"}
 )
 _METRICS = Metrics()
-_METRICS.registry.register = lambda _: None  # type: ignore[method-assign]  # nobody asks
+_METRICS.registry.register = lambda _: None  # type: ignore[assignment]  # nobody asks
 _MODELS = tuple(
     Model(assessor=RehearsalModel(slope=slope), digest=f"{n}" * 64, version=f"{n}")
     for n, slope in enumerate((0.9, 0.8, 0.7))
