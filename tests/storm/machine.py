@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
 from spiir_pastro.io.atomic import write_atomically
 from storm.timeline import Killed, Process, SimulatedClock, Timeline
@@ -18,6 +18,13 @@ from storm.timeline import Killed, Process, SimulatedClock, Timeline
 __all__ = ["Machine"]
 
 _WRITES = ("INSERT", "UPDATE", "DELETE", "COMMIT", "CREATE")
+
+
+class Closable(Protocol):
+    """What is open."""
+
+    def close(self) -> None:
+        """Close it."""
 
 
 class Machine:
@@ -47,7 +54,7 @@ class Machine:
         self._root = root
         self.home = root / "life-0"
         self.home.mkdir(parents=True)
-        self._locked = False
+        self._opened: list[Closable] = []
         self.synced_bytes = 0
         self.on_death: Callable[[], None] = lambda: None
 
@@ -63,7 +70,6 @@ class Machine:
     def begin(self) -> None:
         """Begin a new life."""
         self.process = Process()
-        self._locked = False
         self.lives += 1
 
     def seam(self, name: str, at_death: Callable[[], None] | None = None) -> None:
@@ -107,15 +113,22 @@ class Machine:
         connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, factory=_Connection
         )
+        self._opened.append(connection)
         connection.machine, connection.process = self, self.process
         connection.log = path.with_name(f"{path.name}-wal")
         return connection
 
-    def lock(self, path: Path) -> Any:  # noqa: ANN401  (something to close)
-        """Lock the folder."""
-        if self._locked:
-            return None
-        return path.open("w")
+    def lock(self, path: Path) -> IO[str]:
+        """Open the lock; nobody else is there to take it."""
+        file = path.open("w")
+        self._opened.append(file)
+        return file
+
+    def tidy(self) -> None:
+        """Close what dead processes left open."""
+        for opened in self._opened:
+            opened.close()
+        self._opened.clear()
 
     def write(self, path: Path, content: bytes) -> None:
         """Write a file."""

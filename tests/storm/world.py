@@ -162,6 +162,7 @@ class World:
 
     def start(self) -> None:
         """Start the service."""
+        self.machine.tidy()
         self.machine.begin()
         self.timeline.spawn(self.machine.process, self._live)
 
@@ -312,6 +313,7 @@ class World:
         self.machine.on_death = lambda: None
         self.timeline.kill(self.machine.process)
         self.timeline.run(self.timeline.now)
+        self.machine.tidy()
 
 
 @cache
