@@ -95,7 +95,7 @@ def main() -> None:
         stage = Stage(Path(folder))
         try:
             stage.wait_until_up()
-            time.sleep(11.0)  # what is published until it has read for ten seconds is looked for on GraceDB first
+            time.sleep(11.0)  # in its first ten seconds it looks on GraceDB first
             latency(stage, arguments.alerts)
             floor(stage, arguments.alerts)
             throughput(stage, arguments.burst)
