@@ -134,8 +134,11 @@ class Tab:
                 self.complaints.append(str(said["args"]))
             case "Log.entryAdded":
                 self.complaints.append(said["entry"]["text"])
-            case "Network.requestWillBeSent" if said["type"] != "Document":
-                self.requests.append(said["request"]["url"])
+            case "Network.requestWillBeSent":
+                address = said["request"]["url"]
+                # What is in the address itself is asked for from nobody.
+                if said["type"] != "Document" and not address.startswith("data:"):
+                    self.requests.append(address)
 
 
 @contextmanager
