@@ -22,7 +22,7 @@ from spiir_pastro.io.distances import CAMPAIGN, read_distances
 from spiir_pastro.io.gwtc import read_known_events
 from spiir_pastro.io.sources import read_triggers
 from spiir_pastro.io.triggers import to_candidates
-from spiir_pastro.models.components import ComponentDensities
+from spiir_pastro.models.components import CandidateDensity, ComponentDensities
 from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.counts import fit_counts
 from spiir_pastro.models.pastro import PastroModel
@@ -57,20 +57,26 @@ def _full(train: pl.DataFrame, test: pl.DataFrame) -> np.ndarray:
     return _fitted(train).predict(to_candidates(test)).p_astro
 
 
-def _without(*terms: str) -> Predict:
+def _without(*names: str) -> Predict:
     def predict(train: pl.DataFrame, test: pl.DataFrame) -> np.ndarray:
-        model, absent = _fitted(train), dict.fromkeys(terms)
+        model = _fitted(train)
         full = model.densities
         densities = ComponentDensities(
-            noise=replace(full.noise, **absent),
-            signals={source: replace(d, **absent) for source, d in full.signals.items()},
+            noise=_reduced(full.noise, names),
+            signals={source: _reduced(d, names) for source, d in full.signals.items()},
+            outliers=full.outliers,
         )
         factors = densities.log_bayes_factors(to_candidates(train), far_threshold_hz=THRESHOLD_HZ)
         counts = CountSummary.of(fit_counts(factors, prior="jeffreys"))
         reduced = replace(model, densities=densities, counts=counts)
-        return reduced.predict(to_candidates(test)).p_astro
+        return reduced.predict(to_candidates(test), intervals=False).p_astro
 
     return predict
+
+
+def _reduced(density: CandidateDensity, absent: tuple[str, ...]) -> CandidateDensity:
+    kept = {name: factor for name, factor in density.factors.items() if name not in absent}
+    return CandidateDensity(factors=kept)
 
 
 def _toy(train: pl.DataFrame, test: pl.DataFrame) -> np.ndarray:
@@ -89,9 +95,10 @@ def _fitted(train: pl.DataFrame) -> PastroModel:
 
 _MODELS: dict[str, Predict] = {
     "published recipe": _toy,
-    "FAR": _without("mchirp", "snr"),
-    "FAR, chirp mass": _without("snr"),
-    "FAR, chirp mass, SNR (the default)": _full,
+    "FAR": _without("mchirp", "w", "snr"),
+    "FAR, chirp mass": _without("w", "snr"),
+    "FAR, chirp mass, SNR": _without("w"),
+    "all (the default)": _full,
 }
 
 if __name__ == "__main__":

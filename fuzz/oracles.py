@@ -19,8 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from spiir_pastro.domain import ASTROPHYSICAL, Candidates
+from spiir_pastro.domain import Candidates
 from spiir_pastro.errors import TableError
+from spiir_pastro.io.horizons import read_horizons
 from spiir_pastro.io.ligolw import Sifted, read_arrays, read_params, read_tables, sift_tables
 from spiir_pastro.io.ligolw.declarations import Wanted
 from spiir_pastro.io.ligolw.inflate import blocks
@@ -28,12 +29,15 @@ from spiir_pastro.io.ligolw.markup import NotOrdinaryError
 from spiir_pastro.io.ligolw.ordinary import ordinary_batches
 from spiir_pastro.io.ligolw.reference import reference_batches
 from spiir_pastro.io.ligolw.tables import gathered
+from spiir_pastro.io.populations import MASS_PLANE, read_populations
 from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.counts import fit_counts
 from spiir_pastro.models.distance import DistanceModel
-from spiir_pastro.models.fitting import DensitySettings, Reference, fit_densities
+from spiir_pastro.models.fitting import DensitySettings, fit_densities
 from spiir_pastro.models.mass_contour import MassContourClassifier
 from spiir_pastro.models.pastro import ClassSharing, PastroModel
+from spiir_pastro.models.response import Response
+from spiir_pastro.models.source_model import SourceModel, network_reach
 from spiir_pastro.serve.decide import Decision, Skip, SkipReason, Upload, decide
 from spiir_pastro.serve.letters import DeadLetters
 from spiir_pastro.serve.model import Assessor
@@ -259,16 +263,13 @@ def _model(settings: DensitySettings) -> PastroModel:
         mchirp_det=np.exp(log_mchirp),
         eff_distance_mpc=np.full((n, 4), np.nan),
     )
-    masses = (1.3, 3.0, 25.0)
-    reference = {
-        source: mass * rng.uniform(0.8, 1.25, 30)
-        for source, mass in zip(ASTROPHYSICAL, masses, strict=True)
-    }
+    sources = SourceModel(populations=read_populations(MASS_PLANE), response=Response())
     densities = fit_densities(
         candidates,
         is_signal=is_signal,
         classes=np.where(is_signal, "BBH", ""),
-        reference=Reference(mchirp_det=reference),
+        sources=sources,
+        reach=network_reach(read_horizons()),
         far_threshold_hz=threshold,
         settings=settings,
     )
@@ -281,4 +282,5 @@ def _model(settings: DensitySettings) -> PastroModel:
         densities=densities,
         counts=CountSummary.of(fit_counts(factors, prior="uniform")),
         contour=MassContourClassifier(distance=distance),
+        sources=sources,
     )

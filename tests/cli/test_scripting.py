@@ -126,7 +126,7 @@ def test_json_of_every_command_that_has_it(
 
     why = _document("explain", one, "--model", model)
     assert why["probabilities"] == predicted
-    assert set(why["densities"]) == {"far", "mchirp", "snr"}
+    assert set(why["densities"]) == {"far", "mchirp", "w", "snr"}
 
     report = tmp_path / "report"
     arguments: list[str | Path] = [

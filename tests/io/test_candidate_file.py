@@ -43,11 +43,8 @@ def require_same(path: Path) -> None:
     (row,) = read_triggers(path).triggers.to_dicts()
     assert (trigger.event_id, trigger.gps_ns) == (row["event_id"], row["gps_ns"])
     assert "".join(trigger.ifos) == row["ifos"]
-    assert (trigger.far_hz, trigger.snr, trigger.mchirp_det) == (
-        row["far_hz"],
-        row["snr"],
-        row["mchirp_det"],
-    )
+    for name in ("far_hz", "snr", "mchirp_det", "mtotal_det"):
+        assert getattr(trigger, name) == row[name]
     for ifo in DETECTORS:
         distance = row[f"eff_distance_mpc_{ifo}"]
         # The table's type is single precision, which is what the mathematics takes of a distance.

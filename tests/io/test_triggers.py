@@ -1,5 +1,6 @@
 """A trigger reads the same however it is written; what is none is set aside with its rule."""
 
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spiir_pastro.domain import Candidates
 from spiir_pastro.errors import TableError
 from spiir_pastro.io.ligolw import read_table
 from spiir_pastro.io.sources import read_triggers
@@ -43,7 +45,41 @@ def test_a_gracedb_row_becomes_canonical() -> None:
         "eff_distance_mpc_L1": 45.0,
         "eff_distance_mpc_V1": None,
         "eff_distance_mpc_K1": None,
+        "mtotal_det": None,
     }
+
+
+def test_the_total_mass_is_taken_or_added_up_and_a_zero_is_none() -> None:
+    bodies = {"mass1": 1.5, "mass2": 1.3}
+    given = [GOOD | {"mtotal_det": 3.0}, GOOD | {"mtotal_det": 0.0}]
+    assert from_csv(pl.DataFrame(given)).triggers["mtotal_det"].to_list() == [3.0, None]
+    named = {f"{name}_det": mass for name, mass in bodies.items()}
+    added = from_csv(pl.DataFrame([GOOD | named])).triggers
+    assert added["mtotal_det"].to_list() == [pytest.approx(2.8)]
+    eta = to_candidates(added).eta
+    assert eta.shape == (1,)
+
+
+@pytest.mark.parametrize(
+    ("mtotal", "eta"),
+    [
+        (2.0 * 2**0.2, 0.25),  # equal masses of a chirp mass of 1
+        (1.0 / 0.1**0.6, 0.1),
+        (2.0 * 2**0.2 * (1 - 0.005), 0.25),  # rounded in its third digit
+        (2.0 * 2**0.2 * (1 - 0.01), math.nan),  # masses of no two bodies
+        (math.nan, math.nan),
+    ],
+)
+def test_the_mass_ratio_follows_from_chirp_and_total_mass(mtotal: float, eta: float) -> None:
+    one = np.ones(1)
+    candidates = Candidates(
+        far_hz=one,
+        snr=one,
+        mchirp_det=one,
+        eff_distance_mpc=np.full((1, 4), np.nan),
+        mtotal_det=mtotal * one,
+    )
+    np.testing.assert_allclose(candidates.eta, [eta], rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["far", "snr", "mchirp", "deff_H"])

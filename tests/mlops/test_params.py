@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -81,7 +82,8 @@ def test_the_settings_are_what_the_parameters_say(
         ],
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert load_model(model).provenance["settings"] == json.loads(json.dumps(asdict(FitSettings())))
+    expected = json.dumps(asdict(FitSettings()), default=np.ndarray.tolist)
+    assert load_model(model).provenance["settings"] == json.loads(expected)
     seconds = {n: v for n, v in _CHOSEN["process"].items() if n.endswith("_window")}
     settings = ProcessSettings()
     assert {name: round(value * 1e9) for name, value in seconds.items()} == {

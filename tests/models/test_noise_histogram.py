@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import spiir_pastro as sp
 from spiir_pastro.errors import FitError, TableError
 from spiir_pastro.io.noise_statistics import read_noise_statistics
-from spiir_pastro.models.components import snr_features
+from spiir_pastro.models.components import LOUDEST_LOG_FAR_RATIO
 from spiir_pastro.models.noise_histogram import NoiseHistogram, fit_noise_snr
 
 LGSNR, LGCHISQ = np.array([0.54, 3.0]), np.array([-1.2, 3.5])
@@ -40,6 +40,12 @@ def histogram(rng: np.random.Generator, n: int) -> NoiseHistogram:
     )
 
 
+def features_of(log_far_ratio: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the density of SNR is given, of one solar mass."""
+    x = np.maximum(log_far_ratio, LOUDEST_LOG_FAR_RATIO)
+    return np.stack([np.ones_like(x), x, np.zeros_like(x), np.zeros_like(x)], axis=1)
+
+
 def test_noise_has_a_far_below_any_value_as_often_as_that_says() -> None:
     found = histogram(np.random.default_rng(0), 1_000_000)
     far = found.far_of(*draw(np.random.default_rng(1), 1_000_000))
@@ -63,7 +69,7 @@ def test_the_density_of_snr_given_far_is_that_of_noise_not_seen_yet() -> None:
     snr, chisq = draw(np.random.default_rng(4), 1_000_000)
     x = np.log(np.maximum(found.far_of(snr, chisq), 1e-30) * trials / threshold)
     chosen = (x <= -0.3) & (x > -3)  # kernels blur the threshold's edge
-    features = snr_features(x[chosen], np.zeros(chosen.sum()))
+    features = features_of(x[chosen])
     lower = np.linspace(1.4, 4.5, 600)
     pdf = [np.exp(density.log_pdf(np.full(chosen.sum(), y), features)) for y in lower]
     cdf = np.cumsum(pdf, axis=0) * (lower[1] - lower[0])
@@ -78,7 +84,7 @@ def test_beyond_the_loudest_event_little_is_known() -> None:
         [histogram(np.random.default_rng(5), 1_000_000)], far_threshold_hz=0.01, trials=8.0
     )
     x = np.array([-1.0, -11.0])
-    errors = density.log_errors(np.log([9.0, 9.0]), snr_features(x, x))
+    errors = density.log_errors(np.log([9.0, 9.0]), features_of(x))
     assert errors[0, 0] < 0.5
     assert (errors[:, 1] > 1).all()
 
@@ -177,5 +183,5 @@ def test_a_real_statistics_file_is_a_background(real_data: Path) -> None:
     assert noise.far_hz.max() == pytest.approx(9_575_375 / 129_566 / 100)
     density = fit_noise_snr([noise], far_threshold_hz=3e-4, trials=8.0)
     y = np.linspace(0, 6, 20_001)
-    pdf = np.exp(density.log_pdf(y, snr_features(np.full(y.shape, -2.0), np.zeros(y.shape))))
+    pdf = np.exp(density.log_pdf(y, features_of(np.full(y.shape, -2.0))))
     assert np.trapezoid(pdf, y) == pytest.approx(1, rel=1e-3)

@@ -13,11 +13,14 @@ from scipy.special import logit, ndtri
 
 from spiir_pastro.domain import ASTROPHYSICAL, Candidates, Source, Trigger
 from spiir_pastro.errors import FitError, TriggerError
+from spiir_pastro.io.populations import read_populations
 from spiir_pastro.models.components import (
-    TERMS,
+    FACTORS,
     CandidateDensity,
     ComponentDensities,
-    snr_features,
+    FactorDensity,
+    Outliers,
+    values_of,
 )
 from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.densities import GridDensity
@@ -32,6 +35,8 @@ from spiir_pastro.models.pastro import (
     extrapolations,
 )
 from spiir_pastro.models.regression import StudentRegression
+from spiir_pastro.models.response import Response
+from spiir_pastro.models.source_model import SourceModel
 from tolerances import ROUNDING
 
 Floats = NDArray[np.float64]
@@ -45,7 +50,10 @@ DEVIATES = 0.05
 
 
 def counts(sources: Mapping[str, float] = COUNTS, *, log_spread: float = 0.0) -> CountSummary:
-    """Counts that are known, or whose signals move together by a log-normal factor."""
+    """Counts that are known, or whose signals move together by a log-normal factor.
+
+    The draws are those of the counts before a candidate is known.
+    """
     known = np.array(list(sources.values()))
     factor = np.exp(log_spread * ndtri((np.arange(499) + 0.5) / 499))
     draws = np.column_stack([np.outer(factor, known[:-1]), np.full(499, known[-1])])
@@ -54,19 +62,37 @@ def counts(sources: Mapping[str, float] = COUNTS, *, log_spread: float = 0.0) ->
         std=np.sqrt(known[:-1]),
         interval=np.stack([known[:-1] / 2, known[:-1] * 2]),
         noise_mean=float(known[-1]),
-        sources=draws if log_spread else known[None],
-        weights=np.full(499, 1 / 499) if log_spread else np.ones(1),
         draws=draws,
-        node_error=0.0,
     )
+
+
+OUTLIERS = Outliers(
+    fraction=1e-9,  # so few that hand arithmetic can forget them
+    mchirp_min=0.1,
+    mchirp_max=1000.0,
+    w_as_noise=1e-9,
+    log_mchirp_nodes=np.log([0.1, 1000.0]),
+    log_snr_nodes=np.log([5.0, 50.0]),
+    class_shares=np.stack([np.full((2, 2), share) for share in (0.2, 0.3, 0.5)]),
+)
+"""The contour gives BNS, NSBH and BBH a fifth, three tenths and a half, whatever the masses."""
+
+
+def law(**factors: FactorDensity) -> CandidateDensity:
+    return CandidateDensity(factors=factors)
 
 
 def densities(**changed: CandidateDensity) -> ComponentDensities:
     """Power laws of FAR, one exponent a source, but for the sources given."""
-    laws = {name: CandidateDensity(far=PowerLaw(exponent=a)) for name, a in EXPONENTS.items()}
+    laws = {name: law(far=PowerLaw(exponent=a)) for name, a in EXPONENTS.items()}
     laws |= changed
     noise = laws.pop("Terrestrial")
-    return ComponentDensities(noise=noise, signals={a: laws[str(a)] for a in ASTROPHYSICAL})
+    return ComponentDensities(
+        noise=noise, signals={a: laws[str(a)] for a in ASTROPHYSICAL}, outliers=OUTLIERS
+    )
+
+
+SOURCES = SourceModel(populations=read_populations("mass-plane"), response=Response())
 
 
 def model_of(
@@ -79,6 +105,7 @@ def model_of(
         densities=laws or densities(),
         counts=known or counts(),
         contour=MassContourClassifier(distance=PYCBC_LIVE_O3),
+        sources=SOURCES,
         sharing=sharing,
     )
 
@@ -121,10 +148,10 @@ def rich_model(sharing: ClassSharing = ClassSharing.MULTI_COMPONENT) -> PastroMo
     snr = StudentRegression(coefficients=np.array([2.0, -0.05, 0.1, 0.0]), scale=0.2, dof=5)
     return model_of(
         densities(
-            BNS=CandidateDensity(far=far, mchirp=light, snr=snr),
-            NSBH=CandidateDensity(far=far, mchirp=replace(light, nodes=light.nodes + 1), snr=snr),
-            BBH=CandidateDensity(far=far, mchirp=heavy, snr=snr),
-            Terrestrial=CandidateDensity(
+            BNS=law(far=far, mchirp=light, snr=snr),
+            NSBH=law(far=far, mchirp=replace(light, nodes=light.nodes + 1), snr=snr),
+            BBH=law(far=far, mchirp=heavy, snr=snr),
+            Terrestrial=law(
                 far=PowerLaw(exponent=1.0),
                 mchirp=replace(heavy, nodes=np.log([0.5, 2.0, 100.0])),
                 snr=replace(snr, scale=0.15),
@@ -151,8 +178,8 @@ def test_chirp_mass_and_snr_multiply_the_odds_where_they_are_known() -> None:
     narrow = StudentRegression(coefficients=np.array([2.0, 0.0, 0.0, 0.0]), scale=0.1, dof=3)
     broad = replace(narrow, scale=0.2)
     laws = densities(
-        BBH=CandidateDensity(far=PowerLaw(exponent=0.1), mchirp=tent, snr=narrow),
-        Terrestrial=CandidateDensity(far=PowerLaw(exponent=1.0), mchirp=flat, snr=broad),
+        BBH=law(far=PowerLaw(exponent=0.1), mchirp=tent, snr=narrow),
+        Terrestrial=law(far=PowerLaw(exponent=1.0), mchirp=flat, snr=broad),
     )
     several = candidates(
         [1e-6] * 4, mchirp=[10.0, math.nan, 10.0, math.nan], snr=[math.exp(2), 9.0, *[math.nan] * 2]
@@ -160,8 +187,8 @@ def test_chirp_mass_and_snr_multiply_the_odds_where_they_are_known() -> None:
     p = model_of(laws).predict(several).probabilities
     log_odds = np.log(p[:, 2] / p[:, 3])
     from_mchirp = tent.log_pdf(np.log([10.0]))[0] - flat.log_pdf(np.log([10.0]))[0]
-    assert log_odds[0] - log_odds[2] == pytest.approx(math.log(2), rel=ROUNDING)  # half the width
-    assert log_odds[2] - log_odds[3] == pytest.approx(from_mchirp, rel=ROUNDING)
+    assert log_odds[0] - log_odds[2] == pytest.approx(math.log(2), rel=1e-9)  # half the width
+    assert log_odds[2] - log_odds[3] == pytest.approx(from_mchirp, rel=1e-6)  # outliers are 1e-9
     assert log_odds[3] == pytest.approx(
         math.log(COUNTS["BBH"] * 0.1 * (1e-6 / FAR_THRESHOLD) ** -0.9 / COUNTS["Terrestrial"])
     )
@@ -237,19 +264,18 @@ def test_rounding_leads_no_probability_beyond_certainty(sharing: ClassSharing) -
     assert p.max() <= 1.0
 
 
-def test_without_a_mass_contour_the_densities_share_and_a_note_says_so() -> None:
+def test_without_a_distance_the_contour_takes_likely_ones_and_without_a_mass_densities_share() -> (
+    None
+):
     by_class, by_contour = (rich_model(sharing).predict(SOME) for sharing in ClassSharing)
-    unshared = "no mass contour; classes shared by their densities"
-    assert by_contour.notes.tolist() == [
-        "",
-        "no FAR assigned",
-        unshared,
-        unshared,
-        "",
-        "no FAR assigned",
-    ]
-    rows = by_contour.notes == unshared
-    np.testing.assert_array_equal(by_contour.probabilities[rows], by_class.probabilities[rows])
+    far, said = "no FAR assigned", by_contour.notes.tolist()
+    unshared = "no chirp mass for the mass contour; classes shared by their densities"
+    assert said == ["", far, unshared, "", "", far]
+    np.testing.assert_array_equal(by_contour.probabilities[2], by_class.probabilities[2])
+    p = by_contour.probabilities[3]  # no SNR, so no distance
+    np.testing.assert_allclose(
+        p[:-1], np.array([0.2, 0.3, 0.5]) * by_class.p_astro[3], rtol=ROUNDING
+    )
 
 
 def test_the_interval_holds_p_astro_and_follows_the_counts() -> None:
@@ -257,13 +283,18 @@ def test_the_interval_holds_p_astro_and_follows_the_counts() -> None:
         model_of(known=counts(log_spread=s)).predict(candidates([1e-4, 1e-5, 1e-6]))
         for s in (0.0, 0.7)
     )
-    np.testing.assert_allclose(known.p_astro_interval[:, 0], known.p_astro, rtol=ROUNDING)
-    np.testing.assert_allclose(known.p_astro_interval[:, 1], known.p_astro, rtol=ROUNDING)
+    # A spread of none is the root of a rounding error.
+    np.testing.assert_allclose(known.p_astro_interval[:, 0], known.p_astro, rtol=1e-6)
+    np.testing.assert_allclose(known.p_astro_interval[:, 1], known.p_astro, rtol=1e-6)
     low, high = uncertain.p_astro_interval.T
     assert ((low < uncertain.p_astro) & (uncertain.p_astro < high)).all()
+    # Knowing the candidate weighs each factor F by 1 - p + p F: two normals in ln F, one moved.
+    signal = known.p_astro * math.exp(0.7**2 / 2)
+    moved = signal / (signal + 1 - known.p_astro)
+    mean, spread = moved * 0.7**2, np.hypot(0.7, 0.7**2 * np.sqrt(moved * (1 - moved)))
     for end, side in ((low, -1), (high, 1)):
-        moved = logit(end) - logit(known.p_astro)
-        np.testing.assert_allclose(moved, side * 0.7 * NINETY, atol=0.7 * DEVIATES)
+        expected = mean + side * NINETY * spread
+        np.testing.assert_allclose(logit(end) - logit(known.p_astro), expected, atol=0.7 * DEVIATES)
 
 
 def test_errors_of_densities_widen_the_interval_on_the_side_they_are_on() -> None:
@@ -274,10 +305,8 @@ def test_errors_of_densities_widen_the_interval_on_the_side_they_are_on() -> Non
     mchirp = GridDensity(
         nodes=np.log([1.0, 100.0]), log_values=np.zeros(2), node_errors=np.full((2, 2), 0.9)
     )
-    both = CandidateDensity(far=signal, mchirp=mchirp)
-    laws = densities(
-        BNS=both, NSBH=both, BBH=both, Terrestrial=CandidateDensity(far=noise, mchirp=mchirp)
-    )
+    both = law(far=signal, mchirp=mchirp)
+    laws = densities(BNS=both, NSBH=both, BBH=both, Terrestrial=law(far=noise, mchirp=mchirp))
     said = model_of(laws).predict(candidates([1e-6]))
     low, high = logit(said.p_astro_interval[0]) - logit(said.p_astro[0])
     below, above = math.hypot(0.6, 0.9, 2.5, 0.9), math.hypot(0.8, 0.9, 1.2, 0.9)
@@ -288,7 +317,7 @@ def test_errors_of_densities_widen_the_interval_on_the_side_they_are_on() -> Non
 def test_errors_of_classes_count_by_the_shares_of_the_classes() -> None:
     far = GridDensity(nodes=np.array([-20.0, 0.0]), log_values=np.zeros(2), right_scale=0.0)
     laws = {
-        name: CandidateDensity(far=replace(far, node_errors=np.full((2, 2), error)))
+        name: law(far=replace(far, node_errors=np.full((2, 2), error)))
         for name, error in {"BNS": 1.0, "NSBH": 3.0, "BBH": 0.5, "Terrestrial": 0.0}.items()
     }
     known = counts({"BNS": 10.0, "NSBH": 30.0, "BBH": 60.0, "Terrestrial": 400.0})
@@ -311,24 +340,72 @@ def test_noise_and_the_likeliest_class_alone_are_called_extrapolated() -> None:
     assert np.argwhere(beyond).tolist() == [[0, 0, 0], [1, 2, 1], [2, 3, 2]]
 
 
+@pytest.mark.parametrize("p_astro", [0.999, 0.001])
+def test_an_error_that_cannot_lead_across_a_decision_is_no_extrapolation(p_astro: float) -> None:
+    """ln odds of 6.9 are 4.71 from those of 0.9: an error of less leads to no other decision."""
+    distance = math.log(0.999 / 0.001) - math.log(9)
+    p = np.array([[0.0, 0.0, p_astro, 1 - p_astro]] * 2)
+    errors = np.zeros((4, 4, 2, 2))
+    errors[3, 1, 0] = distance - 0.01, distance + 0.01
+    assert np.argwhere(extrapolations(errors, p)).tolist() == [[1, 3, 1]]
+
+
 def test_extrapolations_are_told_in_words_noise_first() -> None:
     measured = GridDensity(
         nodes=np.log([5.0, 50.0]), log_values=np.zeros(2), left_scale=0.1, right_scale=0.1
     )
-    slow = PowerLaw(exponent=0.1, exponent_std=0.02)
-    laws = {
-        name: CandidateDensity(far=PowerLaw(exponent=a), mchirp=measured)
-        for name, a in EXPONENTS.items()
-    }
-    laws["BBH"] = CandidateDensity(far=slow, mchirp=measured)
-    several = candidates([1e-6, 1e-6, math.nan, 1e-40, 1e-40], mchirp=[20, 500, 500, 20, 500])
+    # An exponent of 0.1 says the same at exp(-10) of the threshold whatever its error.
+    slow = PowerLaw(exponent=0.1, exponent_std=0.3)
+    laws = {name: law(far=PowerLaw(exponent=a), mchirp=measured) for name, a in EXPONENTS.items()}
+    laws["BBH"] = law(far=slow, mchirp=measured)
+    several = candidates(
+        [*[FAR_THRESHOLD * math.exp(-10)] * 2, math.nan, 1e-5, 1e-40], mchirp=[20, 500, 500, 20, 20]
+    )
     assert model_of(densities(**laws)).predict(several).extrapolated.tolist() == [
         "",
         "noise in chirp mass; BBH in chirp mass",
         "",
         "BBH in FAR",
-        "noise in chirp mass; BBH in FAR, chirp mass",
+        "",  # an error of 27, but ln odds of 74: nothing is in doubt
     ]
+
+
+def test_outliers_belong_to_the_mass_contour_and_not_to_the_commonest_class() -> None:
+    """A chirp mass of no class: counts that differ a hundredfold leave its class as it is."""
+    narrow = GridDensity(nodes=np.log([19.0, 21.0]), log_values=np.zeros(2), left_scale=0.01)
+    of_signals = {name: law(far=PowerLaw(exponent=0.2), mchirp=narrow) for name in EXPONENTS}
+    flat = GridDensity(nodes=np.log([0.1, 1000.0]), log_values=np.zeros(2), left_scale=0.0)
+    of_signals["Terrestrial"] = law(far=PowerLaw(exponent=1.0), mchirp=flat)
+    laws = replace(densities(**of_signals), outliers=replace(OUTLIERS, fraction=0.005))
+    lone = candidates([1e-14, 1e-14], mchirp=[2.0, 20.0])
+    p, q = (
+        model_of(laws, counts(COUNTS | {"BBH": bbh})).predict(lone).probabilities[:, :-1]
+        for bbh in (40.0, 4000.0)
+    )
+    for said in (p, q):
+        np.testing.assert_allclose(said[0] / said[0].sum(), [0.2, 0.3, 0.5], rtol=1e-6)
+    # What classes explain goes by their counts.
+    np.testing.assert_allclose(p[1], np.array([2, 3, 40]) / 45, atol=1e-3)
+    np.testing.assert_allclose(q[1], np.array([2, 3, 4000]) / 4005, atol=1e-3)
+
+
+@pytest.mark.parametrize("mchirp", [1e-300, 0.099, 1001.0, 1e300])
+def test_outside_the_bank_nothing_is_said_and_a_note_says_why(mchirp: float) -> None:
+    said = rich_model().predict(candidates([1e-10, 1e-10], mchirp=[mchirp, 10.0]))
+    assert np.isnan(said.probabilities[0]).all()
+    assert np.isnan(said.p_astro_interval[0]).all()
+    assert said.notes[0] == "chirp mass outside the bank's 0.1 to 1000 solar masses"
+    assert np.isfinite(said.probabilities[1]).all()
+
+
+def test_a_candidate_of_one_detector_is_not_judged_by_densities_of_two() -> None:
+    several = replace(
+        candidates([1e-9] * 3), n_detectors=np.array([1.0, 2.0, math.nan])
+    )  # NaN: a table that does not tell
+    said = replace(model_of(), least_detectors=2).predict(several)
+    assert np.isnan(said.probabilities).any(axis=1).tolist() == [True, False, False]
+    assert said.notes[0] == "one detector; the model was fitted on candidates of two or more"
+    assert np.isfinite(model_of().predict(several).probabilities).all()
 
 
 def test_one_trigger_is_assessed_as_in_a_table() -> None:
@@ -356,11 +433,11 @@ def test_p_astro_is_at_most_one_whatever_rounding_does() -> None:
 def test_an_explanation_multiplies_up_to_the_odds() -> None:
     model = replace(rich_model(), counts=counts())
     why = explain(model, SOME)
-    assert why.log_terms.keys() == TERMS.keys()
+    assert why.log_terms.keys() == FACTORS.keys()
     np.testing.assert_array_equal(why.counts, list(COUNTS.values()))
     p = why.predictions.probabilities
     log_odds = np.log(why.counts[:-1] / why.counts[-1]) + sum(why.log_factors.values())
-    np.testing.assert_allclose(np.log(p[:, :-1] / p[:, -1:]), log_odds, rtol=1e-10)
+    np.testing.assert_allclose(np.log(p[:, :-1] / p[:, -1:]), log_odds, rtol=1e-6)  # outliers: 1e-9
     unknown = np.isnan(SOME.mchirp_det)
     assert (why.log_factors["mchirp"][unknown] == 0).all()
     assert (why.log_factors["mchirp"][~unknown] != 0).all()
@@ -379,15 +456,17 @@ def test_an_explanation_shows_the_mass_contour_whoever_shares() -> None:
 
 
 def test_the_regression_of_snr_holds_still_beyond_the_lowest_fars() -> None:
-    features = snr_features(np.array([-3.0, -500.0]), np.array([2.0, 5.0]))
-    assert features.tolist() == [[1, -3, 2, 4], [1, -12, 5, 25]]
+    quiet, loud = 3e-4 * math.exp(-3), 3e-4 * math.exp(-500)
+    several = candidates([quiet, loud], mchirp=[math.exp(2), math.exp(5)])
+    features = values_of(several, far_threshold_hz=FAR_THRESHOLD).features
+    np.testing.assert_allclose(features, [[1, -3, 2, 4], [1, -12, 5, 25]], rtol=ROUNDING)
 
 
 def test_densities_belong_to_the_three_classes_in_their_order() -> None:
     laws = densities()
     backwards = {source: laws.signals[source] for source in ASTROPHYSICAL[::-1]}
     with pytest.raises(FitError, match=r"densities are of \['BBH', 'NSBH', 'BNS'\], where"):
-        ComponentDensities(noise=laws.noise, signals=backwards)
+        ComponentDensities(noise=laws.noise, signals=backwards, outliers=OUTLIERS)
 
 
 def test_a_model_and_its_predictions_introduce_themselves() -> None:

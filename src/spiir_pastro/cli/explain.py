@@ -19,7 +19,7 @@ from spiir_pastro.io.gwtc import read_known_events
 from spiir_pastro.io.predictions import as_table
 from spiir_pastro.io.sources import read_triggers
 from spiir_pastro.io.triggers import to_candidates
-from spiir_pastro.models.components import TERMS
+from spiir_pastro.models.components import FACTORS
 from spiir_pastro.models.explanation import Explanation, explain
 from spiir_pastro.models.pastro import ClassSharing, PastroModel
 from spiir_pastro.report.evidence import FACTS, weigh
@@ -30,10 +30,9 @@ from spiir_pastro.selection.known import label_known
 __all__ = ["command"]
 
 _SHARING = {
-    ClassSharing.MULTI_COMPONENT: "their own densities",
+    ClassSharing.MULTI_COMPONENT: "their own densities, outliers by the mass contour",
     ClassSharing.MASS_CONTOUR: "the mass contour",
 }
-_COLUMNS = {"far": "far_hz", "mchirp": "mchirp_det", "snr": "snr"}
 
 
 @click.command("explain")
@@ -115,8 +114,7 @@ def _print(trigger: dict[str, Any], explained: Explanation, *, model: PastroMode
         click.echo(line)
     print_table(_table(trigger, explained))
     click.echo(
-        "\nThe densities multiply; with the counts they are shared out as the probabilities. Those "
-        "average\nover the counts' whole posterior. "
+        "\nThe densities multiply; with the counts they are shared out as the probabilities. "
         f"Classes are shared by {_SHARING[model.sharing]}."
     )
     mean, std = explained.source_mchirp[0]
@@ -162,7 +160,7 @@ def _document(trigger: dict[str, Any], explained: Explanation) -> dict[str, obje
         "densities": {name: by_source(np.exp(log[0])) for name, log in explained.log_terms.items()},
         "log_density_errors": {
             name: [by_source(side) for side in explained.log_errors[:, k, :, 0].T]
-            for k, name in enumerate(TERMS)
+            for k, name in enumerate(FACTORS)
         },
         "expected_counts": by_source(explained.counts),
         "contour_shares": by_source(explained.contour_shares[0]),
@@ -173,11 +171,11 @@ def _document(trigger: dict[str, Any], explained: Explanation) -> dict[str, obje
 def _extrapolations(trigger: dict[str, Any], explained: Explanation) -> Iterator[str]:
     """Say which densities extrapolate, in what and how far."""
     for source, term in zip(*np.nonzero(explained.extrapolations[0]), strict=True):
-        name, what = list(TERMS.items())[term]
+        factor = list(FACTORS.values())[term]
         whose = [*(f"{name}'s" for name in ASTROPHYSICAL), "noise's"][source]
         below, above = explained.log_errors[source, term, :, 0]
         yield (
-            f"extrapolated: {what} {trigger[_COLUMNS[name]]:.3g}, where too few events tell "
+            f"extrapolated: {factor.label} {trigger[factor.column]:.3g}, where too few events tell "
             f"{whose} density; its logarithm may be {below:.1f} less or {above:.1f} more"
         )
 
@@ -185,8 +183,8 @@ def _extrapolations(trigger: dict[str, Any], explained: Explanation) -> Iterator
 def _table(trigger: dict[str, Any], explained: Explanation) -> pl.DataFrame:
     """Put what goes into the probabilities into rows, sources into columns."""
     lines = [
-        (f"density at {name}", trigger[_COLUMNS[term]], np.exp(explained.log_terms[term][0]))
-        for term, name in ({**TERMS, "snr": "SNR, given both"}).items()
+        (f"density at {f.label}", trigger[f.column], np.exp(explained.log_terms[name][0]))
+        for name, f in FACTORS.items()
     ]
     errors = np.sqrt((explained.log_errors[..., 0] ** 2).sum(axis=1))
     lines.append(("logarithm may be less by", None, errors[:, 0]))

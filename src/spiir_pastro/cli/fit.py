@@ -13,11 +13,12 @@ from spiir_pastro.cli.output import json_option, print_json, print_table
 from spiir_pastro.domain import ASTROPHYSICAL, MassBoundaries
 from spiir_pastro.io.artifact import ModelArtifact, write_model
 from spiir_pastro.io.distances import CAMPAIGN, read_distances
-from spiir_pastro.io.populations import SHIPPED_POPULATIONS, read_populations
+from spiir_pastro.io.populations import MASS_PLANE, SHIPPED_POPULATIONS, read_populations
 from spiir_pastro.models.counts import Prior
 from spiir_pastro.models.distance_fit import ESTIMATORS, Estimator
 from spiir_pastro.models.fitting import DensitySettings
 from spiir_pastro.models.pastro import ClassSharing
+from spiir_pastro.models.response import Response
 from spiir_pastro.pipeline.fit import fit
 from spiir_pastro.pipeline.training import (
     FitSettings,
@@ -30,11 +31,19 @@ __all__ = ["command"]
 
 _MASSES = MassBoundaries()
 _DENSITIES = {
-    "mchirp_min": "Least chirp mass of a template bank, solar masses.",
-    "mchirp_max": "Largest chirp mass of a template bank, solar masses.",
-    "density_floor": "Weight of a uniform density in each that is estimated.",
+    "mchirp_min": "Least chirp mass of the template banks, solar masses; below nothing is said.",
+    "mchirp_max": "Largest chirp mass of the template banks, solar masses.",
+    "density_floor": "Weight of a uniform density in those of noise: bounds signal against noise.",
+    "outlier_fraction": "Signals whose masses no class explains: bounds class against class.",
+    "population_error": "Standard error of the logarithm of a class's density of chirp mass.",
+    "response_error": "Standard error of the logarithm of a class's density of mass ratio.",
+    "population_events": "As how many known mergers the population counts beside those seen.",
     "enough_for_a_class": "Signals from which a class gets its own laws of FAR and SNR.",
     "enough_for_curves": "Noise candidates from which SNR is described mass by mass.",
+}
+_RESPONSE = {
+    "w_width": "Scatter of the recovered (m1 - m2) / (m1 + m2) about the true one.",
+    "w_as_noise": "Fraction of signals whose template has any mass ratio, as noise's have.",
     "heavy_mchirp": "Mergers heavier than this, solar masses, are at times recovered far off.",
     "misrecovered_fraction": "How many of them.",
     "misrecovered_ratio_min": "Least of recovered over true chirp mass of those.",
@@ -43,10 +52,10 @@ _DENSITIES = {
 
 
 def _densities(command: click.Command) -> click.Command:
-    """Make each of the densities' choices an option."""
-    for name, text in _DENSITIES.items():
+    """Make each choice about densities and response an option."""
+    for name, text in (_DENSITIES | _RESPONSE).items():
         option = f"--{name.replace('_', '-')}"
-        default = getattr(DensitySettings, name)
+        default = getattr(DensitySettings if name in _DENSITIES else Response, name)
         command.params.append(click.Option([option], default=default, show_default=True, help=text))
     return command
 
@@ -116,8 +125,9 @@ def _densities(command: click.Command) -> click.Command:
 @click.option(
     "--population",
     metavar="NAME|FILE",
-    help="Reweight injections to this population of the sky, "
-    f"{', '.join(SHIPPED_POPULATIONS)} or a YAML file; as they were injected if not given.",
+    help="Take masses from this population of the sky, and reweight injections to it: "
+    f"{', '.join(SHIPPED_POPULATIONS)} or a YAML file. {MASS_PLANE}, and rates as injected, if "
+    "not given.",
 )
 @click.option(
     "--noise-statistics",
@@ -153,7 +163,7 @@ def command(
     noise_statistics: tuple[Path, ...],
     noise_trials: float,
     as_json: bool,
-    **densities: Any,  # noqa: ANN401  (numbers, each of the kind of its default)
+    **choices: Any,  # noqa: ANN401  (numbers, each of the kind of its default)
 ) -> None:
     """Fit a model on a processed campaign, or on uploads and known mergers.
 
@@ -171,7 +181,8 @@ def command(
         mchirp_relative_error=mchirp_relative_error,
         distance_estimator=distance_estimator,
         noise_trials=noise_trials,
-        densities=DensitySettings(**densities),
+        densities=DensitySettings(**{name: choices[name] for name in _DENSITIES}),
+        response=Response(**{name: choices[name] for name in _RESPONSE}),
         population=None if population is None else read_populations(population),
     )
     training = from_either(

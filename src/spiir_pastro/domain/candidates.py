@@ -5,7 +5,7 @@ candidate gives the same numbers whichever way it came.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Self
 
 import numpy as np
@@ -18,6 +18,15 @@ from spiir_pastro.errors import TriggerError
 __all__ = ["Candidates"]
 
 Floats = NDArray[np.float64]
+
+_UNKNOWN: Floats = np.array(np.nan)
+"""Stands for a column that is not given."""
+
+LARGEST_ETA = 0.25
+"""Symmetric mass ratio of equal masses."""
+
+ETA_ROUNDING = 0.01
+"""Excess over that, as a fraction, that masses written with three digits can give."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,6 +44,10 @@ class Candidates:
     eff_distance_mpc : (n, 4)
         Effective distance in Mpc by detector, in the order of ``DETECTORS``. Kept to single
         precision, SPIIR's own: its files and GraceDB write the same distance with 8 or 16 digits.
+    mtotal_det : (n,), optional
+        Detector-frame total mass of the template in solar masses; unknown where not given.
+    n_detectors : (n,), optional
+        How many detectors took part; unknown where not given.
 
     Raises
     ------
@@ -46,12 +59,15 @@ class Candidates:
     snr: Floats
     mchirp_det: Floats
     eff_distance_mpc: Floats
+    mtotal_det: Floats = field(default_factory=lambda: _UNKNOWN)
+    n_detectors: Floats = field(default_factory=lambda: _UNKNOWN)
 
     def __post_init__(self) -> None:
         n = np.size(self.far_hz)
         shapes = {f.name: (n,) for f in fields(self)} | {"eff_distance_mpc": (n, len(DETECTORS))}
         for name, shape in shapes.items():
-            values = np.array(getattr(self, name), dtype=np.float64)
+            given = getattr(self, name)
+            values = np.full(n, np.nan) if given is _UNKNOWN else np.array(given, dtype=np.float64)
             if values.shape != shape:
                 raise TriggerError(f"{name} has shape {values.shape}, where {shape} belongs")
             given = values
@@ -84,6 +100,16 @@ class Candidates:
         smallest = nearest.min(axis=1, initial=np.inf)
         return np.where(np.isinf(smallest), np.nan, smallest)
 
+    @property
+    def eta(self) -> Floats:
+        """Symmetric mass ratio of the template, (n,): (mchirp / mtotal)^(5/3); NaN if unknown.
+
+        Masses that no pair of bodies has (a chirp mass too large for the total) are unknown.
+        """
+        eta = (self.mchirp_det / self.mtotal_det) ** (5 / 3)
+        possible = eta <= LARGEST_ETA * (1 + ETA_ROUNDING)
+        return np.where(possible, np.minimum(eta, LARGEST_ETA), np.nan)
+
     @classmethod
     def from_triggers(cls, triggers: Sequence[Trigger]) -> Self:
         """Gather single triggers, in their order."""
@@ -99,4 +125,6 @@ class Candidates:
                 [[t.eff_distance_mpc.get(ifo, np.nan) for ifo in DETECTORS] for t in triggers],
                 dtype=np.float64,
             ).reshape(len(triggers), len(DETECTORS)),
+            mtotal_det=column([t.mtotal_det for t in triggers]),
+            n_detectors=column([len(t.ifos) for t in triggers]),
         )

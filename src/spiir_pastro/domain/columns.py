@@ -69,6 +69,7 @@ MEANINGS = MappingProxyType(
         "far_hz": "combined false-alarm rate; null if none was assigned",
         "snr": "signal-to-noise ratio: root of the sum of the squares of the detectors' own",
         "mchirp_det": "chirp mass, detector frame",
+        "mtotal_det": "total mass, detector frame",
         "mass1_det": "primary mass, detector frame",
         "mass2_det": "secondary mass, detector frame",
         "spin1z": "spin of the primary along the orbital angular momentum",
@@ -144,6 +145,8 @@ _OF_UPLOADS = {
     "far": "far_hz",
     "cohsnr": "snr",
     "mchirp": "mchirp_det",
+    "mass": "mtotal_det",
+    "mtotal": "mtotal_det",
     "mass1": "mass1_det",
     "mass2": "mass2_det",
 }

@@ -31,6 +31,8 @@ class Trigger:
         Detector-frame chirp mass of the template in solar masses; None if unknown.
     eff_distance_mpc
         Effective distance by detector in Mpc; only detectors that took part.
+    mtotal_det
+        Detector-frame total mass of the template in solar masses; None if unknown.
 
     Raises
     ------
@@ -45,12 +47,14 @@ class Trigger:
     snr: float | None = None
     mchirp_det: float | None = None
     eff_distance_mpc: Mapping[str, float] = field(default_factory=dict)
+    mtotal_det: float | None = None
 
     def __post_init__(self) -> None:
         positive = {
             "far_hz": self.far_hz,
             "snr": self.snr,
             "mchirp_det": self.mchirp_det,
+            "mtotal_det": self.mtotal_det,
             **{f"eff_distance_mpc[{ifo}]": d for ifo, d in self.eff_distance_mpc.items()},
         }
         for name, value in positive.items():

@@ -47,13 +47,14 @@ Nanoseconds = Annotated[int, msgspec.Meta(ge=0, lt=_NS)]
 
 
 class CoincInspiral(msgspec.Struct, frozen=True, kw_only=True):
-    """The network's row: time, detectors, FAR (Hz), SNR and chirp mass (solar masses)."""
+    """The network's row: time, detectors, FAR (Hz), SNR, total and chirp mass (solar masses)."""
 
     ifos: Name
     end_time: Seconds
     end_time_ns: Nanoseconds
     combined_far: Rate | None = None
     snr: Ratio | None = None
+    mass: Mass | None = None
     mchirp: Mass | None = None
 
 
@@ -146,6 +147,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
             far_hz=coinc.combined_far or self.event.far or None,
             snr=coinc.snr or None,
             mchirp_det=coinc.mchirp or None,
+            mtotal_det=coinc.mass or None,
             eff_distance_mpc=_distances(event_id, attributes.singles),
         )
 

@@ -7,18 +7,20 @@ that read back as the same float.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 import numpy as np
 
 from spiir_pastro.domain import MassBoundaries, Source, SourceProbabilities, Trigger
 from spiir_pastro.errors import ArtifactError, PastroError
 from spiir_pastro.io.atomic import remove_drafts, write_atomically
-from spiir_pastro.models.components import CandidateDensity, ComponentDensities
-from spiir_pastro.models.conditional import ConditionalGrid
+from spiir_pastro.io.training_digest import TrainingDigest
+from spiir_pastro.models.components import CandidateDensity, ComponentDensities, Outliers
+from spiir_pastro.models.conditional import ConditionalGrid, LeaningGrid
 from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.counts import CountPosterior
 from spiir_pastro.models.densities import GridDensity
@@ -26,23 +28,25 @@ from spiir_pastro.models.distance import DistanceFit, DistanceModel
 from spiir_pastro.models.far_density import PowerLaw
 from spiir_pastro.models.mass_contour import MassContourClassifier
 from spiir_pastro.models.pastro import ClassSharing, PastroModel
+from spiir_pastro.models.population import BinaryPopulation, MassLaw, RedshiftLaw
 from spiir_pastro.models.regression import StudentRegression
+from spiir_pastro.models.response import Response
+from spiir_pastro.models.source_model import SourceModel
 
 if TYPE_CHECKING:
     import polars as pl
 
 __all__ = ["SCHEMA", "ModelArtifact", "as_document", "load_model", "write_model"]
 
-SCHEMA = "spiir-pastro/model/2"
-"""What is written; its densities know their errors."""
-
-_READABLE = ("spiir-pastro/model/1", SCHEMA)
+SCHEMA = "spiir-pastro/model/3"
+"""What is written and read; its classes come from the mass plane."""
 
 _LARGEST_BYTES = 64 * 2**20
 
 _KINDS: Mapping[str, type] = {
     kind.__name__: kind
     for kind in (
+        BinaryPopulation,
         CandidateDensity,
         ComponentDensities,
         ConditionalGrid,
@@ -50,13 +54,22 @@ _KINDS: Mapping[str, type] = {
         DistanceFit,
         DistanceModel,
         GridDensity,
+        LeaningGrid,
         MassBoundaries,
         MassContourClassifier,
+        MassLaw,
+        Outliers,
         PastroModel,
         PowerLaw,
+        RedshiftLaw,
+        Response,
+        SourceModel,
         StudentRegression,
     )
 }
+
+
+_NAMES: Mapping[str, Source] = {str(source): source for source in Source}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,11 +85,21 @@ class ModelArtifact:
         versions. Plain JSON values.
     compressed_counts
         The posterior of the counts in full, compressed, as `CountPosterior.as_mapping` writes it.
+    reference
+        Triggers with the probabilities that the fit got: who serves the model sees that it still
+        gives them.
+    trained_on
+        Digests of the candidates it was trained on.
+    version
+        Of the package that fitted it.
     """
 
     model: PastroModel
     provenance: Mapping[str, Any]
     compressed_counts: Mapping[str, Any]
+    reference: Sequence[tuple[Trigger, SourceProbabilities]] = ()
+    trained_on: TrainingDigest = field(default_factory=TrainingDigest)
+    version: str = "unversioned"
 
     def __repr__(self) -> str:
         return f"<ModelArtifact with {self.model!r}, provenance of {', '.join(self.provenance)}>"
@@ -119,7 +142,13 @@ def as_document(artifact: ModelArtifact) -> dict[str, Any]:
     """Return a model as the plain JSON values that `write_model` writes."""
     return {
         "schema": SCHEMA,
+        "version": artifact.version,
         "provenance": artifact.provenance,
+        "reference": [
+            {"trigger": _encode(trigger), "probabilities": probabilities.as_mapping()}
+            for trigger, probabilities in artifact.reference
+        ],
+        "trained_on": artifact.trained_on.as_text(),
         "model": _encode(artifact.model),
         "counts": artifact.compressed_counts,
     }
@@ -127,9 +156,12 @@ def as_document(artifact: ModelArtifact) -> dict[str, Any]:
 
 def write_model(artifact: ModelArtifact, path: Path) -> None:
     """Write a model file, atomically; the same artifact gives the same bytes."""
-    text = json.dumps(as_document(artifact), indent=1, allow_nan=False)
+    parts = (
+        f"{json.dumps(name)}: {json.dumps(part, allow_nan=False, separators=(',', ':'))}"
+        for name, part in as_document(artifact).items()
+    )
     remove_drafts(path)
-    write_atomically(path, text.encode() + b"\n")
+    write_atomically(path, ("{\n" + ",\n".join(parts) + "\n}\n").encode())
 
 
 def load_model(path: str | Path) -> ModelArtifact:
@@ -151,22 +183,59 @@ def load_model(path: str | Path) -> ModelArtifact:
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema is None:
         raise ArtifactError(f"{path}: no model file: it names no schema; give what fit wrote")
-    if schema not in _READABLE:
+    if schema != SCHEMA:
         raise ArtifactError(
-            f"{path}: schema is {schema!r}, this version reads {' and '.join(_READABLE)}; "
+            f"{path}: schema is {schema!r}, this version reads {SCHEMA}; "
             "fit the model again, or install the version that wrote it"
         )
     try:
-        model = _decode(document.get("model"))
-    except (TypeError, ValueError, RecursionError, PastroError) as exc:
-        raise ArtifactError(f"{path}: damaged model: {exc}") from exc
+        return _artifact(document)
+    except (TypeError, ValueError, KeyError, OverflowError, RecursionError, PastroError) as exc:
+        raise ArtifactError(f"{path}: damaged model: {exc}; fit the model again") from exc
+
+
+def _artifact(document: Mapping[str, Any]) -> ModelArtifact:
+    """Make a model of a file's content, part by part."""
+    model, provenance, counts = (document[name] for name in ("model", "provenance", "counts"))
+    model = _decode(model)
     if not isinstance(model, PastroModel):
-        raise ArtifactError(f"{path}: holds a {type(model).__name__}, not a PastroModel")
+        raise ArtifactError(f"it holds a {type(model).__name__}, not a PastroModel")
+    if not (isinstance(provenance, dict) and isinstance(counts, dict)):
+        raise ArtifactError("its provenance and counts are no objects")
     return ModelArtifact(
         model=model,
-        provenance=document.get("provenance", {}),
-        compressed_counts=document.get("counts", {}),
+        provenance=provenance,
+        compressed_counts=counts,
+        reference=[_reference(entry) for entry in document["reference"]],
+        trained_on=TrainingDigest.from_text(document["trained_on"]),
+        version=str(document["version"]),
     )
+
+
+def _reference(entry: Mapping[str, Any]) -> tuple[Trigger, SourceProbabilities]:
+    trigger = msgspec.convert(entry["trigger"], _StoredTrigger)
+    p = entry["probabilities"]
+    bns, nsbh, bbh, terrestrial = (float(p[source]) for source in Source)
+    return trigger.trigger(), SourceProbabilities(
+        bns=bns, nsbh=nsbh, bbh=bbh, terrestrial=terrestrial
+    )
+
+
+class _StoredTrigger(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A trigger as it stands in a model file."""
+
+    kind: Literal["Trigger"]
+    event_id: str
+    gps_ns: int
+    ifos: tuple[str, ...]
+    far_hz: float | None
+    snr: float | None
+    mchirp_det: float | None
+    eff_distance_mpc: dict[str, float]
+    mtotal_det: float | None
+
+    def trigger(self) -> Trigger:
+        return Trigger(**{f.name: getattr(self, f.name) for f in fields(Trigger)})
 
 
 def _encode(value: Any) -> Any:  # noqa: ANN401  (any part of a model)
@@ -184,7 +253,7 @@ def _decode(value: Any) -> Any:  # noqa: ANN401  (any part of a model)
     if not isinstance(value, dict):
         return value
     if "kind" not in value:
-        return {Source(key): _decode(part) for key, part in value.items()}
+        return {_NAMES.get(key, key): _decode(part) for key, part in value.items()}
     kind = _KINDS.get(value["kind"])
     if kind is None:
         raise ArtifactError(f"kind {value['kind']!r} is none of {', '.join(_KINDS)}")

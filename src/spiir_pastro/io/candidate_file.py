@@ -64,6 +64,7 @@ _COLUMNS = {
     "far_hz": "combined_far",
     "snr": "snr",
     "mchirp_det": "mchirp",
+    "mtotal_det": "mass",
 }
 
 

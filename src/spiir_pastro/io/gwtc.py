@@ -29,6 +29,7 @@ _SCHEMA = {
     "mass2_source": pl.Float64,
     "mchirp_det": pl.Float64,
     "distance_mpc": pl.Float64,
+    "redshift": pl.Float64,
 }
 _ALIASES = {
     "chirp_mass_det": "mchirp_det",
@@ -63,9 +64,9 @@ def read_known_events(
     -------
     polars.DataFrame
         Sorted by time: name, gps, gps_ns, catalogue, status, snr, p_astro, mass1_source,
-        mass2_source (solar masses), mchirp_det (solar masses), distance_mpc, source_class (null
-        without masses) and is_known: p_astro of at least one half, or, where none is published,
-        not listed as marginal or auxiliary.
+        mass2_source (solar masses), mchirp_det (solar masses), distance_mpc, redshift,
+        source_class (null without masses) and is_known: p_astro of at least one half, or, where
+        none is published, not listed as marginal or auxiliary.
 
     Raises
     ------

@@ -21,11 +21,14 @@ from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.errors import ConfigError, FitError
 from spiir_pastro.models.population import BinaryPopulation
 
-__all__ = ["SHIPPED_POPULATIONS", "convert_population", "read_populations"]
+__all__ = ["MASS_PLANE", "SHIPPED_POPULATIONS", "convert_population", "read_populations"]
 
 _FOLDER = files("spiir_pastro.io") / "data" / "populations"
 
-SHIPPED_POPULATIONS = ("gwtc-3",)
+MASS_PLANE = "mass-plane"
+"""The one that covers the plane without holes: what densities of masses are taken from."""
+
+SHIPPED_POPULATIONS = ("gwtc-3", MASS_PLANE)
 """Names that `read_populations` knows."""
 
 

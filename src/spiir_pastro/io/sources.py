@@ -75,6 +75,7 @@ def _read_alert(path: Path) -> TriggerRead:
         "far_hz": trigger.far_hz,
         "snr": trigger.snr,
         "mchirp_det": trigger.mchirp_det,
+        "mtotal_det": trigger.mtotal_det,
         **{f"eff_distance_mpc_{ifo}": trigger.eff_distance_mpc.get(ifo) for ifo in DETECTORS},
     }
     return from_csv(pl.DataFrame([row]))

@@ -67,6 +67,7 @@ def trigger_from_row(row: Row) -> Trigger:
         snr=_positive(row, "snr", "snr"),
         mchirp_det=_chirp_mass(row),
         eff_distance_mpc=_distances(row),
+        mtotal_det=_total_mass(row),
     )
 
 
@@ -81,6 +82,14 @@ def _chirp_mass(row: Row) -> float | None:
     ratio = min(mass1, mass2) / max(mass1, mass2)  # of masses, so that no power overflows
     chirp_mass: float = max(mass1, mass2) * ratio**0.6 / (1 + ratio) ** 0.2
     return chirp_mass
+
+
+def _total_mass(row: Row) -> float | None:
+    """Take the total mass, or make it of both masses."""
+    if "mtotal_det" in row or not {"mass1_det", "mass2_det"} <= row.keys():
+        return _positive(row, "mtotal_det", "mass") if "mtotal_det" in row else None
+    masses = [_positive(row, f"mass{k}_det", f"mass{k}") for k in (1, 2)]
+    return None if None in masses else masses[0] + masses[1]  # type: ignore[operator]
 
 
 def _time_ns(row: Row) -> int:

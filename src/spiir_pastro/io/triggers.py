@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from spiir_pastro.domain import DETECTORS, Candidates, join_ifos
+from spiir_pastro.domain import DETECTORS, Candidates, Trigger, join_ifos, split_ifos
 from spiir_pastro.domain.columns import canonical_trigger_columns
 from spiir_pastro.errors import TableError, TriggerError
 
@@ -26,6 +26,7 @@ __all__ = [
     "from_csv",
     "from_postcoh",
     "to_candidates",
+    "to_trigger_list",
 ]
 
 EFF_DISTANCES = tuple(f"eff_distance_mpc_{ifo}" for ifo in DETECTORS)
@@ -38,6 +39,7 @@ TRIGGER_UNITS: Mapping[str, str] = {
     "snr": "",
     "mchirp_det": "Msun",
     **dict.fromkeys(EFF_DISTANCES, "Mpc"),
+    "mtotal_det": "Msun",
     "mass1_det": "Msun",
     "mass2_det": "Msun",
     "spin1z": "",
@@ -65,7 +67,7 @@ _REQUIRED = {
 }
 """What must be there, and the names under which a table may have it."""
 
-_POSITIVE = ("far_hz", "snr", "mchirp_det", *EFF_DISTANCES)
+_POSITIVE = ("far_hz", "snr", "mchirp_det", "mtotal_det", *EFF_DISTANCES)
 """What SPIIR writes as 0 where it has none."""
 
 _TIMES = ("end_time", "end_time_ns")
@@ -169,7 +171,7 @@ def from_csv(table: pl.DataFrame) -> TriggerRead:
 def from_coinc(tables: Mapping[str, pl.DataFrame], *, event_id: str) -> TriggerRead:
     """Read a single candidate's ``coinc.xml`` the way GraceDB does.
 
-    Time, FAR, SNR and chirp mass come from ``coinc_inspiral``, effective distances from
+    Time, FAR, SNR, chirp and total mass come from ``coinc_inspiral``, effective distances from
     ``sngl_inspiral``, so that the file and its alert give the same numbers.
     """
     coinc, singles = tables["coinc_inspiral"], tables["sngl_inspiral"]
@@ -177,6 +179,8 @@ def from_coinc(tables: Mapping[str, pl.DataFrame], *, event_id: str) -> TriggerR
         raise TableError(
             f"{event_id}: coinc_inspiral has {coinc.height} rows; a candidate's file has one"
         )
+    # Other writers of a coinc.xml may leave the total mass out; it is then unknown.
+    mtotal = pl.col("mass") if "mass" in coinc.columns else pl.lit(None, pl.Float64)
     distances = dict(zip(singles["ifo"], singles["eff_distance"], strict=True))
     return _canonical(
         coinc.select(
@@ -187,6 +191,7 @@ def from_coinc(tables: Mapping[str, pl.DataFrame], *, event_id: str) -> TriggerR
             pl.col("combined_far").alias("far_hz"),
             "snr",
             pl.col("mchirp").alias("mchirp_det"),
+            mtotal.alias("mtotal_det"),
             *(
                 pl.lit(distances.get(ifo), pl.Float64).alias(f"eff_distance_mpc_{ifo}")
                 for ifo in DETECTORS
@@ -206,7 +211,31 @@ def to_candidates(triggers: pl.DataFrame) -> Candidates:
         snr=column("snr"),
         mchirp_det=column("mchirp_det"),
         eff_distance_mpc=np.stack([column(name) for name in EFF_DISTANCES], axis=1),
+        mtotal_det=column("mtotal_det"),
+        # Canonical names have two letters each.
+        n_detectors=(triggers["ifos"].str.len_bytes() / 2).to_numpy(),
     )
+
+
+def to_trigger_list(triggers: pl.DataFrame) -> list[Trigger]:
+    """Take the rows of a canonical trigger table one by one."""
+    return [
+        Trigger(
+            event_id=row["event_id"],
+            gps_ns=row["gps_ns"],
+            ifos=split_ifos(row["ifos"]),
+            far_hz=row["far_hz"],
+            snr=row["snr"],
+            mchirp_det=row["mchirp_det"],
+            eff_distance_mpc={
+                ifo: distance
+                for ifo in DETECTORS
+                if (distance := row[f"eff_distance_mpc_{ifo}"]) is not None
+            },
+            mtotal_det=row["mtotal_det"],
+        )
+        for row in triggers.iter_rows(named=True)
+    ]
 
 
 def _canonical(table: pl.DataFrame) -> TriggerRead:
@@ -220,7 +249,7 @@ def _canonical(table: pl.DataFrame) -> TriggerRead:
                 f"{', '.join(table.columns)}: rename the one that is meant"
             )
     absent = [pl.lit(None, pl.Float64).alias(n) for n in EFF_DISTANCES if n not in table.columns]
-    table = table.with_columns(absent)
+    table = _with_total_mass(table.with_columns(absent))
     given = table.select(name for name in TRIGGER_TYPES if name in table.columns)
     values = given.select(
         pl.col(name).cast(TRIGGER_TYPES[name], strict=False) for name in given.columns
@@ -275,6 +304,16 @@ def _with_time(table: pl.DataFrame) -> pl.DataFrame:
         nanoseconds = ((seconds - whole) * _SECOND_NS).round()
     whole, nanoseconds = (part.cast(pl.Int64, strict=False) for part in (whole, nanoseconds))
     return table.with_columns(gps_ns=whole * _SECOND_NS + nanoseconds)
+
+
+def _with_total_mass(table: pl.DataFrame) -> pl.DataFrame:
+    """Add the template's total mass, of its components where these are what is given."""
+    if "mtotal_det" in table.columns:
+        return table
+    components = [name for name in ("mass1_det", "mass2_det") if name in table.columns]
+    masses = [pl.col(name).cast(pl.Float64, strict=False) for name in components]
+    total = masses[0] + masses[1] if len(masses) == 2 else pl.lit(None, pl.Float64)
+    return table.with_columns(total.alias("mtotal_det"))
 
 
 def _ifos(column: pl.Series) -> pl.Series:

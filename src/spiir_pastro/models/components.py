@@ -1,40 +1,135 @@
-r"""Density of a candidate: FAR, then chirp mass, then SNR given both.
+r"""Density of a candidate: one factor for each of its values, in the order of `FACTORS`.
 
-.. math:: p(x, m, s) = p(x)\, p(m)\, p(s \mid x, m)
+.. math:: p(x, m, w, s) = p(x)\, p(m)\, p(w \mid m)\, p(s \mid x, m)
 
-with :math:`x = \ln(\mathrm{FAR}/f^*)`, :math:`m = \ln \mathcal{M}_\mathrm{det}` and
-:math:`s = \ln \rho`. Signal and noise differ in each. SNR is taken *given* FAR and chirp mass,
-since a loud signal has a low FAR already: its SNR counts only for what FAR did not say.
-A value that is not known is integrated out: its factor is 1 for every component.
+with :math:`x = \ln(\mathrm{FAR}/f^*)`, :math:`m = \ln \mathcal{M}_\mathrm{det}`, the template's
+:math:`w = \sqrt{1 - 4\eta} = (m_1 - m_2)/(m_1 + m_2)` and :math:`s = \ln \rho`. Signal and noise
+differ in each. SNR is taken *given* FAR and chirp mass, since a loud signal has a low FAR already:
+its SNR counts only for what FAR did not say. A value that is not known is integrated out: its
+factor is 1 for every component.
+
+A few signals, the fraction :math:`\epsilon`, look like none that the mass plane and the search's
+response make. These *outliers* have the masses of no class in particular,
+
+.. math:: g_c(m, w) = (1 - \epsilon) f_c(m)\, f_c(w \mid m) + \epsilon\, o(m)\, b(w \mid m),
+
+o being flat over the bank and b noise's density. What an outlier is, the mass contour says and not
+the counts: of a signal's probability the part that is an outlier's is shared by it. A floor under
+each class's density instead would let the commonest class take what no class explains.
 
 The errors of the factors add up in squares. A factor *extrapolates* where its logarithm is
 uncertain by more than one: where fewer than one event, or so, tells what it is.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL, Candidates, Source
 from spiir_pastro.errors import FitError
-from spiir_pastro.models.conditional import ConditionalGrid
-from spiir_pastro.models.densities import GridDensity, LogDensity
-from spiir_pastro.models.regression import StudentRegression
+from spiir_pastro.models.conditional import cell
+from spiir_pastro.models.response import mass_difference
 
-__all__ = ["TERMS", "CandidateDensity", "ComponentDensities", "snr_features"]
+__all__ = [
+    "FACTORS",
+    "CandidateDensity",
+    "ComponentDensities",
+    "Factor",
+    "FactorDensity",
+    "Outliers",
+    "Terms",
+    "Values",
+    "values_of",
+]
 
 Floats = NDArray[np.float64]
 
-TERMS: Mapping[str, str] = {"far": "FAR", "mchirp": "chirp mass", "snr": "SNR"}
-"""Factors of a density and the value each adds."""
+
+@dataclass(frozen=True, kw_only=True)
+class Factor:
+    """One value of a candidate, and what its density is given.
+
+    Attributes
+    ----------
+    label
+        What people call it.
+    column
+        Of the canonical trigger table.
+    unit
+        Of that column.
+    given
+        The factors its density depends on.
+    """
+
+    label: str
+    column: str
+    unit: str = ""
+    given: tuple[str, ...] = ()
+
+
+FACTORS: Mapping[str, Factor] = {
+    "far": Factor(label="FAR", column="far_hz", unit="Hz"),
+    "mchirp": Factor(label="chirp mass", column="mchirp_det", unit="Msun"),
+    "w": Factor(label="mass ratio", column="mtotal_det", unit="Msun", given=("mchirp",)),
+    "snr": Factor(label="SNR", column="snr", given=("far", "mchirp")),
+}
+"""Each value of a candidate once. Densities, errors, explanations and pages go through this table;
+what a factor is of a candidate stands in `values_of`, how it is fitted in `fit_densities`."""
 
 LOG_FAR, LOG_MCHIRP = 1, 2
-"""Columns of ln(FAR / threshold) and of the logarithm of the chirp mass among the SNR features."""
+"""Columns of ln(FAR / threshold) and of the logarithm of the chirp mass among the features."""
 
 LOUDEST_LOG_FAR_RATIO = -12.0
 """Below this ln(FAR / threshold) the regression of SNR holds still: FAR underflows, SNR doesn't."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Values:
+    """What the densities are of, for n candidates; NaN where unknown.
+
+    Attributes
+    ----------
+    by_factor
+        Values by factor, (n,) each.
+    features : (n, 4)
+        What conditional densities are given: 1, ln FAR, ln mchirp and its square.
+    """
+
+    by_factor: Mapping[str, Floats]
+    features: Floats
+
+
+def values_of(candidates: Candidates, *, far_threshold_hz: float) -> Values:
+    """Turn candidates into the variables of the densities."""
+    x = np.log(candidates.far_hz / far_threshold_hz)
+    m = np.log(candidates.mchirp_det)
+    clipped = np.maximum(x, LOUDEST_LOG_FAR_RATIO)
+    return Values(
+        by_factor={
+            "far": x,
+            "mchirp": m,
+            "w": mass_difference(candidates.eta),
+            "snr": np.log(candidates.snr),
+        },
+        features=np.stack([np.ones_like(x), clipped, m, m**2], axis=-1),
+    )
+
+
+class FactorDensity(Protocol):
+    """A normalised density of one variable, given features or not."""
+
+    def log_pdf(self, y: Floats, features: Floats) -> Floats:
+        """Return the logarithm of the density of y (n,) given features (n, p)."""
+        ...
+
+    def log_errors(self, y: Floats, features: Floats) -> Floats:
+        """Return the standard errors of that logarithm, below and above, (2, n)."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,53 +138,139 @@ class CandidateDensity:
 
     Attributes
     ----------
-    far
-        Of ln(FAR / threshold).
-    mchirp
-        Of the logarithm of the detector-frame chirp mass in solar masses; None to ignore it.
-    snr
-        Of the logarithm of the coherent SNR given :func:`snr_features`; None to ignore it.
+    factors
+        The density of each factor that is used, by its name in `FACTORS`.
     """
 
-    far: LogDensity
-    mchirp: GridDensity | None = None
-    snr: StudentRegression | ConditionalGrid | None = None
+    factors: Mapping[str, FactorDensity]
 
-    def log_pdf(self, candidates: Candidates, *, far_threshold_hz: float) -> Floats:
-        """Return the logarithm of the density, (n,); NaN where FAR is unknown."""
-        terms = self.log_terms(candidates, far_threshold_hz=far_threshold_hz)
-        return np.asarray(sum(terms.values()))
+    def __post_init__(self) -> None:
+        if "far" not in self.factors or not {*self.factors} <= {*FACTORS}:
+            raise FitError(
+                f"a density has the factors {', '.join(self.factors)}; "
+                f"it needs far, and knows {', '.join(FACTORS)}"
+            )
 
-    def log_terms(self, candidates: Candidates, *, far_threshold_hz: float) -> Mapping[str, Floats]:
-        """Return the terms that `log_pdf` adds up, (n,) each: ``far``, ``mchirp``, ``snr``.
+    def log_term(self, name: str, values: Values) -> Floats:
+        """Return the logarithm of one factor, (n,); 0 where unknown, but NaN for FAR."""
+        y = values.by_factor[name]
+        if name not in self.factors:
+            return np.zeros_like(y)
+        log = self.factors[name].log_pdf(y, values.features)
+        return log if name == "far" else _known(log)
 
-        A term is 0 where its value is unknown or the density ignores it; FAR's is NaN there.
+    def log_errors(self, values: Values) -> Floats:
+        """Return the standard errors of the factors, in their order, (factors, 2, n).
+
+        Below and above; 0 where the factor is, and NaN where FAR is unknown.
         """
-        x = np.log(candidates.far_hz / far_threshold_hz)
-        m = np.log(candidates.mchirp_det)
-        terms = {"far": self.far.log_pdf(x), "mchirp": np.zeros_like(x), "snr": np.zeros_like(x)}
-        if self.mchirp is not None:
-            terms["mchirp"] = np.nan_to_num(self.mchirp.log_pdf(m))
-        if self.snr is not None:
-            s = np.log(candidates.snr)
-            terms["snr"] = np.nan_to_num(self.snr.log_pdf(s, snr_features(x, m)))
-        return terms
-
-    def log_errors(self, candidates: Candidates, *, far_threshold_hz: float) -> Floats:
-        """Return the standard errors of the terms in the order of `TERMS`, (3, 2, n).
-
-        Below and above; 0 where the term is, and NaN where FAR is unknown.
-        """
-        x = np.log(candidates.far_hz / far_threshold_hz)
-        m = np.log(candidates.mchirp_det)
-        errors = np.zeros((len(TERMS), 2, x.size))
-        errors[0] = self.far.log_errors(x)
-        if self.mchirp is not None:
-            errors[1] = np.nan_to_num(self.mchirp.log_errors(m))
-        if self.snr is not None:
-            s = np.log(candidates.snr)
-            errors[2] = np.nan_to_num(self.snr.log_errors(s, snr_features(x, m)))
+        errors = np.zeros((len(FACTORS), 2, len(values.features)))
+        for k, name in enumerate(FACTORS):
+            if name in self.factors:
+                said = self.factors[name].log_errors(values.by_factor[name], values.features)
+                errors[k] = said if name == "far" else _known(said)
         return errors
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outliers:
+    """Signals that neither the mass plane nor the response explains.
+
+    Attributes
+    ----------
+    fraction
+        Of all signals, in (0, 1).
+    mchirp_min, mchirp_max
+        Chirp masses of the bank's templates in solar masses: outliers are flat in its logarithm.
+    w_as_noise
+        Fraction of any class whose w is distributed as noise's.
+    log_mchirp_nodes : (k,)
+    log_snr_nodes : (j,)
+    class_shares : (classes, k, j)
+        How the mass contour shares a candidate of this chirp mass and SNR among the classes.
+    """
+
+    fraction: float
+    mchirp_min: float
+    mchirp_max: float
+    w_as_noise: float
+    log_mchirp_nodes: Floats
+    log_snr_nodes: Floats
+    class_shares: Floats
+
+    def __post_init__(self) -> None:
+        shares = np.array(self.class_shares, float)
+        m, s = np.array(self.log_mchirp_nodes, float), np.array(self.log_snr_nodes, float)
+        if not (
+            0 < self.fraction < 1
+            and 0 < self.w_as_noise < 1
+            and 0 < self.mchirp_min < self.mchirp_max < math.inf
+            and shares.shape == (len(ASTROPHYSICAL), m.size, s.size)
+            and min(m.size, s.size) >= 2
+            and (np.diff(m) > 0).all()
+            and (np.diff(s) > 0).all()
+            and (shares >= 0).all()
+            and np.abs(shares.sum(axis=0) - 1).max() < 1e-3
+        ):
+            raise FitError(
+                f"outliers of fraction {self.fraction} in a bank from {self.mchirp_min} to "
+                f"{self.mchirp_max} solar masses need shares that sum to one, not {shares.shape}"
+            )
+        total = shares.sum(axis=0)
+        # Sums that differ from one by rounding are left alone: a stored model stays as it is.
+        shares = np.where(np.abs(total - 1) > 1e-12, shares / total, shares)
+        for name, array in (
+            ("class_shares", shares),
+            ("log_mchirp_nodes", m),
+            ("log_snr_nodes", s),
+        ):
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+
+    @property
+    def log_density(self) -> float:
+        """Logarithm of the density in ln(chirp mass)."""
+        return -math.log(math.log(self.mchirp_max / self.mchirp_min))
+
+    def shares(self, log_mchirp: Floats, log_snr: Floats) -> Floats:
+        """Return the mass contour's shares of the classes, (n, classes); NaN for no chirp mass.
+
+        An unknown SNR is taken for the least.
+        """
+        s = np.where(np.isnan(log_snr), self.log_snr_nodes[0], log_snr)
+        row, up = cell(self.log_mchirp_nodes, log_mchirp)
+        column, right = cell(self.log_snr_nodes, s)
+        table = np.moveaxis(self.class_shares, 0, -1)
+        up, right = up[:, None], right[:, None]
+        near = (1 - right) * table[row, column] + right * table[row, column + 1]
+        far = (1 - right) * table[row + 1, column] + right * table[row + 1, column + 1]
+        return np.asarray((1 - up) * near + up * far)
+
+    def in_bank(self, mchirp: Floats) -> NDArray[np.bool_]:
+        """Tell which chirp masses, solar masses, a template may have; unknown ones may be any."""
+        return ~((mchirp < self.mchirp_min) | (mchirp > self.mchirp_max))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Terms:
+    """The logarithms that add up to each source's density.
+
+    Attributes
+    ----------
+    by_factor
+        Of each factor, (n, 4), sources in the order of ``Source``; FAR's is NaN where unknown.
+    explained : (n, 3)
+        Of a signal of each class there: the part that is no outlier.
+    """
+
+    by_factor: Mapping[str, Floats]
+    explained: Floats
+
+    @cached_property
+    def log_bayes_factors(self) -> Floats:
+        """Ln f_a / b, (n, 3): each class against noise; NaN where FAR is unknown."""
+        total = sum(self.by_factor.values())
+        return np.asarray(total[:, :-1] - total[:, -1:])  # type: ignore[index]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,10 +283,13 @@ class ComponentDensities:
         Density of noise candidates.
     signals
         Density of each class of signals, in the order of ``ASTROPHYSICAL``.
+    outliers
+        Signals that no class explains.
     """
 
     noise: CandidateDensity
     signals: Mapping[Source, CandidateDensity]
+    outliers: Outliers
 
     def __post_init__(self) -> None:
         if tuple(self.signals) != ASTROPHYSICAL:
@@ -120,20 +304,65 @@ class ComponentDensities:
         yield self.noise
 
     def log_errors(self, candidates: Candidates, *, far_threshold_hz: float) -> Floats:
-        """Return the standard errors of each source's terms, (4, 3, 2, n), below and above."""
-        return np.stack([d.log_errors(candidates, far_threshold_hz=far_threshold_hz) for d in self])
+        """Return standard errors of each source's factors, (4, factors, 2, n), below and above.
+
+        That a few of any class have any mass ratio is assumed, not measured: where nothing else
+        speaks for a class, its density may be as much lower as the assumption lifts it.
+        """
+        values = values_of(candidates, far_threshold_hz=far_threshold_hz)
+        errors = np.stack([density.log_errors(values) for density in self])
+        if "w" in self.noise.factors:
+            pure = [density.log_term("w", values) for density in self.signals.values()]
+            as_noise = math.log(self.outliers.w_as_noise) + self.noise.log_term("w", values)
+            lift = np.logaddexp(0.0, as_noise - np.stack(pure))
+            k = [*FACTORS].index("w")
+            errors[:-1, k, 0] = np.hypot(errors[:-1, k, 0], lift)
+        return errors
+
+    def terms(self, candidates: Candidates, *, far_threshold_hz: float) -> Terms:
+        """Return every factor of every source's density, in logarithms."""
+        values = values_of(candidates, far_threshold_hz=far_threshold_hz)
+        by_factor = {
+            name: np.stack([density.log_term(name, values) for density in self], axis=1)
+            for name in FACTORS
+        }
+        if "mchirp" not in self.noise.factors:
+            return Terms(by_factor=by_factor, explained=np.ones((len(values.features), 3)))
+        return self._with_outliers(by_factor, np.isnan(values.by_factor["mchirp"]))
+
+    def _with_outliers(
+        self, by_factor: dict[str, Floats], unknown_mchirp: NDArray[np.bool_]
+    ) -> Terms:
+        """Mix outliers into the signals' chirp masses, and into their w given those."""
+        outliers = self.outliers
+        mchirp, w = by_factor["mchirp"], by_factor["w"]
+        noise_w = w[:, -1:]
+        # A few of any class have templates of any mass ratio, as noise has.
+        class_w = np.logaddexp(
+            math.log1p(-outliers.w_as_noise) + w[:, :-1], math.log(outliers.w_as_noise) + noise_w
+        )
+        core = math.log1p(-outliers.fraction) + mchirp[:, :-1]
+        outlying = math.log(outliers.fraction) + outliers.log_density
+        mixed = np.logaddexp(core, outlying)
+        joint = np.logaddexp(core + class_w, outlying + noise_w)
+        explained = np.exp(core + class_w - joint)
+        mixed[unknown_mchirp], explained[unknown_mchirp] = 0.0, 1.0
+        joint[unknown_mchirp] = class_w[unknown_mchirp]
+        return Terms(
+            by_factor={
+                **by_factor,
+                "mchirp": np.concatenate([mixed, mchirp[:, -1:]], axis=1),
+                "w": np.concatenate([joint - mixed, noise_w], axis=1),
+            },
+            explained=explained,
+        )
 
     def log_bayes_factors(self, candidates: Candidates, *, far_threshold_hz: float) -> Floats:
         """Return ln f_a / b, (n, 3): each class against noise; NaN where FAR is unknown."""
-        noise = self.noise.log_pdf(candidates, far_threshold_hz=far_threshold_hz)
-        signals = [
-            density.log_pdf(candidates, far_threshold_hz=far_threshold_hz)
-            for density in self.signals.values()
-        ]
-        return np.stack(signals, axis=1) - noise[:, None]
+        return self.terms(candidates, far_threshold_hz=far_threshold_hz).log_bayes_factors
 
 
-def snr_features(log_far_ratio: Floats, log_mchirp: Floats) -> Floats:
-    """Return the features (n, 4) that predict ln SNR: 1, ln FAR, ln mchirp and its square."""
-    x = np.maximum(log_far_ratio, LOUDEST_LOG_FAR_RATIO)
-    return np.stack([np.ones_like(x), x, log_mchirp, log_mchirp**2], axis=-1)
+def _known(values: Floats) -> Floats:
+    """Let what is unknown say nothing."""
+    values[np.isnan(values)] = 0.0
+    return values

@@ -2,18 +2,17 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 from scipy.special import logsumexp
 
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.densities import GridDensity
 from spiir_pastro.models.kernels import kernel_errors, silverman_bandwidth
 
-__all__ = ["ConditionalGrid"]
+__all__ = ["ConditionalGrid", "LeaningGrid", "cell"]
 
 Floats = NDArray[np.float64]
 
@@ -42,6 +41,8 @@ class ConditionalGrid:
         exponential tails outside.
     node_errors : (2, n, k)
         Standard errors of the logarithms at the nodes, below and above; 0 if not given.
+    tail_scale
+        The density falls by e over this distance of y outside its nodes; 0 where y ends there.
     """
 
     column: int
@@ -49,6 +50,7 @@ class ConditionalGrid:
     y_nodes: Floats
     log_values: Floats
     node_errors: Floats = field(default_factory=lambda: np.zeros(()))
+    tail_scale: float = GridDensity.left_scale
 
     def __post_init__(self) -> None:
         nodes, values = np.array(self.nodes, float), np.array(self.log_values, float)
@@ -63,7 +65,11 @@ class ConditionalGrid:
                 f"a conditional grid needs increasing nodes and a curve for each, not nodes of "
                 f"shape {nodes.shape} and values of shape {values.shape}"
             )
-        curves = [GridDensity(nodes=self.y_nodes, log_values=row) for row in values]
+        tail = self.tail_scale
+        curves = [
+            GridDensity(nodes=self.y_nodes, log_values=row, left_scale=tail, right_scale=tail)
+            for row in values
+        ]
         values = np.stack([curve.log_values for curve in curves])
         errors = np.array(np.broadcast_to(self.node_errors, (2, *values.shape)), float)
         named = {
@@ -95,8 +101,8 @@ class ConditionalGrid:
     def _curves(self, values: Floats, y: Floats, features: Floats) -> tuple[Floats, Floats, Floats]:
         """Return the values at y on the curves next to the feature, and the share of the second."""
         feature = np.clip(features[..., self.column], self.nodes[0], self.nodes[-1])
-        left, share = _cell(self.nodes, feature)
-        low, rise = _cell(self.y_nodes, np.clip(y, self.y_nodes[0], self.y_nodes[-1]))
+        left, share = cell(self.nodes, feature)
+        low, rise = cell(self.y_nodes, np.clip(y, self.y_nodes[0], self.y_nodes[-1]))
         below, above = (
             (1 - rise) * values[..., row, low] + rise * values[..., row, low + 1]
             for row in (left, left + 1)
@@ -105,7 +111,9 @@ class ConditionalGrid:
 
     def _depth(self, y: Floats) -> Floats:
         """Return how far the logarithm has fallen in a tail of y."""
-        return np.abs(y - np.clip(y, self.y_nodes[0], self.y_nodes[-1])) / GridDensity.left_scale
+        if not self.tail_scale:
+            return np.zeros_like(y)
+        return np.abs(y - np.clip(y, self.y_nodes[0], self.y_nodes[-1])) / self.tail_scale
 
     @classmethod
     def from_samples(
@@ -117,6 +125,7 @@ class ConditionalGrid:
         span: tuple[float, float],
         floor: float = 0.01,
         size: int = 80,
+        ends: tuple[float, float] | None = None,
     ) -> Self:
         """Estimate by Gaussian kernels in both variables, with a uniform floor.
 
@@ -132,22 +141,30 @@ class ConditionalGrid:
             Weight of the uniform density, in (0, 1).
         size
             Number of nodes in each direction.
+        ends
+            Least and largest y there can be: kernels are mirrored there. None if there are none.
         """
+        from scipy.ndimage import gaussian_filter  # noqa: PLC0415  (slow to load; only fits need it)
+
         if feature.size < 2:
             raise FitError(f"a conditional density needs samples, not {feature.size}")
         # Silverman's rule in two dimensions: n to the power -1/6 in place of -1/5.
         slower = feature.size ** (1 / 5 - 1 / 6)
         widths = [silverman_bandwidth(values) * slower for values in (feature, y)]
-        y_span = (float(y.min()) - 3 * widths[1], float(y.max()) + 3 * widths[1])
+        y_span = ends or (float(y.min()) - 3 * widths[1], float(y.max()) + 3 * widths[1])
         edges = [np.linspace(a, b, _FINE * (size - 1) + 2) for a, b in (span, y_span)]
         steps = [edge[1] - edge[0] for edge in edges]
         counts = np.histogram2d(feature, y, bins=edges)[0]
         in_steps = [w / step for w, step in zip(widths, steps, strict=True)]
+        modes: list[Literal["constant", "reflect"]] = [
+            "constant",
+            "constant" if ends is None else "reflect",
+        ]
         area = np.prod(np.ptp([span, y_span], axis=1))
 
         def smoothed(wider: float) -> tuple[Floats, Floats]:
             sigma = [wider * width for width in in_steps]
-            smooth = gaussian_filter(counts, sigma, mode="constant", truncate=_TRUNCATE)
+            smooth = gaussian_filter(counts, sigma, mode=modes, truncate=_TRUNCATE)
             density = (smooth / (feature.size * steps[0] * steps[1]))[::_FINE, ::_FINE]
             return density, np.log((1 - floor) * density + floor / area)
 
@@ -165,7 +182,50 @@ class ConditionalGrid:
             y_nodes=centres[1][::_FINE],
             log_values=log_values,
             node_errors=errors,
+            tail_scale=GridDensity.left_scale if ends is None else 0.0,
         )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LeaningGrid:
+    """Density of y given two features: curves given one, about a line in the other.
+
+    Attributes
+    ----------
+    column
+        Of the feature that y leans on.
+    slope, slope_std
+        dy by that feature, and its standard error.
+    centre
+        Value of the feature about which the slope was measured.
+    grid
+        Density of y - slope (feature - centre) given the other feature.
+    """
+
+    column: int
+    slope: float
+    slope_std: float
+    centre: float
+    grid: ConditionalGrid
+
+    def __post_init__(self) -> None:
+        numbers = (self.slope, self.slope_std, self.centre)
+        if not (np.isfinite(numbers).all() and self.slope_std >= 0 and self.column >= 0):
+            raise FitError(f"a line with slope, error and centre {numbers} is none")
+
+    def log_pdf(self, y: Floats, features: Floats) -> Floats:
+        """Return the logarithm of the density of y (n,) given features (n, p)."""
+        return self.grid.log_pdf(self._upright(y, features), features)
+
+    def log_errors(self, y: Floats, features: Floats) -> Floats:
+        """Return the standard errors of that logarithm, below and above, (2, n)."""
+        upright = self._upright(y, features)
+        shift = self.slope_std * (features[..., self.column] - self.centre)
+        moved = self.grid.log_pdf(upright + shift, features) - self.grid.log_pdf(upright, features)
+        return np.asarray(np.hypot(self.grid.log_errors(upright, features), moved))
+
+    def _upright(self, y: Floats, features: Floats) -> Floats:
+        return np.asarray(y - self.slope * (features[..., self.column] - self.centre))
 
 
 def _conditional(log_joint: Floats) -> Floats:
@@ -173,7 +233,8 @@ def _conditional(log_joint: Floats) -> Floats:
     return np.asarray(log_joint - logsumexp(log_joint, axis=1, keepdims=True))
 
 
-def _cell(nodes: Floats, x: Floats) -> tuple[NDArray[np.int64], Floats]:
-    """Return the node to the left of each x within the nodes, and how far x is to the next."""
-    left = np.minimum(np.searchsorted(nodes, x, side="right") - 1, len(nodes) - 2)
-    return left, np.asarray((x - nodes[left]) / (nodes[left + 1] - nodes[left]))
+def cell(nodes: Floats, x: Floats) -> tuple[NDArray[np.int64], Floats]:
+    """Return the node to the left of each x, and how far x is to the next; at an end, the end."""
+    inside = np.clip(x, nodes[0], nodes[-1])
+    left = np.minimum(np.searchsorted(nodes, inside, side="right") - 1, len(nodes) - 2)
+    return left, np.asarray((inside - nodes[left]) / (nodes[left + 1] - nodes[left]))

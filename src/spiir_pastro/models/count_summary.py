@@ -1,19 +1,26 @@
-r"""What a model keeps of the posterior of the counts: enough to predict, small enough to store.
+r"""What a model keeps of the posterior of the counts: its means and some draws.
 
-A probability is a mean over the posterior,
-:math:`p_a(x) = \sum_g w_g \, \Lambda_{ga} f_a / (\Lambda_{g0} b + \sum_c \Lambda_{gc} f_c)`,
-over nodes g with weights w. The posterior's own lattice has some hundred thousand nodes with three
-classes. Every second one in each direction is a lattice too, whose integrals are still good to
-about 1e-4 at worst; that is measured when the summary is made, and kept with it.
+A new candidate is itself a count. Given that it occurred, the posterior is multiplied by its
+intensity :math:`\Lambda_0 b + \sum_c \Lambda_c f_c`, and the mean of its share becomes a ratio of
+means,
+
+.. math:: p_a = \frac{\langle\Lambda_a\rangle f_a}
+   {\langle\Lambda_0\rangle b + \sum_c \langle\Lambda_c\rangle f_c},
+
+exactly what a refit with the candidate among the counted gives. So a probability takes the means
+alone. Its interval is over the posterior that knows the candidate: over draws of the counts, each
+weighted by the candidate's intensity there. The logarithm of the odds of signal against noise is
+close to normal under it, so mean and standard deviation tell the interval, and errors of the
+densities add to it in squares.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
 
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.counts import CountPosterior
@@ -23,18 +30,24 @@ __all__ = ["CountSummary"]
 
 Floats = NDArray[np.float64]
 
-_DRAWS = 500
-_DRAWS_FOR_QUANTILES = 40_000
-_TOLERABLE = 1e-4
-_NEGLIGIBLE_WEIGHT = 1e-7
-_BLOCK = 1 << 22
-_LARGEST_SHIFT = 300.0
-"""Of log odds: odds stay finite."""
+DRAWS = 128
+"""Kept for intervals: their ends move by a few per cent of the width."""
+
+DRAWS_FOR_QUANTILES = 40_000
+
+NORMAL_95 = 1.6448536269514722
+"""Standard deviations below which a normal deviate stays with 95 %."""
+
+BLOCK_NUMBERS = 1 << 20
+"""Held at once while candidates meet draws: they stay in a processor's cache."""
+
+SURE_LOG_ODDS = 700.0
+"""Log odds past which a double cannot hold the smaller probability."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CountSummary:
-    """Nodes and draws of a posterior of the counts, the noise (Terrestrial) last.
+    """Means and draws of a posterior of the counts, the noise (Terrestrial) last.
 
     Attributes
     ----------
@@ -44,90 +57,67 @@ class CountSummary:
         Their equal-tailed 90 % credible intervals, low and high, of forty thousand draws.
     noise_mean
         Expected number of noise candidates.
-    sources : (g, k + 1)
-        Counts at the nodes, or shares of the total: only their ratios matter.
-    weights : (g,)
-        Of the nodes; they sum to one.
     draws : (d, k + 1)
-        Equally probable counts or shares, for intervals.
-    node_error
-        Largest error of a probability by the nodes, over test candidates of every kind.
+        Equally probable counts.
     """
 
     mean: Floats
     std: Floats
     interval: Floats
     noise_mean: float
-    sources: Floats
-    weights: Floats
     draws: Floats
-    node_error: float
 
     def __post_init__(self) -> None:
-        columns = np.shape(self.mean)[0] + 1 if np.ndim(self.mean) == 1 else 0
+        classes = np.shape(self.mean)[0] if np.ndim(self.mean) == 1 else 0
         shapes = {
-            "std": (columns - 1,),
-            "interval": (2, columns - 1),
-            "sources": (np.size(self.weights), columns),
-            "draws": (len(np.atleast_1d(self.draws)), columns),
+            "mean": (classes,),
+            "std": (classes,),
+            "interval": (2, classes),
+            "draws": (len(np.atleast_1d(self.draws)), classes + 1),
         }
-        for name in ("mean", "std", "interval", "sources", "weights", "draws"):
+        for name, shape in shapes.items():
             values = np.array(getattr(self, name), dtype=np.float64)
-            if values.shape != shapes.get(name, values.shape) or not (
+            if values.shape != shape or not (
                 np.isfinite(values).all() and (values >= 0).all() and values.size
             ):
                 raise FitError(f"a summary of counts has an impossible {name}: {values}")
             values.setflags(write=False)
             object.__setattr__(self, name, values)
-        if not (abs(self.weights.sum() - 1) < 1e-6 and (self.sources.sum(axis=1) > 0).all()):
-            raise FitError("the nodes of a summary of counts must weigh one and hold sources")
+        if not (np.isfinite(self.noise_mean) and self.noise_mean > 0 and (self.draws > 0).all()):
+            raise FitError("a summary of counts needs some noise, and draws above 0")
 
     @classmethod
     def of(cls, posterior: CountPosterior) -> Self:
-        """Summarise a posterior, with as few nodes as hold a probability to 1e-4."""
-        lattice = posterior.lattice
-        sources = np.exp(lattice.log_sources)
-        cells = np.rint(lattice.z / lattice.step).astype(np.int64)
-        cells -= cells[lattice.weights.argmax()]
-        trial = _trial_densities(sources.shape[1])
-        exact = _mean_shares(trial, sources, lattice.weights)
-        for stride in (3, 2, 1):
-            kept = _heavy(lattice.weights, np.all(cells % stride == 0, axis=1))
-            weights = lattice.weights[kept] / lattice.weights[kept].sum()
-            error = float(np.abs(_mean_shares(trial, sources[kept], weights) - exact).max())
-            if error < _TOLERABLE:
-                break
-        draws = posterior.draws(_DRAWS_FOR_QUANTILES, np.random.default_rng(0))
+        """Summarise a posterior."""
+        draws = posterior.draws(DRAWS_FOR_QUANTILES, np.random.default_rng(0))
         return cls(
             mean=posterior.mean,
             std=posterior.std,
             interval=np.quantile(draws[:, :-1], [0.05, 0.95], axis=0),
             noise_mean=posterior.noise_mean,
-            sources=sources[kept],
-            weights=weights,
-            draws=draws[:_DRAWS],
-            node_error=error,
+            draws=np.maximum(draws[:DRAWS], np.finfo(float).tiny),
         )
 
-    def probabilities(self, log_bayes_factors: ArrayLike) -> Floats:
-        """Return the probability of each source, (m, k + 1), Terrestrial last.
+    @property
+    def means(self) -> Floats:
+        """Expected number of candidates of each source, (k + 1,), noise last."""
+        return np.append(self.mean, self.noise_mean)
+
+    def predictive(self, log_bayes_factors: ArrayLike) -> Floats:
+        """Return the probability of each source, (m, k + 1), of candidates not in the fit.
 
         Parameters
         ----------
         log_bayes_factors : (m, k)
             ln f_a / b of each candidate and class.
         """
-        densities = scaled_densities(log_bayes_factors, len(self.mean))
-        return _mean_shares(densities, self.sources, self.weights)
+        parts = scaled_densities(log_bayes_factors, len(self.mean)) * self.means
+        return np.asarray(parts / parts.sum(axis=1, keepdims=True))
 
     def p_astro_interval(
-        self,
-        log_bayes_factors: ArrayLike,
-        *,
-        log_odds_errors: Floats | None = None,
-        level: float = 0.9,
+        self, log_bayes_factors: ArrayLike, *, log_odds_errors: Floats | None = None
     ) -> Floats:
-        """Return the equal-tailed credible interval of p_astro, (m, 2).
+        """Return the central 90 % credible interval of p_astro, (m, 2).
 
         Over the counts, and over the logarithm of the odds of signal against noise, which the
         densities move by normal deviates of standard deviations `log_odds_errors`, (2, m), below
@@ -136,55 +126,28 @@ class CountSummary:
         densities = scaled_densities(log_bayes_factors, len(self.mean))
         errors = np.zeros((2, len(densities))) if log_odds_errors is None else log_odds_errors
         result = np.empty((len(densities), 2))
-        tails = [(1 - level) / 2, (1 + level) / 2]
+        tiny = np.finfo(float).tiny
+        by_source, log_noise = self._draws_by_source
         for rows in _blocks(len(densities), len(self.draws)):
-            signal = densities[rows, :-1] @ self._draws_by_source[:-1]
-            noise = densities[rows, -1:] * self._draws_by_source[-1]
-            below, above = errors[:, rows, None]
-            shift = self._deviates * np.where(self._deviates < 0, below, above)
-            signal *= np.exp(np.clip(shift, -_LARGEST_SHIFT, _LARGEST_SHIFT))
-            result[rows] = np.quantile(signal / (signal + noise), tails, axis=1).T
+            signal = densities[rows, :-1] @ by_source[:-1]
+            intensity = signal + densities[rows, -1:] * by_source[-1]
+            weight = intensity / intensity.sum(axis=1, keepdims=True)
+            log_ratio = np.log(np.maximum(signal, tiny)) - log_noise
+            mean = np.einsum("nd,nd->n", weight, log_ratio)
+            variance = np.einsum("nd,nd->n", weight, log_ratio**2) - mean**2
+            centre = mean - np.log(np.maximum(densities[rows, -1], tiny))
+            spread = NORMAL_95 * np.sqrt(np.maximum(variance, 0) + errors[:, rows] ** 2)
+            log_odds = np.stack([centre - spread[0], centre + spread[1]], axis=1)
+            result[rows] = 1 / (1 + np.exp(-np.clip(log_odds, -SURE_LOG_ODDS, SURE_LOG_ODDS)))
         return result
 
     @cached_property
-    def _deviates(self) -> Floats:
-        """Evenly spread normal deviates, independent of the draws."""
-        size = len(self.draws)
-        spread = ndtri((np.arange(size) + 0.5) / size)
-        return np.random.default_rng(0).permutation(spread)
-
-    @cached_property
-    def _draws_by_source(self) -> Floats:
-        return np.ascontiguousarray(self.draws.T)
+    def _draws_by_source(self) -> tuple[Floats, Floats]:
+        by_source = np.ascontiguousarray(self.draws.T)
+        return by_source, np.log(by_source[-1])
 
 
-def _mean_shares(densities: Floats, sources: Floats, weights: Floats) -> Floats:
-    """Average each source's share of the density over the nodes, (m, k + 1); rows sum to one."""
-    result = np.empty_like(densities)
-    by_source = np.ascontiguousarray(sources.T)
-    for rows in _blocks(len(densities), len(weights)):
-        per_mixture = weights / (densities[rows] @ by_source)
-        result[rows] = densities[rows] * (per_mixture @ sources)
-    return np.asarray(result / result.sum(axis=1, keepdims=True))
-
-
-def _heavy(weights: Floats, among: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the nodes among those given without the lightest, which weigh next to nothing."""
-    nodes = np.flatnonzero(among)
-    order = nodes[np.argsort(weights[nodes], kind="stable")]
-    lost = np.cumsum(weights[order]) < _NEGLIGIBLE_WEIGHT * weights[order].sum()
-    return np.sort(order[~lost])
-
-
-def _trial_densities(columns: int) -> Floats:
-    """Densities of candidates of every kind: any source from impossible to certain, (m, k + 1)."""
-    logs = np.random.default_rng(0).normal(0, 8, size=(300, columns - 1))
-    certain = np.full((columns - 1, columns - 1), -50.0)
-    np.fill_diagonal(certain, 50.0)
-    return scaled_densities(np.concatenate([logs, certain]), columns - 1)
-
-
-def _blocks(rows: int, width: int) -> list[slice]:
+def _blocks(rows: int, width: int) -> Iterator[slice]:
     """Cut rows so that a block times the width stays in a processor's reach."""
-    step = max(1, _BLOCK // width)
-    return [slice(start, start + step) for start in range(0, rows, step)]
+    step = max(1, BLOCK_NUMBERS // width)
+    return (slice(start, start + step) for start in range(0, rows, step))

@@ -25,6 +25,9 @@ __all__ = ["GridDensity", "LogDensity"]
 
 Floats = NDArray[np.float64]
 
+NORMALISED = 1e-12
+"""The logarithm of an integral that is one."""
+
 
 class LogDensity(Protocol):
     """A normalised density of one variable."""
@@ -82,7 +85,9 @@ class GridDensity:
                 "a grid density needs at least two finite increasing nodes with finite "
                 f"log densities and tails of scale 0 or more, not nodes {nodes} and {values}"
             )
-        values -= self._log_integral(nodes, values)
+        excess = self._log_integral(nodes, values)
+        # What differs from one by rounding is left alone: a stored model stays as it is.
+        values -= excess if abs(excess) > NORMALISED else 0.0
         named = {"nodes": nodes, "log_values": values, "node_errors": errors}
         for name, array in named.items():
             array.setflags(write=False)
@@ -98,12 +103,12 @@ class GridDensity:
         tails = (values[[0, -1]] + np.log(np.where(scales > 0, scales, 1)))[scales > 0]
         return float(logsumexp(np.concatenate([inside, tails])))
 
-    def log_pdf(self, x: Floats) -> Floats:
-        """Return the logarithm of the density at x, any shape."""
+    def log_pdf(self, x: Floats, features: Floats | None = None) -> Floats:  # noqa: ARG002
+        """Return the logarithm of the density at x, any shape, whatever the features."""
         left, right = self._depths(x)
         return np.asarray(np.interp(x, self.nodes, self.log_values) - left - right)
 
-    def log_errors(self, x: Floats) -> Floats:
+    def log_errors(self, x: Floats, features: Floats | None = None) -> Floats:  # noqa: ARG002
         """Return the standard errors of that logarithm, below and above, (2, ...).
 
         A tail's grow with its depth.

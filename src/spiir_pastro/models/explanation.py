@@ -1,11 +1,11 @@
-r"""Why a candidate got its number: each term of each density, the counts and the mass contour.
+r"""Why a candidate got its number: each factor of each density, the counts and the mass contour.
 
 .. math::
 
-   \frac{p_a}{p_\mathrm{noise}} \approx \frac{\Lambda_a}{\Lambda_0}
-   \cdot \frac{f_a(x)}{b(x)} \cdot \frac{f_a(m)}{b(m)} \cdot \frac{f_a(s \mid x, m)}{b(s \mid x, m)}
+   \frac{p_a}{p_\mathrm{noise}} = \frac{\langle\Lambda_a\rangle}{\langle\Lambda_0\rangle}
+   \prod_{j \in \mathrm{FACTORS}} \frac{f_{a,j}}{b_j} .
 
-with the counts at their means; the probabilities average over their whole posterior.
+Of a signal, the part that no class explains is then shared among the classes by the mass contour.
 """
 
 from collections.abc import Mapping
@@ -31,21 +31,24 @@ class Explanation:
     predictions
         The probabilities themselves.
     log_terms
-        ``far``, ``mchirp`` and ``snr`` to the logarithm of each source's density, (n, 4).
+        Each of `FACTORS` to the logarithm of each source's density, (n, 4).
+    explained : (n, 3)
+        Of a signal of each class: the part that is no outlier.
     counts : (4,)
         Expected number of candidates of each source, below the model's FAR threshold.
     source_mchirp : (n, 2)
         Source-frame chirp mass and its standard deviation; NaN without an effective distance.
     contour_shares : (n, 3)
         Shares of the mass contour's area; NaN likewise.
-    extrapolations : (n, 4, 3)
-        Which source's density extrapolates in FAR, chirp mass and SNR, of those that matter.
-    log_errors : (4, 3, 2, n)
+    extrapolations : (n, 4, factors)
+        Which source's density extrapolates in which of `FACTORS`, of those that matter.
+    log_errors : (4, factors, 2, n)
         Standard errors, below and above, of the logarithm of each source's density in each.
     """
 
     predictions: Predictions
     log_terms: Mapping[str, Floats]
+    explained: Floats
     counts: Floats
     source_mchirp: Floats
     contour_shares: Floats
@@ -61,18 +64,15 @@ class Explanation:
 def explain(model: PastroModel, candidates: Candidates) -> Explanation:
     """Take the probabilities of candidates apart."""
     threshold = model.far_threshold_hz
-    by_source = [
-        density.log_terms(candidates, far_threshold_hz=threshold) for density in model.densities
-    ]
+    terms = model.densities.terms(candidates, far_threshold_hz=threshold)
     errors = model.densities.log_errors(candidates, far_threshold_hz=threshold)
     predictions = model.predict(candidates)
     event = candidates.mchirp_det, candidates.snr, candidates.eff_distance_mpc
     return Explanation(
         predictions=predictions,
-        log_terms={
-            name: np.stack([terms[name] for terms in by_source], axis=1) for name in by_source[0]
-        },
-        counts=np.append(model.counts.mean, model.counts.noise_mean),
+        log_terms=terms.by_factor,
+        explained=terms.explained,
+        counts=model.counts.means,
         source_mchirp=np.stack(model.contour.source_mchirp(*event), axis=1),
         contour_shares=model.contour.probabilities(*event),
         extrapolations=extrapolations(errors, predictions.probabilities),

@@ -46,11 +46,11 @@ class PowerLaw:
                 "it must be finite and positive"
             )
 
-    def log_pdf(self, x: Floats) -> Floats:
-        """Return the logarithm of the density at x, any shape."""
+    def log_pdf(self, x: Floats, features: Floats | None = None) -> Floats:  # noqa: ARG002
+        """Return the logarithm of the density at x, any shape, whatever the features."""
         return math.log(self.exponent) + self.exponent * x
 
-    def log_errors(self, x: Floats) -> Floats:
+    def log_errors(self, x: Floats, features: Floats | None = None) -> Floats:  # noqa: ARG002
         """Return the standard errors of that logarithm, below and above, (2, ...)."""
         errors = np.abs(1 / self.exponent + x) * self.exponent_std
         return np.stack([errors, errors])

@@ -1,33 +1,42 @@
-r"""Fit the composite model to candidates of which some are known mergers.
+r"""Fit the densities of candidates of which some are signals.
 
-The noise densities come from the candidates that are no known merger, the signals' from those that
-are, together with a *reference* of recovered chirp masses by class, from injections, which stands
-for the classes nobody has seen enough of.
+Noise's densities come from the candidates that are no signals. Signals' FAR and SNR come from those
+that are; their masses from the mass plane, see `spiir_pastro.models.source_model`.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Self
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spiir_pastro.domain import ASTROPHYSICAL, Candidates, Source
+from spiir_pastro.domain import ASTROPHYSICAL, Candidates, MassBoundaries
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.components import (
+    LOG_FAR,
     LOG_MCHIRP,
     CandidateDensity,
     ComponentDensities,
-    snr_features,
+    FactorDensity,
+    Outliers,
+    Values,
+    values_of,
 )
-from spiir_pastro.models.conditional import ConditionalGrid
-from spiir_pastro.models.densities import GridDensity, LogDensity
+from spiir_pastro.models.conditional import ConditionalGrid, LeaningGrid
+from spiir_pastro.models.densities import GridDensity
 from spiir_pastro.models.far_density import PowerLaw, fit_far_density, fit_power_law
-from spiir_pastro.models.kernels import effective_size
+from spiir_pastro.models.kernels import effective_size, silverman_bandwidth
+from spiir_pastro.models.mass_contour import shares_at_distances
 from spiir_pastro.models.regression import StudentRegression
+from spiir_pastro.models.response import Response
+from spiir_pastro.models.source_model import (
+    LEAST_DENSITY,
+    Reach,
+    SourceModel,
+    likely_distances,
+)
 
-__all__ = ["DensitySettings", "Reference", "fit_densities"]
+__all__ = ["DensitySettings", "fit_densities"]
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.bool_]
@@ -38,8 +47,11 @@ FEWEST_FOR_REGRESSION = 8
 TYPICAL_FAR_EXPONENT = 0.1
 """Of recovered signals in ln FAR where none is known to fit it."""
 
-IMAGES = 9
-"""Ratios that stand for the range of far-off ones: steps finer than the densities' kernels."""
+LEAST_MCHIRP_WIDTH = 0.1
+"""Of a kernel in noise's ln(chirp mass): one event must not make a spike."""
+
+SNR_NODES = np.geomspace(6.0, 60.0, 7)
+"""At which the mass contour shares outliers: in between they hardly differ."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,19 +61,22 @@ class DensitySettings:
     Attributes
     ----------
     mchirp_min, mchirp_max
-        Chirp masses a template bank may hold, solar masses.
+        Chirp masses the templates of the banks have, solar masses; outside nothing is said.
     density_floor
-        Weight of a uniform density in each estimated one: what no sample excludes stays possible.
+        Weight of a uniform density in each that is estimated from noise or of FAR: what no sample
+        excludes stays possible. It bounds what is said of signal against noise.
+    outlier_fraction
+        Signals whose masses no class explains. It bounds what is said of class against class.
+    population_error, response_error
+        Standard errors of the logarithms of a class's densities of chirp mass, and of mass ratio
+        given that: how well the population and the response are known.
+    population_events
+        As how many known mergers the population counts where such are given: what is seen moves a
+        class's density of chirp mass away from it.
     enough_for_a_class
         Signals from which a class gets its own laws of FAR and SNR.
     enough_for_curves
-        Noise candidates from which SNR is described mass by mass.
-    heavy_mchirp
-        Mergers heavier than this, solar masses, are at times recovered far off.
-    misrecovered_fraction
-        How many of them: 5 of 17 in O3a.
-    misrecovered_ratio_min, misrecovered_ratio_max
-        Recovered over true chirp mass of those.
+        Noise candidates from which SNR and mass ratio are described mass by mass.
 
     Raises
     ------
@@ -69,29 +84,29 @@ class DensitySettings:
         If a range is empty or a fraction none.
     """
 
-    mchirp_min: float = 0.5
+    mchirp_min: float = 0.8
     mchirp_max: float = 200.0
     density_floor: float = 0.01
+    outlier_fraction: float = 0.005
+    population_error: float = 1.3
+    response_error: float = 1.1
+    population_events: float = 10.0
     enough_for_a_class: int = 200
     enough_for_curves: int = 2000
-    heavy_mchirp: float = 30.0
-    misrecovered_fraction: float = 0.3
-    misrecovered_ratio_min: float = 0.2
-    misrecovered_ratio_max: float = 0.4
 
     def __post_init__(self) -> None:
-        low, high = self.misrecovered_ratio_min, self.misrecovered_ratio_max
-        share = self.misrecovered_fraction
         rules = {
             "0 < mchirp_min < mchirp_max": 0 < self.mchirp_min < self.mchirp_max < math.inf,
             "0 < density_floor < 1": 0 < self.density_floor < 1,
+            "0 < outlier_fraction < 1": 0 < self.outlier_fraction < 1,
+            "errors of 0 or more": (
+                min(self.population_error, self.response_error) >= 0
+                and max(self.population_error, self.response_error) < math.inf
+            ),
+            "population_events above 0": self.population_events > 0,
             "enough_for_a_class and enough_for_curves of 2 or more": (
                 min(self.enough_for_a_class, self.enough_for_curves) >= 2
             ),
-            "heavy_mchirp >= 0": self.heavy_mchirp >= 0,
-            # Whole copies of every mass stand for the fraction: hundreds at the least of it.
-            "misrecovered_fraction of 0, or 0.01 to 0.9": share == 0 or 0.01 <= share <= 0.9,
-            "0 < misrecovered_ratio_min <= misrecovered_ratio_max": 0 < low <= high < math.inf,
         }
         if broken := [rule for rule, holds in rules.items() if not holds]:
             raise FitError(f"densities need {'; '.join(broken)}, not {self}")
@@ -102,65 +117,18 @@ class DensitySettings:
         return math.log(self.mchirp_min), math.log(self.mchirp_max)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reference:
-    """Recovered chirp masses of each class of signals, from injections.
-
-    Attributes
-    ----------
-    mchirp_det
-        Recovered detector-frame chirp masses by class, in solar masses.
-    weight
-        How many seen signals they count as; infinite to go by them alone.
-    events
-        How many independent injections they come from, by class; as many as chirp masses if not
-        given.
-    sample_weights
-        Of each chirp mass, by class, up to a factor; equal where not given.
-    """
-
-    mchirp_det: Mapping[Source, Floats]
-    weight: float = 10.0
-    events: Mapping[Source, float] = field(default_factory=dict)
-    sample_weights: Mapping[Source, Floats] = field(default_factory=dict)
-
-    @classmethod
-    def of_injections(
-        cls,
-        mchirp_det: Mapping[Source, Floats],
-        *,
-        settings: DensitySettings | None = None,
-        weight: float = weight,
-        sample_weights: Mapping[Source, Floats] | None = None,
-    ) -> Self:
-        """Spread the chirp masses of injections, by class, into recovered ones.
-
-        Deterministic: each value stands for itself many times, a heavy one also for its far-off
-        images, as often as happens.
-        """
-        settings = settings or DensitySettings()
-        spread = {source: _images(masses, settings) for source, masses in mchirp_det.items()}
-        given = sample_weights or {}
-        return cls(
-            mchirp_det={s: mchirp_det[s][rows] * ratios for s, (rows, ratios) in spread.items()},
-            weight=weight,
-            events={
-                source: effective_size(given[source]) if source in given else masses.size
-                for source, masses in mchirp_det.items()
-            },
-            sample_weights={source: w[spread[source][0]] for source, w in given.items()},
-        )
-
-
-def fit_densities(
+def fit_densities(  # noqa: PLR0913  (each is another table or choice)
     candidates: Candidates,
     *,
     is_signal: Labels,
     classes: NDArray[np.str_],
-    reference: Reference,
+    sources: SourceModel,
+    reach: Reach,
     far_threshold_hz: float,
+    boundaries: MassBoundaries | None = None,
     settings: DensitySettings | None = None,
     weights: Floats | None = None,
+    is_merger: Labels | None = None,
 ) -> ComponentDensities:
     """Fit the densities of noise and signals.
 
@@ -172,15 +140,22 @@ def fit_densities(
         Which are known mergers.
     classes : (n,)
         Their classes; empty where unknown. Not looked at for the rest.
-    reference
-        What chirp masses each class has, for classes seen seldom.
+    sources
+        What there is of each class, and what a search recovers of it.
+    reach
+        How far detectors hear binaries.
     far_threshold_hz
         The threshold.
+    boundaries
+        Of the classes, for the outliers' mass contour; None for the defaults.
     settings
         Choices; None for the defaults.
     weights : (n,), optional
         Of the signals: how many of the population each stands for, on average one a class. A class
         whose weights tell less than ``enough_for_a_class`` equal ones has no laws of its own.
+    is_merger : (n,), optional
+        Which of the signals are mergers in the sky, so that they tell how masses are distributed
+        there; injections do not. All of them if not given.
 
     Raises
     ------
@@ -188,8 +163,9 @@ def fit_densities(
         If no noise candidate is left, a FAR is unknown or above the threshold.
     """
     settings = settings or DensitySettings()
-    x = np.log(candidates.far_hz / far_threshold_hz)
-    m, s = np.log(candidates.mchirp_det), np.log(candidates.snr)
+    values = values_of(candidates, far_threshold_hz=far_threshold_hz)
+    x, m = values.by_factor["far"], values.by_factor["mchirp"]
+    is_merger = np.ones_like(is_signal) if is_merger is None else is_merger
     if not (x <= 0).all() or is_signal.all():
         raise FitError(
             f"{np.count_nonzero(~(x <= 0))} of {x.size} candidates have no FAR below "
@@ -202,91 +178,145 @@ def fit_densities(
         source: rows if _size(rows, weights) >= settings.enough_for_a_class else is_signal
         for source, rows in of_class.items()
     }
-    features = snr_features(x, m)
-    noise_snr = _fit_noise_snr(s, features, ~is_signal, settings)
-    signal_snr = {
-        source: _fit_snr(s, features, rows, use=(1, 1, 1, 0), weights=weights)
-        for source, rows in own.items()
-    }
-    use_snr = noise_snr is not None and None not in signal_snr.values()
-    noise = CandidateDensity(
-        far=PowerLaw(exponent=1.0),
-        mchirp=_density(m[~is_signal], settings),
-        snr=noise_snr if use_snr else None,
+    noise = _fit_noise(values, ~is_signal, settings)
+    snr = {s: _fit_snr(values, rows, use=(1, 1, 1, 0), weights=weights) for s, rows in own.items()}
+    use_snr = "snr" in noise and None not in snr.values()
+    noise_w = noise.get("w")
+    masses = sources.recovered(
+        reach,
+        span=settings.span,
+        templates=noise_w if isinstance(noise_w, ConditionalGrid) else None,
+        mchirp_error=settings.population_error,
+        w_error=settings.response_error,
     )
-    signals = {
-        source: CandidateDensity(
-            far=_fit_far(x, own[source], settings, weights),
-            mchirp=_class_density(m, of_class[source], source, reference, settings, weights),
-            snr=signal_snr[source] if use_snr else None,
+    signals = {}
+    for source in ASTROPHYSICAL:
+        factors: dict[str, FactorDensity | None] = {
+            "far": _fit_far(x, own[source], settings, weights),
+            "mchirp": _seen(
+                m, of_class[source] & is_merger, masses[source].mchirp, settings, weights
+            )
+            if "mchirp" in noise
+            else None,
+            "w": masses[source].w if "w" in noise else None,
+            "snr": snr[source] if use_snr else None,
+        }
+        signals[source] = CandidateDensity(factors={k: f for k, f in factors.items() if f})
+    if not use_snr:
+        noise.pop("snr", None)
+    return ComponentDensities(
+        noise=CandidateDensity(factors=noise),
+        signals=signals,
+        outliers=_outliers(sources.response, reach, boundaries or MassBoundaries(), settings),
+    )
+
+
+def _outliers(
+    response: Response, reach: Reach, boundaries: MassBoundaries, settings: DensitySettings
+) -> Outliers:
+    """Share what no class explains by the mass contour, at the distances its SNR makes likely."""
+    log_mchirp = np.linspace(*settings.span, 200)
+    mchirp = np.exp(log_mchirp)
+    shares = [
+        shares_at_distances(mchirp, *likely_distances(mchirp, snr, reach), boundaries=boundaries)
+        for snr in SNR_NODES
+    ]
+    return Outliers(
+        fraction=settings.outlier_fraction,
+        mchirp_min=settings.mchirp_min,
+        mchirp_max=settings.mchirp_max,
+        w_as_noise=response.w_as_noise,
+        log_mchirp_nodes=log_mchirp,
+        log_snr_nodes=np.log(SNR_NODES),
+        class_shares=np.moveaxis(np.stack(shares), (0, 1, 2), (2, 1, 0)).round(5),
+    )
+
+
+def _fit_noise(values: Values, rows: Labels, settings: DensitySettings) -> dict[str, FactorDensity]:
+    """Fit noise's density of each factor for which there is data."""
+    factors: dict[str, FactorDensity] = {"far": PowerLaw(exponent=1.0)}
+    m, w = values.by_factor["mchirp"][rows], values.by_factor["w"][rows]
+    m_known = m[~np.isnan(m)]
+    if m_known.size:
+        width = max(silverman_bandwidth(m_known), LEAST_MCHIRP_WIDTH)
+        factors["mchirp"] = GridDensity.from_samples(
+            m_known, span=settings.span, bandwidth=width, floor=settings.density_floor
         )
-        for source in ASTROPHYSICAL
-    }
-    return ComponentDensities(noise=noise, signals=signals)
+    both = ~np.isnan(m + w)
+    if both.sum() >= FEWEST_FOR_REGRESSION:
+        factors["w"] = _fit_noise_w(m[both], w[both], settings)
+    if snr := _fit_noise_snr(values, rows, settings):
+        factors["snr"] = snr
+    return factors
 
 
-def _images(true_mchirp: Floats, settings: DensitySettings) -> tuple[NDArray[np.int64], Floats]:
-    """Return which values stand for recovered ones, (k,), and recovered over true, (k,)."""
-    rows = np.arange(true_mchirp.size)
-    if not settings.misrecovered_fraction:
-        return rows, np.ones(rows.size)
-    far_off = np.linspace(settings.misrecovered_ratio_min, settings.misrecovered_ratio_max, IMAGES)
-    copies = round(IMAGES / settings.misrecovered_fraction)
-    heavy = true_mchirp > settings.heavy_mchirp
-    right = np.repeat(rows, np.where(heavy, copies - IMAGES, copies))
-    ratios = np.concatenate([np.ones(right.size), np.tile(far_off, int(heavy.sum()))])
-    return np.concatenate([right, np.repeat(rows[heavy], IMAGES)]), ratios
-
-
-def _size(rows: Labels, weights: Floats | None) -> float:
-    """Return how many signals of equal weight these are worth."""
-    return float(rows.sum()) if weights is None else effective_size(weights[rows])
-
-
-def _density(
-    log_mchirp: Floats,
-    settings: DensitySettings,
-    *,
-    events: float | None = None,
-    weights: Floats | None = None,
-) -> GridDensity:
-    known = ~np.isnan(log_mchirp)
-    return GridDensity.from_samples(
-        log_mchirp[known],
+def _fit_noise_w(m: Floats, w: Floats, settings: DensitySettings) -> ConditionalGrid:
+    """Fit noise's mass ratio given its chirp mass."""
+    return ConditionalGrid.from_samples(
+        m,
+        w,
+        column=LOG_MCHIRP,
         span=settings.span,
         floor=settings.density_floor,
-        events=events,
-        weights=None if weights is None else weights[known],
+        ends=(0.0, 1.0),
     )
 
 
-def _class_density(
-    log_mchirp: Floats,
+def _fit_noise_snr(
+    values: Values, rows: Labels, settings: DensitySettings
+) -> StudentRegression | LeaningGrid | None:
+    """Fit noise's SNR given FAR and chirp mass: where there are many, a curve at each mass."""
+    line = _fit_snr(values, rows, use=(1, 1, 1, 1))
+    if line is None:
+        return None
+    log_snr, features = values.by_factor["snr"], values.features
+    rows = rows & np.isfinite(features.sum(axis=1) + log_snr)
+    if np.count_nonzero(rows) < settings.enough_for_curves:
+        return line
+    slope = float(line.coefficients[LOG_FAR])
+    centre = float(features[rows, LOG_FAR].mean())
+    return LeaningGrid(
+        column=LOG_FAR,
+        slope=slope,
+        slope_std=line.scale * math.sqrt(line.inverse_moments[LOG_FAR, LOG_FAR]),
+        centre=centre,
+        grid=ConditionalGrid.from_samples(
+            features[rows, LOG_MCHIRP],
+            log_snr[rows] - slope * (features[rows, LOG_FAR] - centre),
+            column=LOG_MCHIRP,
+            span=settings.span,
+            floor=settings.density_floor,
+        ),
+    )
+
+
+def _seen(
+    m: Floats,
     rows: Labels,
-    source: Source,
-    reference: Reference,
+    expected: GridDensity,
     settings: DensitySettings,
     weights: Floats | None,
 ) -> GridDensity:
-    """Mix what the reference expects with what was seen, by how many signals either is worth."""
-    expected = _density(
-        np.log(reference.mchirp_det[source]),
-        settings,
-        events=reference.events.get(source),
-        weights=reference.sample_weights.get(source),
-    )
-    rows = rows & ~np.isnan(log_mchirp)
+    """Mix what the plane expects of a class with what was seen, by how many events either is."""
+    rows = rows & ~np.isnan(m)
     size = _size(rows, weights)
-    if not size or math.isinf(reference.weight):
+    if not size:
         return expected
     mine = None if weights is None else weights[rows]
-    seen = _density(log_mchirp[rows], settings, weights=mine)
-    return GridDensity.mixture([(reference.weight, expected), (size, seen)])
+    seen = GridDensity.from_samples(
+        m[rows],
+        span=settings.span,
+        bandwidth=max(silverman_bandwidth(m[rows], mine), LEAST_MCHIRP_WIDTH),
+        floor=LEAST_DENSITY,
+        size=expected.nodes.size,
+        weights=mine,
+    )
+    return GridDensity.mixture([(settings.population_events, expected), (size, seen)])
 
 
 def _fit_far(
     x: Floats, rows: Labels, settings: DensitySettings, weights: Floats | None
-) -> LogDensity:
+) -> FactorDensity:
     """Fit the law of signals' FARs: a curve where there are many, a power law where few."""
     size = _size(rows, weights)
     mine = None if weights is None else weights[rows]
@@ -298,33 +328,18 @@ def _fit_far(
     return PowerLaw(exponent=TYPICAL_FAR_EXPONENT, exponent_std=TYPICAL_FAR_EXPONENT / 2)
 
 
-def _fit_noise_snr(
-    log_snr: Floats, features: Floats, rows: Labels, settings: DensitySettings
-) -> StudentRegression | ConditionalGrid | None:
-    """Fit noise's SNR given its chirp mass: a curve at each mass where there are many."""
-    rows = rows & np.isfinite(features.sum(axis=1) + log_snr)
-    if np.count_nonzero(rows) < settings.enough_for_curves:
-        return _fit_snr(log_snr, features, rows, use=(1, 0, 1, 1))
-    return ConditionalGrid.from_samples(
-        features[rows, LOG_MCHIRP],
-        log_snr[rows],
-        column=LOG_MCHIRP,
-        span=settings.span,
-        floor=settings.density_floor,
-    )
-
-
 def _fit_snr(
-    log_snr: Floats,
-    features: Floats,
-    rows: Labels,
-    *,
-    use: tuple[int, ...],
-    weights: Floats | None = None,
+    values: Values, rows: Labels, *, use: tuple[int, ...], weights: Floats | None = None
 ) -> StudentRegression | None:
     """Fit SNR given the features in use, or nothing where there are too few rows."""
+    log_snr, features = values.by_factor["snr"], values.features
     rows = rows & np.isfinite(features.sum(axis=1) + log_snr)
     if _size(rows, weights) < FEWEST_FOR_REGRESSION:
         return None
     mine = None if weights is None else weights[rows]
     return StudentRegression.fit(log_snr[rows], features[rows] * use, weights=mine)
+
+
+def _size(rows: Labels, weights: Floats | None) -> float:
+    """Return how many signals of equal weight these are worth."""
+    return float(rows.sum()) if weights is None else effective_size(weights[rows])

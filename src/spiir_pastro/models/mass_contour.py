@@ -25,7 +25,7 @@ from spiir_pastro.models.cosmology import redshift
 from spiir_pastro.models.distance import DistanceModel
 from spiir_pastro.models.mass_plane import Region, band_areas, equal_mass_mchirp, regions
 
-__all__ = ["MassContourClassifier"]
+__all__ = ["MassContourClassifier", "shares_at_distances"]
 
 Floats = NDArray[np.float64]
 
@@ -143,6 +143,34 @@ class MassContourClassifier:
         source = mchirp / z_plus_one
         relative_sigma_z = 0.5 * (farther - nearer) / z_plus_one
         return source, source * np.hypot(self.mchirp_relative_error, relative_sigma_z)
+
+
+def shares_at_distances(
+    mchirp: Floats,
+    distances_mpc: Floats,
+    weights: Floats,
+    *,
+    boundaries: MassBoundaries,
+    mchirp_relative_error: float = 0.01,
+) -> Floats:
+    """Shares of the classes where only a distribution of distances is known, (n, 3).
+
+    Parameters
+    ----------
+    mchirp : (n,)
+        Detector-frame chirp mass in solar masses.
+    distances_mpc : (n, d)
+        Luminosity distances a source may have.
+    weights : (d,)
+        How probable each is; they sum to one.
+    boundaries
+        Where neutron stars end and black holes begin; a mass gap changes nothing.
+    mchirp_relative_error
+        Relative error of the detector-frame chirp mass.
+    """
+    source = (mchirp[:, None] / (1 + redshift(distances_mpc))).ravel()
+    shares = _area_shares(source, source * mchirp_relative_error, replace(boundaries, gap_max=None))
+    return np.asarray(np.einsum("cnd,d->nc", shares.reshape(3, *distances_mpc.shape), weights))
 
 
 def _area_shares(mchirp: Floats, sigma: Floats, boundaries: MassBoundaries) -> Floats:

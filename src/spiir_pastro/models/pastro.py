@@ -5,6 +5,7 @@ Two ways to share p_astro among the classes stand behind one interface, :class:`
 contour* multiplies p_astro by each class's share of the event's band in the mass plane.
 """
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import compress
@@ -13,16 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL, Candidates, Source, SourceProbabilities, Trigger
-from spiir_pastro.errors import TriggerError
-from spiir_pastro.models.components import TERMS, ComponentDensities
+from spiir_pastro.errors import FitError, TriggerError
+from spiir_pastro.models.components import FACTORS, ComponentDensities
 from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.mass_contour import MassContourClassifier
+from spiir_pastro.models.source_model import SourceModel
 
 __all__ = ["ClassSharing", "PastroModel", "Predictions", "extrapolations"]
 
 Floats = NDArray[np.float64]
 
 NO_FAR = "no FAR assigned"
+
+NO_CONTOUR = "no chirp mass for the mass contour; classes shared by their densities"
+
+DECISIVE = np.array([0.1, 0.5, 0.9])
+"""Values of p_astro at which people decide."""
 
 
 class ClassSharing(StrEnum):
@@ -44,8 +51,8 @@ class Predictions:
         Central 90 % credible interval of p_astro over the posterior of the counts and the errors
         of the densities.
     extrapolated : (n,)
-        In what the densities of noise and of the likeliest class extrapolate, like
-        ``"noise in SNR; BBH in FAR, chirp mass"``; empty where they do not.
+        In what the densities of noise and of the likeliest class extrapolate so far that p_astro
+        is in doubt, like ``"noise in SNR; BBH in FAR, chirp mass"``; empty where they do not.
     notes : (n,)
         Why a row has no numbers, or what was missing; empty otherwise.
     """
@@ -82,55 +89,104 @@ class PastroModel:
         What is known of the expected number of each, classes in the order of ``ASTROPHYSICAL``.
     contour
         Mass contour classifier.
+    sources
+        The mass plane and the search's response, which the signals' densities of masses are from.
     sharing
         How p_astro is shared among the classes.
+    least_detectors
+        A candidate of fewer detectors than any that the densities know is not judged by them.
     """
 
     far_threshold_hz: float
     densities: ComponentDensities
     counts: CountSummary
     contour: MassContourClassifier
+    sources: SourceModel
     sharing: ClassSharing = ClassSharing.MULTI_COMPONENT
+    least_detectors: int = 1
 
-    def predict(self, candidates: Candidates) -> Predictions:
-        """Return the probabilities of candidates, each with its interval and notes."""
+    def __post_init__(self) -> None:
+        if not 0 < self.far_threshold_hz < math.inf:
+            raise FitError(
+                f"far_threshold_hz is {self.far_threshold_hz}; it must be positive and finite"
+            )
+
+    def predict(self, candidates: Candidates, *, intervals: bool = True) -> Predictions:
+        """Return the probabilities of candidates that were not in the fit, with their notes.
+
+        Parameters
+        ----------
+        candidates
+            n of them; each is assessed for itself.
+        intervals
+            Whether to work out intervals and extrapolations, which takes most of the time.
+        """
         n = len(candidates)
-        assigned = ~np.isnan(candidates.far_hz)
+        notes = self._reasons_for_silence(candidates)
+        rows = notes == ""
         probabilities = np.full((n, len(Source)), np.nan)
         interval = np.full((n, 2), np.nan)
-        known = candidates[assigned]
-        factors = self.densities.log_bayes_factors(known, far_threshold_hz=self.far_threshold_hz)
-        said = self.counts.probabilities(factors)
-        probabilities[assigned] = said
-        errors = self.densities.log_errors(known, far_threshold_hz=self.far_threshold_hz)
-        interval[assigned] = self.counts.p_astro_interval(
-            factors, log_odds_errors=_log_odds_errors(errors, said)
-        )
         extrapolated = np.full(n, "", dtype=object)
-        extrapolated[assigned] = _in_words(extrapolations(errors, said))
-        notes = np.where(assigned, "", NO_FAR)
+        assessed = candidates if rows.all() else candidates[rows]
+        terms = self.densities.terms(assessed, far_threshold_hz=self.far_threshold_hz)
+        factors = terms.log_bayes_factors
+        counted = self.counts.predictive(factors)
+        probabilities[rows] = self._shared(assessed, counted, terms.explained)
         if self.sharing is ClassSharing.MASS_CONTOUR:
-            probabilities, notes = self._shared_by_contour(candidates, probabilities, notes)
+            notes[rows & np.isnan(candidates.mchirp_det)] = NO_CONTOUR
+        if intervals:
+            errors = self.densities.log_errors(assessed, far_threshold_hz=self.far_threshold_hz)
+            interval[rows] = self._intervals(factors, errors, counted)
+            extrapolated[rows] = _in_words(extrapolations(errors, counted))
         return Predictions(
             probabilities=probabilities,
             p_astro_interval=interval,
             extrapolated=extrapolated.astype(np.str_),
-            notes=notes,
+            notes=notes.astype(np.str_),
         )
 
-    def _shared_by_contour(
-        self, candidates: Candidates, probabilities: Floats, notes: NDArray[np.str_]
-    ) -> tuple[Floats, NDArray[np.str_]]:
-        shares = self.contour.probabilities(
-            candidates.mchirp_det, candidates.snr, candidates.eff_distance_mpc
+    def _reasons_for_silence(self, candidates: Candidates) -> NDArray[np.object_]:
+        """Say why a candidate gets no numbers, (n,); empty where it gets them."""
+        notes = np.full(len(candidates), "", dtype=object)
+        outliers = self.densities.outliers
+        notes[np.isnan(candidates.far_hz)] = NO_FAR
+        outside = ~outliers.in_bank(candidates.mchirp_det)
+        notes[outside] = (
+            f"chirp mass outside the bank's {outliers.mchirp_min:g} to {outliers.mchirp_max:g} "
+            "solar masses"
         )
-        has_shares = np.isfinite(shares.sum(axis=1))
-        p_astro = _of_signals(probabilities)[:, None]
-        by_contour = np.concatenate([p_astro * shares, probabilities[:, -1:]], axis=1)
-        unshared = ~has_shares & (notes == "")
-        return (
-            np.where(has_shares[:, None], by_contour, probabilities),
-            np.where(unshared, "no mass contour; classes shared by their densities", notes),
+        if self.least_detectors > 1:
+            alone = candidates.n_detectors < self.least_detectors
+            notes[alone] = "one detector; the model was fitted on candidates of two or more"
+        return notes
+
+    def _shared(self, candidates: Candidates, counted: Floats, explained: Floats) -> Floats:
+        """Share p_astro among the classes: outliers, or everything, by the mass contour."""
+        signals = counted[:, :-1]
+        by_contour = self.densities.outliers.shares(
+            np.log(candidates.mchirp_det), np.log(candidates.snr)
+        )
+        if self.sharing is ClassSharing.MASS_CONTOUR:
+            measured = self.contour.probabilities(
+                candidates.mchirp_det, candidates.snr, candidates.eff_distance_mpc
+            )
+            by_contour = np.where(np.isfinite(measured), measured, by_contour)
+            explained = np.zeros_like(explained)
+        no_mchirp = np.isnan(by_contour[:, :1])
+        outlying = (signals * (1 - explained)).sum(axis=1, keepdims=True)
+        shared = signals * explained + outlying * np.where(no_mchirp, 0.0, by_contour)
+        # Shares add up to one but for rounding, which must not lead beyond certainty.
+        shared = np.where(no_mchirp, signals, np.minimum(shared, 1.0))
+        return np.concatenate([shared, counted[:, -1:]], axis=1)
+
+    def _intervals(self, factors: Floats, errors: Floats, probabilities: Floats) -> Floats:
+        """Return the 90 % intervals of p_astro, which hold it."""
+        interval = self.counts.p_astro_interval(
+            factors, log_odds_errors=_log_odds_errors(errors, probabilities)
+        )
+        p_astro = _of_signals(probabilities)
+        return np.stack(
+            [np.minimum(interval[:, 0], p_astro), np.maximum(interval[:, 1], p_astro)], axis=1
         )
 
     def assess(self, trigger: Trigger) -> SourceProbabilities:
@@ -184,13 +240,14 @@ def _of_signals(probabilities: Floats) -> Floats:
 
 
 def extrapolations(log_errors: Floats, probabilities: Floats) -> NDArray[np.bool_]:
-    """Tell which source's density extrapolates in which of `TERMS`, (n, 4, 3), where it matters.
+    """Tell which source's density extrapolates in which of `FACTORS`, (n, 4, factors).
 
-    That is of noise and of the likeliest class.
+    Only noise and the likeliest class matter, and only where p_astro, within the factor's error,
+    could lie on the other side of one of `DECISIVE`.
 
     Parameters
     ----------
-    log_errors : (4, 3, 2, n)
+    log_errors : (4, factors, 2, n)
         As `ComponentDensities.log_errors` returns them.
     probabilities : (n, 4)
         Of the sources.
@@ -198,8 +255,13 @@ def extrapolations(log_errors: Floats, probabilities: Floats) -> NDArray[np.bool
     matters = np.zeros(probabilities.shape, dtype=np.bool_)
     matters[np.arange(len(matters)), probabilities[:, :-1].argmax(axis=1)] = True
     matters[:, -1] = True
-    beyond = np.moveaxis(log_errors.max(axis=2) > 1, -1, 0)
-    return np.asarray(beyond & matters[:, :, None])
+    error = np.moveaxis(log_errors.max(axis=2), -1, 0)
+    with np.errstate(divide="ignore"):
+        log_odds = np.log(_of_signals(probabilities)) - np.log(probabilities[:, -1])
+    thresholds = np.log(DECISIVE) - np.log1p(-DECISIVE)
+    nearest = np.abs(log_odds[:, None] - thresholds).min(axis=1)
+    decisive = error > np.maximum(nearest, 1.0)[:, None, None]
+    return np.asarray(decisive & matters[:, :, None])
 
 
 def _log_odds_errors(log_errors: Floats, probabilities: Floats) -> Floats:
@@ -215,17 +277,21 @@ def _log_odds_errors(log_errors: Floats, probabilities: Floats) -> Floats:
     return np.asarray(np.hypot(of_signals, by_source[-1, ::-1]))
 
 
-def _in_words(extrapolated: NDArray[np.bool_]) -> list[str]:
-    """Say of each candidate which densities extrapolate in what, noise first."""
-    sources, terms = len(Source), len(TERMS)
-    flat = extrapolated.reshape(-1, sources * terms)
-    patterns, which = np.unique(flat, axis=0, return_inverse=True)
+def _in_words(extrapolated: NDArray[np.bool_]) -> NDArray[np.object_]:
+    """Say of each candidate which densities extrapolate in what, noise first, (n,)."""
+    n, sources, factors = extrapolated.shape
+    # A pattern is a number whose bits are the factors of the sources: there are few of them.
+    bits = 1 << np.arange(sources * factors, dtype=np.int64)
+    patterns, which = np.unique(
+        extrapolated.reshape(n, sources * factors) @ bits, return_inverse=True
+    )
+    labels = [factor.label for factor in FACTORS.values()]
     said = []
-    for pattern in patterns.reshape(-1, sources, terms):
+    for pattern in (patterns[:, None] & bits > 0).reshape(-1, sources, factors):
         by_source = [
-            f"{name} in {', '.join(compress(TERMS.values(), beyond))}"
+            f"{name} in {', '.join(compress(labels, beyond))}"
             for name, beyond in zip([*ASTROPHYSICAL, "noise"], pattern, strict=True)
             if beyond.any()
         ]
         said.append("; ".join(by_source[::-1]))
-    return [said[k] for k in which.ravel()]
+    return np.array(said, dtype=object)[which.ravel()]

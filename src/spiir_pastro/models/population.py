@@ -55,6 +55,9 @@ class MassLaw:
         Width of the smooth lower end in solar masses; 0 for a sharp one.
     peak_fraction, peak_mean, peak_std
         Share, mean and width of a Gaussian peak, in solar masses.
+    gap_high, gap_fraction
+        Below ``gap_high`` solar masses the power law is constant, at this fraction of its value
+        there: a gap that is thinly filled. No gap where ``gap_high`` is None.
 
     Raises
     ------
@@ -69,6 +72,8 @@ class MassLaw:
     peak_fraction: float = 0.0
     peak_mean: float = 1.0
     peak_std: float = 1.0
+    gap_high: float | None = None
+    gap_fraction: float = 1.0
 
     def __post_init__(self) -> None:
         end = math.inf if self.high is None else self.high
@@ -82,17 +87,28 @@ class MassLaw:
                 f"a peak of fraction {self.peak_fraction} at {self.peak_mean} +- {self.peak_std}: "
                 "the fraction must lie in 0 to 1, mean and width be positive"
             )
+        if not (self._law_low < end and self.low <= self._law_low and 0 < self.gap_fraction <= 1):
+            raise FitError(
+                f"a gap up to {self.gap_high} filled to {self.gap_fraction}: it must end between "
+                f"{self.low} and {end} solar masses, and be filled to a fraction in 0 to 1"
+            )
+
+    @property
+    def _law_low(self) -> float:
+        """Where the power law begins: at the end of the gap, where there is one."""
+        return self.low if self.gap_high is None else self.gap_high
 
     def log_shape(self, mass: Floats, end: float) -> Floats:
         """Return the density up to a factor, for masses up to ``end``; -inf outside."""
         m = np.clip(mass, self.low, end)
-        log_m = np.log(m)
+        log_m = np.log(np.maximum(m, self._law_low))
         # (end^p - low^p) / p, which is ln(end / low) where p vanishes.
-        power, span = self.exponent + 1, math.log(end / self.low)
+        power, span = self.exponent + 1, math.log(end / self._law_low)
         rise = math.expm1(power * span) / (power * span) if power else 1.0
-        log_norm = power * math.log(self.low) + math.log(span * rise)
+        log_norm = power * math.log(self._law_low) + math.log(span * rise)
+        in_gap = math.log(self.gap_fraction) * (m < self._law_low)
         with np.errstate(divide="ignore"):
-            law = np.log1p(-self.peak_fraction) + self.exponent * log_m - log_norm
+            law = np.log1p(-self.peak_fraction) + self.exponent * log_m - log_norm + in_gap
             peak = (
                 np.log(self.peak_fraction)
                 - ((m - self.peak_mean) / self.peak_std) ** 2 / 2

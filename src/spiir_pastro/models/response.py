@@ -16,6 +16,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from spiir_pastro.domain.candidates import LARGEST_ETA
 from spiir_pastro.errors import FitError
 
 __all__ = ["Response", "mass_difference"]
@@ -168,10 +169,19 @@ class Response:
         off = rng.random(n) < self.misrecovered(log_mchirp)
         low, high = np.log([self.misrecovered_ratio_min, self.misrecovered_ratio_max])
         far = log_mchirp + rng.uniform(low, high, n)
-        spread = self.misrecovered_mtotal_width * rng.standard_normal(n)
-        log_eta = (far - math.log(self.misrecovered_mtotal) - spread) / 0.6
-        far_w = np.sqrt(np.maximum(1 - 4 * np.exp(np.minimum(log_eta, math.log(0.25))), 0))
+        far_w = self._draw_misrecovered_w(far, rng)
         return np.where(off, far, found_mchirp), np.where(off, far_w, found_w)
+
+    def _draw_misrecovered_w(self, recovered: Floats, rng: np.random.Generator) -> Floats:
+        """Draw w of misrecovered binaries given ln(chirp mass), (n,)."""
+        from scipy.special import ndtri  # noqa: PLC0415  (slow to load; who predicts needs none)
+
+        # The lightest pair of a chirp mass has equal masses: the normal curve is cut below it.
+        centre, width = math.log(self.misrecovered_mtotal), self.misrecovered_mtotal_width
+        lightest = (recovered - 0.6 * math.log(LARGEST_ETA) - centre) / width
+        above = -ndtri(rng.random(recovered.size) * _normal_cdf(-lightest))
+        log_eta = (recovered - centre - width * above) / 0.6
+        return np.asarray(np.sqrt(np.maximum(1 - 4 * np.exp(log_eta), 0)))
 
     def fitted(self, true: tuple[Floats, Floats], recovered: tuple[Floats, Floats]) -> Self:
         """Return this response as recovered binaries correct it.

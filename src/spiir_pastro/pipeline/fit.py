@@ -10,12 +10,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from spiir_pastro.domain import ASTROPHYSICAL
+from spiir_pastro.domain import ASTROPHYSICAL, SourceProbabilities, Trigger
 from spiir_pastro.errors import FitError
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.distances import LocalisedEvents
+from spiir_pastro.io.horizons import read_horizons
 from spiir_pastro.io.noise_statistics import read_noise_statistics
-from spiir_pastro.io.triggers import to_candidates
+from spiir_pastro.io.populations import MASS_PLANE, read_populations
+from spiir_pastro.io.training_digest import TrainingDigest
+from spiir_pastro.io.triggers import to_candidates, to_trigger_list
 from spiir_pastro.models.components import ComponentDensities
 from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.counts import CountPosterior, fit_counts
@@ -25,15 +28,22 @@ from spiir_pastro.models.kernels import effective_size
 from spiir_pastro.models.mass_contour import MassContourClassifier
 from spiir_pastro.models.noise_histogram import NoiseHistogram, fit_noise_snr
 from spiir_pastro.models.pastro import PastroModel
+from spiir_pastro.models.source_model import SourceModel, network_reach
 from spiir_pastro.pipeline.sensitivity import rates_of
 from spiir_pastro.pipeline.training import (
     FitSettings,
     TrainingSet,
     fingerprints,
-    reference_of,
+    fitted_response,
 )
 
 __all__ = ["fit"]
+
+REFERENCE_TRIGGERS = 10
+"""From least to most probable, and half as many of the most."""
+
+FEWEST_OF_ONE_DETECTOR = 200
+"""Noise candidates of a single detector from which the densities know them."""
 
 
 def fit(
@@ -65,14 +75,21 @@ def fit(
     threshold = settings.far_threshold_hz
     labelled = training.labelled
     histograms = [read_noise_statistics(path) for path in noise_statistics]
+    sources = SourceModel(
+        populations=settings.population or read_populations(MASS_PLANE),
+        response=fitted_response(labelled, settings.response),
+    )
     densities = fit_densities(
         to_candidates(labelled),
         is_signal=labelled["is_signal"].to_numpy(),
         classes=labelled["source_class"].fill_null("").to_numpy().astype(np.str_),
-        reference=training.reference or reference_of(distances, settings=settings.densities),
+        sources=sources,
+        reach=network_reach(read_horizons()),
         far_threshold_hz=threshold,
+        boundaries=settings.boundaries,
         settings=settings.densities,
         weights=_weights(labelled),
+        is_merger=_are_mergers(labelled),
     )
     if histograms:
         densities = _with_noise_snr(densities, histograms, settings)
@@ -90,11 +107,13 @@ def fit(
             mchirp_relative_error=settings.mchirp_relative_error,
         ),
         sharing=settings.sharing,
+        sources=sources,
+        least_detectors=_least_detectors(labelled),
     )
     gps_ns = training.counted["gps_ns"]
     provenance = {
         **training.provenance,
-        "settings": {**asdict(settings), "sharing": str(settings.sharing)},
+        "settings": _plain(asdict(settings)),
         "effective_signals": _effective_signals(labelled),
         "rates": _rates(posterior, training),
         **({"noise_statistics": _described(noise_statistics, histograms)} if histograms else {}),
@@ -103,7 +122,49 @@ def fit(
         "versions": {name: metadata.version(name) for name in ("spiir-pastro", "numpy", "scipy")},
     }
     return ModelArtifact(
-        model=model, provenance=provenance, compressed_counts=posterior.as_mapping()
+        model=model,
+        provenance=provenance,
+        compressed_counts=posterior.as_mapping(),
+        reference=_reference(model, training.counted),
+        trained_on=TrainingDigest.of(labelled, training.counted),
+        version=metadata.version("spiir-pastro"),
+    )
+
+
+def _reference(
+    model: PastroModel, counted: pl.DataFrame
+) -> list[tuple[Trigger, SourceProbabilities]]:
+    """Choose triggers of every kind, from sure signals to sure noise, and assess them."""
+    p_astro = model.predict(to_candidates(counted), intervals=False).p_astro
+    judged = np.flatnonzero(np.isfinite(p_astro))
+    order = judged[np.argsort(p_astro[judged], kind="stable")]
+    places = np.unique(np.linspace(0, order.size - 1, REFERENCE_TRIGGERS).astype(int))
+    rows = np.unique(np.concatenate([order[places], order[-REFERENCE_TRIGGERS // 2 :]]))
+    return [(t, model.assess(t)) for t in to_trigger_list(counted[rows])]
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401  (any part of the settings)
+    """Return plain JSON values."""
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def _least_detectors(labelled: pl.DataFrame) -> int:
+    """Return the fewest detectors that enough noise candidates have."""
+    numbers = labelled.filter(~pl.col("is_signal"))["ifos"].str.len_bytes() // 2
+    alone = int((numbers == 1).sum())
+    return 1 if alone >= FEWEST_OF_ONE_DETECTOR else 2
+
+
+def _are_mergers(labelled: pl.DataFrame) -> NDArray[np.bool_]:
+    """Tell which signals are mergers in the sky, (n,): injections are not."""
+    if "injection_mass1_det" not in labelled.columns:
+        return labelled["is_signal"].to_numpy()
+    return (
+        labelled.select(pl.col("is_signal") & pl.col("injection_mass1_det").is_null())
+        .to_series()
+        .to_numpy()
     )
 
 
@@ -132,7 +193,7 @@ def _with_noise_snr(
     densities: ComponentDensities, histograms: Sequence[NoiseHistogram], settings: FitSettings
 ) -> ComponentDensities:
     """Take the SNR of noise from statistics files."""
-    if densities.noise.snr is None:
+    if "snr" not in densities.noise.factors:
         raise FitError(
             "too few candidates have an SNR for statistics of noise to be compared with; "
             "fit without --noise-statistics"
@@ -143,7 +204,8 @@ def _with_noise_snr(
         trials=settings.noise_trials,
         floor=settings.densities.density_floor,
     )
-    return replace(densities, noise=replace(densities.noise, snr=snr))
+    noise = replace(densities.noise, factors={**densities.noise.factors, "snr": snr})
+    return replace(densities, noise=noise)
 
 
 def _described(

@@ -5,7 +5,6 @@ signals. Both become the same :class:`TrainingSet`.
 """
 
 import hashlib
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,18 +12,20 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from spiir_pastro.domain import ASTROPHYSICAL, MassBoundaries, Source
+from spiir_pastro.domain import MassBoundaries, Source
 from spiir_pastro.errors import FitError
-from spiir_pastro.io.distances import CAMPAIGN, LocalisedEvents, read_distances
 from spiir_pastro.io.gwtc import class_of_masses, read_known_events
 from spiir_pastro.io.sources import read_triggers
+from spiir_pastro.io.triggers import to_candidates
 from spiir_pastro.models.cosmology import redshift
 from spiir_pastro.models.counts import Prior
 from spiir_pastro.models.distance_fit import Estimator
-from spiir_pastro.models.fitting import DensitySettings, Reference
+from spiir_pastro.models.fitting import DensitySettings
 from spiir_pastro.models.pastro import ClassSharing
 from spiir_pastro.models.population import BinaryPopulation
+from spiir_pastro.models.response import Response, mass_difference
 from spiir_pastro.pipeline.processed import open_processed
 from spiir_pastro.pipeline.sensitivity import (
     YEAR_S,
@@ -40,9 +41,9 @@ __all__ = [
     "FitSettings",
     "TrainingSet",
     "fingerprints",
+    "fitted_response",
     "from_processed",
     "from_uploads",
-    "reference_of",
     "source_class",
 ]
 
@@ -69,9 +70,11 @@ class FitSettings:
         A candidate's FAR over the one by its own bank's statistics, where those are given.
     densities
         The densities' own choices.
+    response
+        What a search recovers of binaries, before the signals correct it.
     population
-        What the sky holds, by class, which injections are reweighted to; None to take it for what
-        was injected.
+        What the sky holds, by class: the densities of masses are of it and injections are
+        reweighted to it. None for the mass plane that ships, and rates as injected.
     """
 
     far_threshold_hz: float = 3e-4
@@ -82,6 +85,7 @@ class FitSettings:
     distance_estimator: Estimator = "best"
     noise_trials: float = 8.0
     densities: DensitySettings = field(default_factory=DensitySettings)
+    response: Response = field(default_factory=Response)
     population: Mapping[Source, BinaryPopulation] | None = None
 
 
@@ -94,13 +98,12 @@ class TrainingSet:
     labelled
         Canonical triggers with ``is_signal`` and ``source_class`` (null for noise, or where it is
         not known), all with a FAR below the threshold. Where signals are reweighted, with
-        ``weight``.
+        ``weight``. Signals have their true detector-frame masses ``true_mass1_det`` and
+        ``true_mass2_det`` where these are known.
     counted
         Canonical triggers: the independent candidates of the search.
     known_window_ns
         A counted candidate as near as this to a known merger is that merger, nanoseconds.
-    reference
-        Chirp masses by class; None for those of the localised events.
     livetime_yr
         How long the candidates were counted; None where it is not known.
     sensitivity
@@ -112,7 +115,6 @@ class TrainingSet:
     labelled: pl.DataFrame
     counted: pl.DataFrame
     known_window_ns: int = SECOND_NS
-    reference: Reference | None = None
     livetime_yr: float | None = None
     sensitivity: Mapping[Source, Sensitivity] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -138,7 +140,10 @@ def from_uploads(
     selection = select_uploads(
         read.triggers, known_events, far_threshold_hz=settings.far_threshold_hz
     )
-    labelled = selection.candidates.rename({"is_known": "is_signal", "known_class": "source_class"})
+    labelled = _with_true_masses(
+        selection.candidates.rename({"is_known": "is_signal", "known_class": "source_class"}),
+        known_events,
+    )
     known = labelled.filter("is_signal")
     return TrainingSet(
         labelled=labelled,
@@ -180,7 +185,10 @@ def from_processed(folder: Path, *, settings: FitSettings) -> TrainingSet:
     foreground = pl.concat(tables["foreground"]).filter(below)
     noise = background.with_columns(is_signal=False, source_class=pl.lit(None, pl.String))
     signals = foreground.with_columns(
-        source_class(foreground, settings.boundaries).alias("source_class"), is_signal=True
+        source_class(foreground, settings.boundaries).alias("source_class"),
+        is_signal=True,
+        true_mass1_det="injection_mass1_det",
+        true_mass2_det="injection_mass2_det",
     )
     known = [table.filter(below) for table in tables["known_mergers"]]
     livetime_yr = summary.background_livetime_s / YEAR_S
@@ -194,7 +202,6 @@ def from_processed(folder: Path, *, settings: FitSettings) -> TrainingSet:
             window_ns=summary.settings.cluster_window_ns,
         ),
         known_window_ns=summary.settings.known_window_ns,
-        reference=_recovered(signals, settings.densities),
         livetime_yr=livetime_yr,
         sensitivity=sensitivities(
             foreground,
@@ -219,39 +226,40 @@ def _gaps(summary: Summary) -> dict[str, Any]:
     return {"missing": missing} if missing else {}
 
 
-def reference_of(events: LocalisedEvents, *, settings: DensitySettings | None = None) -> Reference:
-    """Return recovered chirp masses by class, solar masses, of localised events with classes.
-
-    The shipped campaign stands in for events without classes or chirp masses.
-    """
-    has_both = (events.source_class != "") & ~np.isnan(events.mchirp_det)
-    if not {*ASTROPHYSICAL} <= {*events.source_class[has_both].tolist()}:
-        return reference_of(read_distances(CAMPAIGN), settings=settings)
-    masses = {
-        source: events.mchirp_det[has_both & (events.source_class == source)]
-        for source in ASTROPHYSICAL
-    }
-    return Reference.of_injections(masses, settings=settings)
-
-
-def _recovered(signals: pl.DataFrame, settings: DensitySettings) -> Reference:
-    """Take injections found as true values: far-off recoveries were not matched to injections."""
-    by_class = {source: signals.filter(source_class=str(source)) for source in ASTROPHYSICAL}
-    missing = [str(source) for source, mine in by_class.items() if mine.is_empty()]
-    if missing:
-        raise FitError(
-            f"no injection of {' and '.join(missing)} was found below the FAR threshold; "
-            "add runs with such injections"
-        )
-    weights = None
-    if "weight" in signals.columns:
-        weights = {source: mine["weight"].to_numpy() for source, mine in by_class.items()}
-    return Reference.of_injections(
-        {source: mine["mchirp_det"].to_numpy() for source, mine in by_class.items()},
-        weight=math.inf,
-        sample_weights=weights,
-        settings=settings,
+def _with_true_masses(labelled: pl.DataFrame, known_events: pl.DataFrame) -> pl.DataFrame:
+    """Add the detector-frame masses of the known mergers that have them."""
+    by_distance = redshift(known_events["distance_mpc"].fill_null(np.nan).to_numpy())
+    z = pl.coalesce("redshift", pl.Series(by_distance).fill_nan(None))
+    masses = known_events.select(
+        known_event="name",
+        true_mass1_det=pl.col("mass1_source") * (1 + z),
+        true_mass2_det=pl.col("mass2_source") * (1 + z),
     )
+    return labelled.join(
+        masses.unique("known_event", keep="first", maintain_order=True),
+        on="known_event",
+        how="left",
+        maintain_order="left",
+    )
+
+
+def fitted_response(labelled: pl.DataFrame, response: Response) -> Response:
+    """Correct a response by the signals whose true masses are known."""
+    names = ("true_mass1_det", "true_mass2_det")
+    if not {*names} <= {*labelled.columns}:
+        return response
+    known = labelled.filter("is_signal").drop_nulls(names)
+    heavy, light = (known[name].to_numpy() for name in names)
+    true_w = np.abs(heavy - light) / (heavy + light)
+    candidates = to_candidates(known)
+    return response.fitted(
+        (_log_mchirp(heavy, light), true_w),
+        (np.log(candidates.mchirp_det), mass_difference(candidates.eta)),
+    )
+
+
+def _log_mchirp(mass1: NDArray[np.float64], mass2: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(0.6 * np.log(mass1 * mass2) - 0.2 * np.log(mass1 + mass2))
 
 
 def source_class(

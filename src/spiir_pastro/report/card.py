@@ -96,9 +96,10 @@ def _parameters(model: PastroModel) -> Mapping[str, str]:
         )
     facts["Noise expected"] = figure(counts.noise_mean, 5)
     for source, density in model.densities.signals.items():
-        if isinstance(density.far, PowerLaw):
+        far = density.factors["far"]
+        if isinstance(far, PowerLaw):
             facts[f"{source}: slope in ln FAR"] = (
-                f"{figure(density.far.exponent)} ± {figure(density.far.exponent_std)}"
+                f"{figure(far.exponent)} ± {figure(far.exponent_std)}"
             )
     boundaries = asdict(model.contour.boundaries)
     facts["Mass boundaries (M☉)"] = ", ".join(
@@ -131,7 +132,6 @@ def _limits(model: PastroModel, evaluation: Evaluation) -> list[str]:
         f"It holds for candidates with a FAR up to {model.far_threshold_hz:g} Hz.",
         "The 90 % interval of p_astro holds the errors of counts and densities.",
         _ON_TRUTH.get(truth, f"A candidate counts as a signal if it is a {truth}."),
-        f"Probabilities are integrated to {model.counts.node_error:.1g}.",
     ]
     for source in ASTROPHYSICAL:
         seen = int((evaluation.source == str(source)).sum())

@@ -8,10 +8,10 @@ densities. After each, the odds of a signal and the classes' shares of it are
    O_k = \sum_a \frac{\Lambda_a}{\Lambda_0} \prod_{j \le k} \frac{f_{a,j}}{b_j}, \qquad
    s_{a,k} \propto \Lambda_a \prod_{j \le k} f_{a,j} .
 
-What a fact adds is :math:`10 \log_{10}(O_k / O_{k-1})` decibans: ten of them are a factor of ten.
-The counts' uncertainty comes last, as what is left to the odds of the probability itself, so that
-the bars add up to it. A candidate without a FAR has no odds; its classes' shares take the other
-facts.
+What a fact adds is :math:`10 \log_{10}(O_k / O_{k-1})` decibans: ten of them are a factor of ten,
+and the bars add up to the odds of the probability itself. With the last fact the shares are those
+of the probabilities: what no class explains is shared by the mass contour. A candidate without a
+FAR has no odds; its classes' shares take the other facts.
 """
 
 from dataclasses import dataclass
@@ -20,16 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from spiir_pastro.models.components import TERMS
+from spiir_pastro.models.components import FACTORS
 from spiir_pastro.models.explanation import Explanation
 
 __all__ = ["FACTS", "Evidence", "weigh"]
 
 Floats = NDArray[np.float64]
 
-_DECIBANS = 10 / np.log(10)
+DECIBANS = 10 / np.log(10)
 
-FACTS = ("expected counts", *TERMS.values(), "counts' uncertainty")
+FACTS = ("expected counts", *(factor.label for factor in FACTORS.values()))
 """What is taken in, in this order."""
 
 
@@ -57,15 +57,9 @@ def weigh(explained: Explanation) -> Evidence:
     steps = [np.broadcast_to(np.log(signals / noise), factors[0].shape), *factors]
     logs = np.cumsum(np.stack(steps, axis=1), axis=1)
     odds = logsumexp(logs, axis=2)
-    with np.errstate(divide="ignore"):
-        said = np.log(p[:, :-1].sum(axis=1)) - np.log(p[:, -1])
-    total = np.concatenate([odds, said[:, None]], axis=1)
     shares = np.exp(logs - odds[:, :, None])
-    final = p[:, :-1] / p[:, :-1].sum(axis=1, keepdims=True)
     judged = np.isfinite(p[:, -1])
-    last = np.where(judged[:, None], final, shares[:, -1])
-    decibans = _DECIBANS * np.diff(total, axis=1, prepend=0.0)
-    return Evidence(
-        decibans=np.where(judged[:, None], decibans, np.nan),
-        shares=np.concatenate([shares, last[:, None]], axis=1),
-    )
+    final = p[judged, :-1]
+    shares[judged, -1] = final / np.maximum(final.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+    decibans = DECIBANS * np.diff(odds, axis=1, prepend=0.0)
+    return Evidence(decibans=np.where(judged[:, None], decibans, np.nan), shares=shares)

@@ -160,7 +160,7 @@ class CountPosterior:
         return sources * rng.gamma(self._total_shape, size=(n, 1))
 
     def probabilities(self, log_bayes_factors: ArrayLike) -> Floats:
-        """Probability of each source for candidates of the fit or new ones.
+        """Probability of each source for candidates of the fit; for others see `predictive`.
 
         Parameters
         ----------
@@ -182,6 +182,25 @@ class CountPosterior:
             result[start : start + block] = rows * (per_mixture @ sources)
         result /= result.sum(axis=1, keepdims=True)
         return result
+
+    def predictive(self, log_bayes_factors: ArrayLike) -> Floats:
+        """Probability of each source for candidates that were not in the fit.
+
+        What a refit with the candidate among the counted gives, each candidate for itself: the
+        ratio of means <L_a> f_a / (<L_0> b + sum <L_c> f_c).
+
+        Parameters
+        ----------
+        log_bayes_factors : (m,) or (m, k)
+            As in `fit_counts`.
+
+        Returns
+        -------
+        (m, k + 1)
+            Terrestrial last; each row sums to one.
+        """
+        parts = scaled_densities(log_bayes_factors, self.likelihood.classes) * self._means
+        return np.asarray(parts / parts.sum(axis=1, keepdims=True))
 
     @cached_property
     def _core(self) -> tuple[Floats, Floats]:
