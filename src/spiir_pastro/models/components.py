@@ -22,8 +22,8 @@ uncertain by more than one: where fewer than one event, or so, tells what it is.
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from typing import Protocol
 
@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL, Candidates, Source
 from spiir_pastro.errors import FitError
-from spiir_pastro.models.conditional import cell
+from spiir_pastro.models.conditional import cell, equidistant
 from spiir_pastro.models.response import mass_difference
 
 __all__ = [
@@ -159,17 +159,16 @@ class CandidateDensity:
         log = self.factors[name].log_pdf(y, values.features)
         return log if name == "far" else _known(log)
 
-    def log_errors(self, values: Values) -> Floats:
-        """Return the standard errors of the factors, in their order, (factors, 2, n).
+    def log_errors(self, name: str, values: Values) -> Floats:
+        """Return the standard errors of one factor, below and above, (2, n).
 
-        Below and above; 0 where the factor is, and NaN where FAR is unknown.
+        0 where it is unknown, but NaN for FAR.
         """
-        errors = np.zeros((len(FACTORS), 2, len(values.features)))
-        for k, name in enumerate(FACTORS):
-            if name in self.factors:
-                said = self.factors[name].log_errors(values.by_factor[name], values.features)
-                errors[k] = said if name == "far" else _known(said)
-        return errors
+        y = values.by_factor[name]
+        if name not in self.factors:
+            return np.zeros((2, *y.shape))
+        errors = self.factors[name].log_errors(y, values.features)
+        return errors if name == "far" else _known(errors)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -207,8 +206,8 @@ class Outliers:
             and 0 < self.mchirp_min < self.mchirp_max < math.inf
             and shares.shape == (len(ASTROPHYSICAL), m.size, s.size)
             and min(m.size, s.size) >= 2
-            and (np.diff(m) > 0).all()
-            and (np.diff(s) > 0).all()
+            and equidistant(m)
+            and equidistant(s)
             and (shares >= 0).all()
             and np.abs(shares.sum(axis=0) - 1).max() < 1e-3
         ):
@@ -310,22 +309,44 @@ class ComponentDensities:
         speaks for a class, its density may be as much lower as the assumption lifts it.
         """
         values = values_of(candidates, far_threshold_hz=far_threshold_hz)
-        errors = np.stack([density.log_errors(values) for density in self])
+        errors = np.zeros((len(self.signals) + 1, len(FACTORS), 2, len(values.features)))
+        for k, name in enumerate(FACTORS):
+            for density, sources in self._distinct[name]:
+                errors[sources, k] = density.log_errors(name, values)
         if "w" in self.noise.factors:
-            pure = [density.log_term("w", values) for density in self.signals.values()]
-            as_noise = math.log(self.outliers.w_as_noise) + self.noise.log_term("w", values)
-            lift = np.logaddexp(0.0, as_noise - np.stack(pure))
+            w = self._log_terms("w", values)
+            lift = np.logaddexp(0.0, math.log(self.outliers.w_as_noise) + w[:, -1:] - w[:, :-1])
             k = [*FACTORS].index("w")
-            errors[:-1, k, 0] = np.hypot(errors[:-1, k, 0], lift)
+            errors[:-1, k, 0] = np.hypot(errors[:-1, k, 0], lift.T)
         return errors
+
+    @cached_property
+    def _distinct(self) -> Mapping[str, Sequence[tuple[CandidateDensity, list[int]]]]:
+        """For each factor the densities that differ, and the sources that have them.
+
+        Classes seen too seldom for laws of their own share those of all signals: what is the same
+        is worked out once.
+        """
+        found: dict[str, list[tuple[CandidateDensity, list[int]]]] = {}
+        for name in FACTORS:
+            distinct: dict[str, tuple[CandidateDensity, list[int]]] = {}
+            for source, density in enumerate(self):
+                key = _fingerprint(density.factors.get(name))
+                distinct.setdefault(key, (density, []))[1].append(source)
+            found[name] = list(distinct.values())
+        return found
+
+    def _log_terms(self, name: str, values: Values) -> Floats:
+        """Return one factor of every source's density, (n, 4)."""
+        result = np.empty((len(values.features), len(self.signals) + 1))
+        for density, sources in self._distinct[name]:
+            result[:, sources] = density.log_term(name, values)[:, None]
+        return result
 
     def terms(self, candidates: Candidates, *, far_threshold_hz: float) -> Terms:
         """Return every factor of every source's density, in logarithms."""
         values = values_of(candidates, far_threshold_hz=far_threshold_hz)
-        by_factor = {
-            name: np.stack([density.log_term(name, values) for density in self], axis=1)
-            for name in FACTORS
-        }
+        by_factor = {name: self._log_terms(name, values) for name in FACTORS}
         if "mchirp" not in self.noise.factors:
             return Terms(by_factor=by_factor, explained=np.ones((len(values.features), 3)))
         return self._with_outliers(by_factor, np.isnan(values.by_factor["mchirp"]))
@@ -360,6 +381,15 @@ class ComponentDensities:
     def log_bayes_factors(self, candidates: Candidates, *, far_threshold_hz: float) -> Floats:
         """Return ln f_a / b, (n, 3): each class against noise; NaN where FAR is unknown."""
         return self.terms(candidates, far_threshold_hz=far_threshold_hz).log_bayes_factors
+
+
+def _fingerprint(density: object) -> str:
+    """Return what tells densities of different parameters apart."""
+    if not is_dataclass(density):
+        return repr(density)
+    parts = [getattr(density, f.name) for f in fields(density)]
+    told = [p.tobytes().hex() if isinstance(p, np.ndarray) else _fingerprint(p) for p in parts]
+    return f"{type(density).__name__}({','.join(told)})"
 
 
 def _known(values: Floats) -> Floats:

@@ -12,7 +12,7 @@ from spiir_pastro.errors import FitError
 from spiir_pastro.models.densities import GridDensity
 from spiir_pastro.models.kernels import kernel_errors, silverman_bandwidth
 
-__all__ = ["ConditionalGrid", "LeaningGrid", "cell"]
+__all__ = ["ConditionalGrid", "LeaningGrid", "cell", "equidistant"]
 
 Floats = NDArray[np.float64]
 
@@ -57,12 +57,13 @@ class ConditionalGrid:
         if not (
             nodes.ndim == 1
             and nodes.size >= 2
-            and (np.diff(nodes) > 0).all()
+            and equidistant(nodes)
+            and equidistant(np.array(self.y_nodes, float))
             and values.shape == (nodes.size, np.size(self.y_nodes))
             and self.column >= 0
         ):
             raise FitError(
-                f"a conditional grid needs increasing nodes and a curve for each, not nodes of "
+                f"a conditional grid needs equidistant nodes and a curve for each, not nodes of "
                 f"shape {nodes.shape} and values of shape {values.shape}"
             )
         tail = self.tail_scale
@@ -100,12 +101,12 @@ class ConditionalGrid:
 
     def _curves(self, values: Floats, y: Floats, features: Floats) -> tuple[Floats, Floats, Floats]:
         """Return the values at y on the curves next to the feature, and the share of the second."""
-        feature = np.clip(features[..., self.column], self.nodes[0], self.nodes[-1])
-        left, share = cell(self.nodes, feature)
-        low, rise = cell(self.y_nodes, np.clip(y, self.y_nodes[0], self.y_nodes[-1]))
+        left, share = cell(self.nodes, features[..., self.column])
+        low, rise = cell(self.y_nodes, y)
+        flat, corner = values.reshape(*values.shape[:-2], -1), left * self.y_nodes.size + low
         below, above = (
-            (1 - rise) * values[..., row, low] + rise * values[..., row, low + 1]
-            for row in (left, left + 1)
+            (1 - rise) * flat[..., at] + rise * flat[..., at + 1]
+            for at in (corner, corner + self.y_nodes.size)
         )
         return below, above, share
 
@@ -228,13 +229,25 @@ class LeaningGrid:
         return np.asarray(y - self.slope * (features[..., self.column] - self.centre))
 
 
+def equidistant(nodes: Floats) -> bool:
+    """Tell whether nodes rise in equal steps."""
+    steps = np.diff(nodes)
+    return bool((steps > 0).all() and np.ptp(steps) <= 1e-9 * np.ptp(nodes))
+
+
 def _conditional(log_joint: Floats) -> Floats:
     """Divide each row by its sum."""
     return np.asarray(log_joint - logsumexp(log_joint, axis=1, keepdims=True))
 
 
 def cell(nodes: Floats, x: Floats) -> tuple[NDArray[np.int64], Floats]:
-    """Return the node to the left of each x, and how far x is to the next; at an end, the end."""
-    inside = np.clip(x, nodes[0], nodes[-1])
-    left = np.minimum(np.searchsorted(nodes, inside, side="right") - 1, len(nodes) - 2)
-    return left, np.asarray((inside - nodes[left]) / (nodes[left + 1] - nodes[left]))
+    """Return the node to the left of each x, and how far x is to the next; at an end, the end.
+
+    The nodes are equidistant.
+    """
+    last = len(nodes) - 1
+    step = (nodes[-1] - nodes[0]) / last
+    position = np.minimum(np.maximum((x - nodes[0]) / step, 0.0), last)
+    # What is not known gets some node: fmax passes NaN over. It stays in the share.
+    left = np.fmin(np.fmax(position, 0.0), last - 1).astype(np.int64)
+    return left, np.asarray(position - left)

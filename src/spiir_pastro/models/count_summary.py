@@ -38,7 +38,7 @@ DRAWS_FOR_QUANTILES = 40_000
 NORMAL_95 = 1.6448536269514722
 """Standard deviations below which a normal deviate stays with 95 %."""
 
-BLOCK_NUMBERS = 1 << 20
+BLOCK_NUMBERS = 1 << 16
 """Held at once while candidates meet draws: they stay in a processor's cache."""
 
 SURE_LOG_ODDS = 700.0

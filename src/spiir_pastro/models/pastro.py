@@ -197,7 +197,7 @@ class PastroModel:
         TriggerError
             If nothing can be said of it, for want of a FAR.
         """
-        predictions = self.predict(Candidates.from_triggers([trigger]))
+        predictions = self.predict(Candidates.from_triggers([trigger]), intervals=False)
         row = predictions.probabilities[0]
         if np.isnan(row).any():
             raise TriggerError(f"trigger {trigger.event_id}: {predictions.notes[0]}")

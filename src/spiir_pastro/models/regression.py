@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln, stdtr
+from scipy.special import gammaln, stdtr, stdtrit
 
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.kernels import weighted_size
@@ -78,7 +78,10 @@ class StudentRegression:
         slope = (dof + 1) * t / (dof + t * t)
         variance = location * slope**2 + 0.5 * (location * (dof + 1) / dof) ** 2
         variance += (slope * t - 1) ** 2 * (dof + 3) / (2 * dof * self.events)
-        depth = np.maximum(-np.log(self.events * 2 * stdtr(dof, -np.abs(t))), 0)
+        # Nearer than the largest residual to be expected there is no depth: most are, and cost it.
+        beyond = np.abs(t) > -stdtrit(dof, min(0.5 / self.events, 0.5))
+        depth = np.zeros_like(t)
+        depth[beyond] = -np.log(self.events * 2 * stdtr(dof, -np.abs(t[beyond])))
         errors = np.sqrt(variance + depth**2)
         return np.stack([errors, errors])
 
