@@ -23,6 +23,8 @@ COMMANDS: dict[str, str] = {
     "extract": "Turn LIGO_LW files, directories of them, or a runs file's runs into Parquet.",
     "process": "Cluster, label and decontaminate staged runs into foreground and background.",
     "fit": "Fit a model on a processed campaign, or on uploads and known mergers.",
+    "update": "Add new candidates to a model's counts, as if they had been in its fit.",
+    "rescale": "Scale a model's counts for detectors that hear farther.",
     "predict": "Give every trigger its probabilities BNS, NSBH, BBH, Terrestrial.",
     "explain": "Say why a candidate got its probabilities.",
     "evaluate": "Compare a model with injections, or with the known mergers among uploads.",

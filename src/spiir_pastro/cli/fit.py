@@ -19,6 +19,7 @@ from spiir_pastro.models.distance_fit import ESTIMATORS, Estimator
 from spiir_pastro.models.fitting import DensitySettings
 from spiir_pastro.models.pastro import ClassSharing
 from spiir_pastro.models.response import Response
+from spiir_pastro.pipeline.counting import counting
 from spiir_pastro.pipeline.fit import fit
 from spiir_pastro.pipeline.training import (
     FitSettings,
@@ -142,6 +143,12 @@ def _densities(command: click.Command) -> click.Command:
     show_default=True,
     help="A candidate's FAR over the one by its own bank's statistics.",
 )
+@click.option(
+    "--counted",
+    type=FILE,
+    help="Count the candidates of this trigger table, not the campaign's: densities from "
+    "injections, counts from the search itself.",
+)
 @json_option("how many candidates there are, and how many are expected, and rates,")
 def command(
     *,
@@ -162,6 +169,7 @@ def command(
     population: str | None,
     noise_statistics: tuple[Path, ...],
     noise_trials: float,
+    counted: Path | None,
     as_json: bool,
     **choices: Any,  # noqa: ANN401  (numbers, each of the kind of its default)
 ) -> None:
@@ -191,6 +199,8 @@ def command(
         of_campaign=partial(from_processed, settings=settings),
         of_uploads=partial(from_uploads, known_events_path=known_events, settings=settings),
     )
+    if counted is not None:
+        training = counting(training, counted, settings=settings)
     artifact = fit(
         training,
         read_distances(distances or CAMPAIGN),

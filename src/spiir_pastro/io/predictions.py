@@ -28,9 +28,11 @@ def predict_table(model: PastroModel, table: pl.DataFrame) -> pl.DataFrame:
     return predict_read(model, read)
 
 
-def predict_read(model: PastroModel, read: TriggerRead) -> pl.DataFrame:
+def predict_read(model: PastroModel, read: TriggerRead, *, intervals: bool = True) -> pl.DataFrame:
     """Give triggers their probabilities and rejects their reasons, in the order of the source."""
-    said = predict_triggers(model, read.triggers)
+    said = predict_triggers(model, read.triggers, intervals=intervals)
+    if read.rejects.is_empty():
+        return said
     unsaid = read.rejects.select("row", "event_id", note="rule")
     everything = pl.concat([said, unsaid.drop("row")], how="diagonal")
     # Rejects stand at their rows of the source, triggers fill the others in their order.
@@ -38,9 +40,11 @@ def predict_read(model: PastroModel, read: TriggerRead) -> pl.DataFrame:
     return everything[np.argsort(np.concatenate([kept, unsaid["row"].to_numpy()]))]
 
 
-def predict_triggers(model: PastroModel, triggers: pl.DataFrame) -> pl.DataFrame:
+def predict_triggers(
+    model: PastroModel, triggers: pl.DataFrame, *, intervals: bool = True
+) -> pl.DataFrame:
     """Give canonical triggers their probabilities, intervals and notes, in their order."""
-    said = as_table(model.predict(to_candidates(triggers)))
+    said = as_table(model.predict(to_candidates(triggers), intervals=intervals))
     return pl.concat([triggers.select("event_id"), said], how="horizontal")
 
 

@@ -1,5 +1,6 @@
 """Read triggers from whatever holds them: coinc.xml, zerolag, trigger CSV or Parquet, alert."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -10,7 +11,10 @@ from spiir_pastro.io.alerts import parse_alert
 from spiir_pastro.io.ligolw import read_tables
 from spiir_pastro.io.triggers import TriggerRead, from_coinc, from_csv, from_postcoh
 
-__all__ = ["read_triggers"]
+__all__ = ["BLOCK_ROWS", "read_triggers", "trigger_blocks"]
+
+BLOCK_ROWS = 32_768
+"""Rows at once of a long table: a few tens of MB with all that is worked out for them."""
 
 
 def read_triggers(path: str | Path) -> TriggerRead:
@@ -45,6 +49,37 @@ def read_triggers(path: str | Path) -> TriggerRead:
     raise TableError(
         f"{path}: its name tells no format; triggers come as .xml, .xml.gz, .csv, .parquet or .json"
     )
+
+
+def trigger_blocks(path: Path, *, rows: int = BLOCK_ROWS) -> Iterator[TriggerRead]:
+    """Read the triggers of a file in blocks, in its order; only tables come in more than one.
+
+    Parameters
+    ----------
+    path
+        As in `read_triggers`.
+    rows
+        Of a CSV or Parquet at once.
+
+    Raises
+    ------
+    TableError
+        As in `read_triggers`.
+    """
+    if path.suffix not in (".csv", ".parquet"):
+        yield read_triggers(path)
+        return
+    try:
+        is_csv = path.suffix == ".csv"
+        table = pl.scan_csv(path, infer_schema_length=None) if is_csv else pl.scan_parquet(path)
+        empty = True
+        for block in table.collect_batches(chunk_size=rows, maintain_order=True):
+            empty = False
+            yield _from_columns(path, block)
+        if empty:
+            yield _from_columns(path, table.collect())
+    except (OSError, pl.exceptions.PolarsError) as exc:
+        raise TableError(f"{path}: cannot be read: {exc}") from exc
 
 
 def _from_columns(path: Path, table: pl.DataFrame) -> TriggerRead:

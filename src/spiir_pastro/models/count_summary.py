@@ -15,7 +15,7 @@ densities add to it in squares.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -96,6 +96,19 @@ class CountSummary:
             interval=np.quantile(draws[:, :-1], [0.05, 0.95], axis=0),
             noise_mean=posterior.noise_mean,
             draws=np.maximum(draws[:DRAWS], np.finfo(float).tiny),
+        )
+
+    def scaled(self, by: Floats) -> Self:
+        """Return the counts of a search that hears more or less: (k + 1,) factors, noise last."""
+        if np.shape(by) != (len(self.mean) + 1,) or not (np.isfinite(by) & (by > 0)).all():
+            raise FitError(f"counts are scaled by {len(self.mean) + 1} positive factors, not {by}")
+        return replace(
+            self,
+            mean=self.mean * by[:-1],
+            std=self.std * by[:-1],
+            interval=self.interval * by[:-1],
+            noise_mean=float(self.noise_mean * by[-1]),
+            draws=self.draws * by,
         )
 
     @property

@@ -6,9 +6,11 @@ contour* multiplies p_astro by each class's share of the event's band in the mas
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import compress
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -188,6 +190,24 @@ class PastroModel:
         return np.stack(
             [np.minimum(interval[:, 0], p_astro), np.maximum(interval[:, 1], p_astro)], axis=1
         )
+
+    def rescaled(self, volumes: Mapping[Source, float], *, noise: float = 1.0) -> Self:
+        """Return this model for a search that hears farther, or has more noise.
+
+        Parameters
+        ----------
+        volumes
+            Sensitive volume over that of the training, by class; 1 where not given.
+        noise
+            Rate of noise candidates over that of the training.
+
+        Raises
+        ------
+        FitError
+            If a factor is not positive and finite.
+        """
+        by = np.array([*(volumes.get(source, 1.0) for source in ASTROPHYSICAL), noise], dtype=float)
+        return replace(self, counts=self.counts.scaled(by))
 
     def assess(self, trigger: Trigger) -> SourceProbabilities:
         """Return one trigger's probabilities.

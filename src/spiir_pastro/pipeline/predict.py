@@ -1,0 +1,111 @@
+"""Give the triggers of files their probabilities, block after block, on every core.
+
+Blocks come out in the order they went in, and are the same for any number of workers. Workers are
+threads: NumPy and Polars leave the interpreter to others while they work on a block.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import polars as pl
+
+from spiir_pastro.errors import NoTriggersError, TableError
+from spiir_pastro.io.predictions import predict_read
+from spiir_pastro.io.sources import trigger_blocks
+from spiir_pastro.io.triggers import TriggerRead
+from spiir_pastro.models.pastro import PastroModel
+
+__all__ = ["TRIGGER_SUFFIXES", "blocks_of", "predict_files"]
+
+TRIGGER_SUFFIXES = (".xml", ".xml.gz", ".csv", ".parquet", ".json")
+"""Of files that may hold triggers."""
+
+BLOCKS_AHEAD = 2
+"""Read for each worker before they are needed: none waits for the disk, and no more is held."""
+
+
+def blocks_of(paths: Sequence[Path], left_out: Callable[[str], None]) -> Iterator[TriggerRead]:
+    """Read files, and of folders all files below that hold triggers, by name.
+
+    Parameters
+    ----------
+    paths
+        Files and folders.
+    left_out
+        Told why a file below a folder holds no triggers: segments and statistics lie beside them.
+
+    Raises
+    ------
+    TableError
+        If a file cannot be read, or a folder holds no file of triggers.
+    """
+    for path in paths:
+        if not path.is_dir():
+            yield from trigger_blocks(path)
+            continue
+        held, reason = False, f"none ends in {', '.join(TRIGGER_SUFFIXES)}"
+        for file in sorted(path.rglob("*")):
+            if not (file.is_file() and file.name.endswith(TRIGGER_SUFFIXES)):
+                continue
+            try:
+                yield from trigger_blocks(file)
+                held = True
+            except NoTriggersError as exc:
+                reason = str(exc)
+                left_out(reason)
+        if not held:
+            raise TableError(f"{path} holds no file of triggers: {reason}")
+
+
+def predict_files(
+    model: PastroModel,
+    paths: Sequence[Path],
+    *,
+    left_out: Callable[[str], None] = lambda _reason: None,
+    intervals: bool = True,
+    workers: int | None = None,
+) -> Iterator[tuple[TriggerRead, pl.DataFrame]]:
+    """Yield blocks of triggers and what is said of them, a row for each row of the source.
+
+    Parameters
+    ----------
+    model
+        What says it.
+    paths
+        Files, see `spiir_pastro.io.sources.read_triggers`, and folders of them.
+    left_out
+        Told why a file below a folder holds no triggers.
+    intervals
+        Whether p_astro gets its interval, which takes most of the time.
+    workers
+        Threads; one for each core if not given.
+
+    Raises
+    ------
+    TableError, AlertError
+        If a file cannot be read.
+    """
+    count = workers or len(os.sched_getaffinity(0))
+    waiting: deque[tuple[TriggerRead, Future[pl.DataFrame]]] = deque()
+    with ThreadPoolExecutor(count) as pool:
+        try:
+            for block in blocks_of(paths, left_out):
+                waiting.append(
+                    (block, pool.submit(predict_read, model, block, intervals=intervals))
+                )
+                if len(waiting) >= BLOCKS_AHEAD * count:
+                    yield _next(waiting)
+            while waiting:
+                yield _next(waiting)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _next(
+    waiting: deque[tuple[TriggerRead, Future[pl.DataFrame]]],
+) -> tuple[TriggerRead, pl.DataFrame]:
+    read, said = waiting.popleft()
+    return read, said.result()
