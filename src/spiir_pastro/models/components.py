@@ -243,7 +243,8 @@ class Outliers:
         up, right = up[:, None], right[:, None]
         near = (1 - right) * table[row, column] + right * table[row, column + 1]
         far = (1 - right) * table[row + 1, column] + right * table[row + 1, column + 1]
-        return np.asarray((1 - up) * near + up * far)
+        mixed = (1 - up) * near + up * far
+        return np.asarray(mixed / mixed.sum(axis=1, keepdims=True))
 
     def in_bank(self, mchirp: Floats) -> NDArray[np.bool_]:
         """Tell which chirp masses, solar masses, a template may have; unknown ones may be any."""
