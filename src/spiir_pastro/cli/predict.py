@@ -52,6 +52,11 @@ _TRIGGER_COLUMNS = ("far_hz", "snr", "mchirp_det", "mtotal_det", "ifos")
     help="Without, p_astro_low and p_astro_high stay empty, and it is three times faster.",
 )
 @click.option(
+    "--properties",
+    is_flag=True,
+    help="Add HasNS, HasMassGap, HasRemnant and the source-frame chirp mass, if it is a signal.",
+)
+@click.option(
     "--workers",
     type=click.IntRange(min=1),
     help="Threads; one for each core if not given. The result is the same.",
@@ -63,6 +68,7 @@ def command(
     style: str,
     output: Path | None,
     intervals: bool,
+    properties: bool,
     workers: int | None,
 ) -> None:
     """Give every trigger its probabilities BNS, NSBH, BBH, Terrestrial.
@@ -73,7 +79,9 @@ def command(
     begins with the most probable signals.
     """
     pastro = load_model(model).model
-    blocks = predict_files(pastro, files, left_out=_say, intervals=intervals, workers=workers)
+    blocks = predict_files(
+        pastro, files, left_out=_say, intervals=intervals, properties=properties, workers=workers
+    )
     if style == "table" and output is None:
         _print(blocks)
         return

@@ -1,5 +1,6 @@
 """Predictions written down: a table, CSV, or GraceDB's ``p_astro.json``."""
 
+import itertools
 import json
 
 import numpy as np
@@ -8,6 +9,8 @@ import polars as pl
 from spiir_pastro.domain import Source
 from spiir_pastro.io.triggers import TriggerRead, from_csv, from_postcoh, to_candidates
 from spiir_pastro.models.pastro import PastroModel, Predictions
+from spiir_pastro.models.properties import SourceProperties, source_properties
+from spiir_pastro.models.source_model import Reach
 
 __all__ = [
     "PROBABILITY_COLUMNS",
@@ -28,9 +31,21 @@ def predict_table(model: PastroModel, table: pl.DataFrame) -> pl.DataFrame:
     return predict_read(model, read)
 
 
-def predict_read(model: PastroModel, read: TriggerRead, *, intervals: bool = True) -> pl.DataFrame:
-    """Give triggers their probabilities and rejects their reasons, in the order of the source."""
+def predict_read(
+    model: PastroModel,
+    read: TriggerRead,
+    *,
+    intervals: bool = True,
+    reach: Reach | None = None,
+) -> pl.DataFrame:
+    """Give triggers their probabilities and rejects their reasons, in the order of the source.
+
+    With how far detectors hear binaries, also their properties.
+    """
     said = predict_triggers(model, read.triggers, intervals=intervals)
+    if reach is not None:
+        properties = source_properties(model, to_candidates(read.triggers), reach)
+        said = said.hstack(_properties_table(properties))
     if read.rejects.is_empty():
         return said
     unsaid = read.rejects.select("row", "event_id", note="rule")
@@ -60,6 +75,23 @@ def as_table(predictions: Predictions) -> pl.DataFrame:
             pl.Series("note", predictions.notes.tolist(), pl.String),
         ]
     )
+
+
+def _properties_table(properties: SourceProperties) -> pl.DataFrame:
+    """Put properties into columns; NaN becomes null."""
+    low, median, high = properties.source_mchirp.T
+    columns = {
+        "has_ns": properties.has_ns,
+        "has_mass_gap": properties.has_mass_gap,
+        "has_remnant": properties.has_remnant,
+        "source_mchirp_low": low,
+        "source_mchirp": median,
+        "source_mchirp_high": high,
+    }
+    edges = properties.mchirp_edges
+    for k, (left, right) in enumerate(itertools.pairwise(edges.tolist())):
+        columns[f"source_mchirp_{left:g}_to_{right:g}"] = properties.mchirp_bins[:, k]
+    return pl.DataFrame({name: pl.Series(v).fill_nan(None) for name, v in columns.items()})
 
 
 def as_csv(predictions: pl.DataFrame) -> str:

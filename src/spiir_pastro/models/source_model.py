@@ -19,8 +19,9 @@ orientation; the distribution of that projection is the fit of Dominik et al. 20
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,12 +37,15 @@ from spiir_pastro.models.response import Response
 
 __all__ = [
     "LEAST_DENSITY",
+    "W_NODES",
     "Binaries",
     "Reach",
     "RecoveredMasses",
     "SourceModel",
+    "VolumeNodes",
     "likely_distances",
     "network_reach",
+    "projection_density",
     "projection_exceeds",
     "recovered_masses",
 ]
@@ -53,6 +57,9 @@ PRIMARY_NODES, SECONDARY_NODES, REDSHIFT_NODES = 120, 60, 40
 """Of the integral; doubling each moves a log density by less than 0.01."""
 
 FARTHEST_REDSHIFT = 4.0
+
+PROJECTION = (0.374222, 2.04216, -2.63948)
+"""Coefficients of the projection's distribution, a2, a4 and a8."""
 
 TRUE_MCHIRP_NODES, TRUE_W_NODES = 700, 51
 """Of the true detector-frame masses that are gathered before the response acts on them."""
@@ -68,6 +75,83 @@ holes a population may have, and those of a template bank."""
 
 LEAST_DENSITY = 1e-30
 """Where a response does not reach: so little that only an outlier can explain what is there."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class VolumeNodes:
+    """Nodes of the plane and in redshift, with how many of a class's binaries are there.
+
+    Attributes
+    ----------
+    mass1, mass2 : (n,)
+        Source-frame masses in solar masses, the heavier first.
+    redshift, distance_mpc : (n,)
+        Redshift and luminosity distance.
+    reach_mpc : (n,)
+        How far binaries like these are heard.
+    prior : (n,)
+        How many there are, heard or not, up to a factor.
+    """
+
+    mass1: Floats
+    mass2: Floats
+    redshift: Floats
+    distance_mpc: Floats
+    reach_mpc: Floats
+    prior: Floats
+
+    @classmethod
+    def of(
+        cls,
+        population: BinaryPopulation,
+        reach: Reach,
+        *,
+        nodes: tuple[int, int, int] = (PRIMARY_NODES, SECONDARY_NODES, REDSHIFT_NODES),
+    ) -> Self:
+        """Cut the plane of a population with a redshift law, and its volume, into cells."""
+        primary, secondary = population.primary, population.secondary
+        low, high = math.log(max(primary.low, secondary.low)), math.log(primary.high or math.inf)
+        log1, width1 = _midpoints(low, high, nodes[0])
+        low2 = math.log(secondary.low)
+        high2 = np.minimum(log1, math.log(secondary.high or math.inf))
+        share, width = _midpoints(0.0, 1.0, nodes[1])
+        log2 = low2 + share * (high2 - low2)[:, None]
+        area = width1 * width * np.broadcast_to((high2 - low2)[:, None], log2.shape)
+        mass1 = np.exp(np.broadcast_to(log1[:, None], log2.shape)).ravel()
+        mass2 = np.exp(log2).ravel()
+        in_plane = np.exp(population.log_mass_pdf(mass1, mass2)) * mass1 * mass2 * area.ravel()
+        log_z, width_z = _midpoints(math.log(1e-3), math.log(FARTHEST_REDSHIFT), nodes[2])
+        z = np.exp(log_z)
+        if population.redshift is None:
+            raise FitError("a population drawn by distance fills no volume; give a redshift law")
+        volume = population.redshift.volume_slope_gpc3(z) * z * width_z
+        shape = (mass1.size, z.size)
+        shifted = mass1[:, None] * (1 + z), mass2[:, None] * (1 + z)
+        return cls(
+            mass1=np.broadcast_to(mass1[:, None], shape).ravel(),
+            mass2=np.broadcast_to(mass2[:, None], shape).ravel(),
+            redshift=np.broadcast_to(z, shape).ravel(),
+            distance_mpc=np.broadcast_to(luminosity_distance(z), shape).ravel(),
+            reach_mpc=reach(*shifted).ravel(),
+            prior=(in_plane[:, None] * volume).ravel(),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Put the nodes of several classes into one row."""
+        return cls(
+            **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)}
+        )
+
+    @property
+    def log_mchirp_det(self) -> Floats:
+        """ln(detector-frame chirp mass in solar masses), (n,)."""
+        return _log_mchirp_det(self.mass1, self.mass2, self.redshift)
+
+    @property
+    def w(self) -> Floats:
+        """(m1 - m2) / (m1 + m2), (n,)."""
+        return (self.mass1 - self.mass2) / (self.mass1 + self.mass2)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,42 +173,22 @@ class Binaries:
     weight: Floats
 
     @classmethod
-    def found(cls, population: BinaryPopulation, reach: Reach) -> "Binaries":
+    def found(cls, population: BinaryPopulation, reach: Reach) -> Self:
         """Integrate a population with a redshift law over volume, as far as it is heard."""
-        primary, secondary = population.primary, population.secondary
-        low, high = math.log(max(primary.low, secondary.low)), math.log(primary.high or math.inf)
-        log1, width1 = _midpoints(low, high, PRIMARY_NODES)
-        low2 = math.log(secondary.low)
-        high2 = np.minimum(log1, math.log(secondary.high or math.inf))
-        share, width = _midpoints(0.0, 1.0, SECONDARY_NODES)
-        log2 = low2 + share * (high2 - low2)[:, None]
-        area = width1 * width * np.broadcast_to((high2 - low2)[:, None], log2.shape)
-        mass1 = np.exp(np.broadcast_to(log1[:, None], log2.shape)).ravel()
-        mass2 = np.exp(log2).ravel()
-        in_plane = np.exp(population.log_mass_pdf(mass1, mass2)) * mass1 * mass2 * area.ravel()
-        log_z, width_z = _midpoints(math.log(1e-3), math.log(FARTHEST_REDSHIFT), REDSHIFT_NODES)
-        z = np.exp(log_z)
-        if population.redshift is None:
-            raise FitError("a population drawn by distance fills no volume; give a redshift law")
-        volume = population.redshift.volume_slope_gpc3(z) * z * width_z
-        distance = luminosity_distance(z)
-        heard = projection_exceeds(
-            distance / reach(mass1[:, None] * (1 + z), mass2[:, None] * (1 + z))
-        )
-        weight = in_plane[:, None] * volume * heard
+        nodes = VolumeNodes.of(population, reach)
+        weight = nodes.prior * projection_exceeds(nodes.distance_mpc / nodes.reach_mpc)
         kept = weight > 1e-9 * weight.max()
         return cls(
-            mass1=np.broadcast_to(mass1[:, None], weight.shape)[kept],
-            mass2=np.broadcast_to(mass2[:, None], weight.shape)[kept],
-            redshift=np.broadcast_to(z, weight.shape)[kept],
+            mass1=nodes.mass1[kept],
+            mass2=nodes.mass2[kept],
+            redshift=nodes.redshift[kept],
             weight=weight[kept] / weight[kept].sum(),
         )
 
     @property
     def log_mchirp_det(self) -> Floats:
         """ln(detector-frame chirp mass in solar masses), (n,)."""
-        source = 0.6 * np.log(self.mass1 * self.mass2) - 0.2 * np.log(self.mass1 + self.mass2)
-        return np.asarray(source + np.log1p(self.redshift))
+        return _log_mchirp_det(self.mass1, self.mass2, self.redshift)
 
     @property
     def w(self) -> Floats:
@@ -276,10 +340,18 @@ def _offered(templates: ConditionalGrid | None, log_mchirp: Floats) -> Floats:
 
 def projection_exceeds(x: Floats) -> Floats:
     """Return the probability that a binary's orientation projects more than x of its amplitude."""
-    a2, a4, a8 = 0.374222, 2.04216, -2.63948
+    a2, a4, a8 = PROJECTION
     rest = np.clip(1 - x, 0.0, 1.0)
     powers = a2 * rest**2 + a4 * rest**4 + a8 * rest**8 + (1 - a2 - a4 - a8) * rest**10
     return np.asarray(np.clip(powers, 0.0, 1.0))
+
+
+def projection_density(x: Floats) -> Floats:
+    """Return the density of that projection at x, 0 outside 0 to 1."""
+    a2, a4, a8 = PROJECTION
+    rest = np.clip(1 - x, 0.0, 1.0)
+    slope = 2 * a2 * rest + 4 * a4 * rest**3 + 8 * a8 * rest**7
+    return np.asarray(np.maximum(slope + 10 * (1 - a2 - a4 - a8) * rest**9, 0.0))
 
 
 def network_reach(horizons: Horizons, *, run: str = "O3") -> Reach:
@@ -322,6 +394,12 @@ def likely_distances(mchirp_det: Floats, snr: float, reach: Reach) -> tuple[Floa
 def _errors(above: float, shape: tuple[int, ...]) -> Floats:
     """Return errors of a log density, below and above, (2, ...): a hole is likelier than a hill."""
     return np.stack([np.full(shape, HOLES * above), np.full(shape, above)])
+
+
+def _log_mchirp_det(mass1: Floats, mass2: Floats, z: Floats) -> Floats:
+    """Return ln(detector-frame chirp mass) of source-frame masses."""
+    source = 0.6 * np.log(mass1 * mass2) - 0.2 * np.log(mass1 + mass2)
+    return np.asarray(source + np.log1p(z))
 
 
 def _midpoints(low: float, high: float, n: int) -> tuple[Floats, float]:

@@ -8,15 +8,18 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 
 from spiir_pastro.errors import NoTriggersError, TableError
+from spiir_pastro.io.horizons import read_horizons
 from spiir_pastro.io.predictions import predict_read
 from spiir_pastro.io.sources import trigger_blocks
 from spiir_pastro.io.triggers import TriggerRead
 from spiir_pastro.models.pastro import PastroModel
+from spiir_pastro.models.source_model import network_reach
 
 __all__ = ["TRIGGER_SUFFIXES", "blocks_of", "predict_files"]
 
@@ -66,6 +69,7 @@ def predict_files(
     *,
     left_out: Callable[[str], None] = lambda _reason: None,
     intervals: bool = True,
+    properties: bool = False,
     workers: int | None = None,
 ) -> Iterator[tuple[TriggerRead, pl.DataFrame]]:
     """Yield blocks of triggers and what is said of them, a row for each row of the source.
@@ -80,6 +84,9 @@ def predict_files(
         Told why a file below a folder holds no triggers.
     intervals
         Whether p_astro gets its interval, which takes most of the time.
+    properties
+        Whether HasNS, HasMassGap, HasRemnant and the source-frame chirp mass are worked out, some
+        milliseconds a row.
     workers
         Threads; one for each core if not given.
 
@@ -89,13 +96,14 @@ def predict_files(
         If a file cannot be read.
     """
     count = workers or len(os.sched_getaffinity(0))
+    blocks = (block for path in paths for block in trigger_blocks(path))
+    reach = network_reach(read_horizons()) if properties else None
+    predict = partial(predict_read, model, intervals=intervals, reach=reach)
     waiting: deque[tuple[TriggerRead, Future[pl.DataFrame]]] = deque()
     with ThreadPoolExecutor(count) as pool:
         try:
-            for block in blocks_of(paths, left_out):
-                waiting.append(
-                    (block, pool.submit(predict_read, model, block, intervals=intervals))
-                )
+            for block in blocks:
+                waiting.append((block, pool.submit(predict, block)))
                 if len(waiting) >= BLOCKS_AHEAD * count:
                     yield _next(waiting)
             while waiting:
