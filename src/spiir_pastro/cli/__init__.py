@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "simulate": "Write a SPIIR campaign with known truth into DIRECTORY.",
     "extract": "Turn LIGO_LW files, directories of them, or a runs file's runs into Parquet.",
     "process": "Cluster, label and decontaminate staged runs into foreground and background.",
+    "distances": "Run BAYESTAR on candidates, for the fit of distances.",
     "fit": "Fit a model on a processed campaign, or on uploads and known mergers.",
     "update": "Add new candidates to a model's counts, as if they had been in its fit.",
     "rescale": "Scale a model's counts for detectors that hear farther.",

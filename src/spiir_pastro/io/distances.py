@@ -21,7 +21,7 @@ __all__ = ["CAMPAIGN", "LocalisedEvents", "read_distances"]
 Floats = NDArray[np.float64]
 
 CAMPAIGN: Traversable = files("spiir_pastro.io") / "data" / "bayestar_campaign.csv"
-"""Our own BAYESTAR campaign, by ``python -m spiir_pastro.simulation.bayestar --seed 1``."""
+"""Our own BAYESTAR campaign, by ``python tools/bayestar_campaign.py --seed 1``."""
 
 _HEADERS = {
     "snr": ("snr", "snr_net", "cohsnr"),

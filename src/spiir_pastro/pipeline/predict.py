@@ -96,13 +96,12 @@ def predict_files(
         If a file cannot be read.
     """
     count = workers or len(os.sched_getaffinity(0))
-    blocks = (block for path in paths for block in trigger_blocks(path))
     reach = network_reach(read_horizons()) if properties else None
     predict = partial(predict_read, model, intervals=intervals, reach=reach)
     waiting: deque[tuple[TriggerRead, Future[pl.DataFrame]]] = deque()
     with ThreadPoolExecutor(count) as pool:
         try:
-            for block in blocks:
+            for block in blocks_of(paths, left_out):
                 waiting.append((block, pool.submit(predict, block)))
                 if len(waiting) >= BLOCKS_AHEAD * count:
                     yield _next(waiting)

@@ -6,11 +6,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 pytest.importorskip("ligo.skymap", reason="needs the extra [bayestar]")
 
+import bayestar_campaign
+from spiir_pastro.cli import app
 from spiir_pastro.domain import ASTROPHYSICAL
-from spiir_pastro.simulation import bayestar
+from spiir_pastro.io.distances import read_distances
+from spiir_pastro.pipeline import localise
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of LAL and ligo.skymap
 
@@ -19,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of LAL and ligo.skymap
 @pytest.mark.real_data
 def test_gw170817_as_spiir_saw_it_is_at_its_published_distance(real_data: Path) -> None:
     (coinc,) = (real_data / "spiir" / "coinc_series").glob("*1187008882*.xml")
-    mean, std = bayestar.localise_candidate(coinc, "TaylorF2")
+    mean, std = localise.localise_candidate(coinc, "TaylorF2")
     # 40 +8 -14 Mpc, arXiv:1710.05832; the spread is wide, for the inclination is unknown.
     assert abs(mean - 40) < std < 12
 
@@ -31,9 +35,9 @@ def test_a_campaign_goes_on_where_it_stopped(
     sky = SimpleNamespace(meta={"distmean": 100.0, "diststd": 30.0})
     monkeypatch.setattr("ligo.skymap.bayestar.localize", lambda _event, **_options: sky)
     whole, parts = tmp_path / "whole.csv", tmp_path / "parts.csv"
-    bayestar.main(["--events", "3", "--seed", "7", str(whole)])
-    bayestar.main(["--events", "1", "--seed", "7", str(parts)])
-    bayestar.main(["--events", "3", "--seed", "7", str(parts)])
+    bayestar_campaign.main(["--events", "3", "--seed", "7", str(whole)])
+    bayestar_campaign.main(["--events", "1", "--seed", "7", str(parts)])
+    bayestar_campaign.main(["--events", "3", "--seed", "7", str(parts)])
     assert parts.read_text() == whole.read_text()
     with whole.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -50,7 +54,7 @@ def test_a_campaign_goes_on_where_it_stopped(
 
 def test_what_the_classes_leave_out_of_the_plane_is_drawn_too() -> None:
     rng = np.random.default_rng(4)
-    drawn = [bayestar._draw_elsewhere(rng) for _ in range(400)]
+    drawn = [bayestar_campaign._draw_elsewhere(rng) for _ in range(400)]
     gap = [t for t in drawn if 3 < t["mass1"] < 5]
     heavy = [t for t in drawn if t["mass1"] > 80]
     light = [t for t in drawn if t["mass2"] < 1.1]
@@ -58,4 +62,32 @@ def test_what_the_classes_leave_out_of_the_plane_is_drawn_too() -> None:
     for template in drawn:
         assert 1 <= template["mass2"] <= template["mass1"] <= 150
         assert not (template["mass2"] > 6 and template["mass1"] < 80)
-    assert {bayestar._class_of(t) for t in drawn} == set(ASTROPHYSICAL)
+    assert {bayestar_campaign._class_of(t) for t in drawn} == set(ASTROPHYSICAL)
+
+
+@pytest.mark.real_data
+def test_distances_are_what_fit_reads_and_go_on_where_they_stopped(
+    real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sky = SimpleNamespace(meta={"distmean": 43.0, "diststd": 8.5})
+    runs: list[object] = []
+
+    def localize(event: object, **_options: object) -> SimpleNamespace:
+        runs.append(event)
+        return sky
+
+    monkeypatch.setattr("ligo.skymap.bayestar.localize", localize)
+    (whole,) = (real_data / "spiir" / "coinc_series").glob("*1187008882*.xml")
+    (bare,) = (real_data / "spiir" / "coinc").glob("*1257995031*.xml")
+    table = tmp_path / "distances.csv"
+    run = CliRunner().invoke(
+        app, ["distances", str(whole), str(bare), "--output", str(table)], standalone_mode=False
+    )
+    assert run.return_value == 3, run.output
+    assert bare.name in run.output
+    events = read_distances(table)
+    assert events.distance_mean.tolist() == [43.0]
+    assert 28 < events.snr[0] < 29.5  # of the two LIGO detectors, 15.1 and 24.5
+    CliRunner().invoke(app, ["distances", str(whole), "--output", str(table)])
+    assert len(runs) == 1
+    assert table.read_text().count("\n") == 2

@@ -2,7 +2,7 @@
 
 ::
 
-    python -m spiir_pastro.simulation.bayestar --events 366 --seed 1 OUT.csv
+    python tools/bayestar_campaign.py --events 366 --seed 1 OUT.csv
 
 Each event is a signal in Gaussian noise of O3-like spectra, found with a signal-to-noise ratio of
 at least 4 in two detectors and 8 in the network, and localised by BAYESTAR (``ligo.skymap``, the
@@ -22,13 +22,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from spiir_pastro.domain import ASTROPHYSICAL, Source, join_ifos
+from spiir_pastro.pipeline.localise import LOWEST_HZ, BayestarEvent, BayestarSingle, decimated
 
-__all__ = ["COLUMNS", "campaign", "localise_candidate", "main"]
+__all__ = ["COLUMNS", "campaign", "main"]
 
 _SPECTRA = {  # LALSimulation's noise of O3, and the part of the time a detector is on
     "H1": ("SimNoisePSDaLIGOaLIGOO3LowT1800545", 0.9),
@@ -36,8 +36,7 @@ _SPECTRA = {  # LALSimulation's noise of O3, and the part of the time a detector
     "V1": ("SimNoisePSDaLIGOAdVO3LowT1800545", 0.8),
 }
 _WAVEFORMS = {Source.BNS: "TaylorF2", Source.NSBH: "IMRPhenomD", Source.BBH: "IMRPhenomD"}
-_F_LOW_HZ, _F_HIGH_HZ = 30.0, 4096
-_SERIES_HZ = 1024
+_F_HIGH_HZ = 4096
 _LEAST_SNR, _LEAST_NETWORK_SNR, _LEAST_EXPECTED_SNR = 4.0, 8.0, 7.0
 _BY_CLASS = 306  # events drawn class by class, before the rest of the plane
 _STAR_MAX = 3.0
@@ -67,36 +66,6 @@ Template = dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Single:
-    """One detector's trigger, in the shape ``ligo.skymap`` asks for."""
-
-    detector: str
-    snr: float
-    phase: float
-    time: Any
-    psd: Any
-    snr_series: Any
-    eff_distance_mpc: float = math.nan
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Event:
-    """A coincidence, in the shape ``ligo.skymap`` asks for."""
-
-    singles: Sequence[_Single]
-    template_args: Template
-
-    @property
-    def network_snr(self) -> float:
-        return math.hypot(*(single.snr for single in self.singles))
-
-    @property
-    def is_found(self) -> bool:
-        loud = sum(single.snr >= _LEAST_SNR for single in self.singles)
-        return loud >= 2 and self.network_snr >= _LEAST_NETWORK_SNR
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Signal:
     """Where a source is, how it lies and when it merges."""
 
@@ -119,7 +88,7 @@ class _Detector:
         instrument = lalsimulation.DetectorPrefixToLALDetector(ifo)
         self.ifo, self.response, self.location = ifo, instrument.response, instrument.location
         self.psd = lal.CreateREAL8FrequencySeries("psd", 0, 0, 1.0, lal.SecondUnit, _F_HIGH_HZ + 1)
-        getattr(lalsimulation, _SPECTRA[ifo][0])(self.psd, _F_LOW_HZ / 2)
+        getattr(lalsimulation, _SPECTRA[ifo][0])(self.psd, LOWEST_HZ / 2)
         values = self.psd.data.data.copy()
         known = np.flatnonzero(values)  # zero is no noise at all: continue the ends instead
         values[: known[0]], values[known[-1] :] = values[known[0]], values[known[-1]]
@@ -147,42 +116,13 @@ def campaign(events: int, seed: int, done: int = 0) -> Iterator[Row]:
         yield {"event": number, **_find_and_localise(source, detectors, rng)}
 
 
-def localise_candidate(coinc: Path, waveform: str) -> tuple[float, float]:
-    """Localise a candidate whose file carries SNR series and PSDs.
+def _network_snr(event: BayestarEvent) -> float:
+    return math.hypot(*(single.snr for single in event.singles))
 
-    Parameters
-    ----------
-    coinc
-        A LIGO_LW file such as SPIIR uploads with a candidate.
-    waveform
-        LALSimulation's name of the template family, such as ``TaylorF2``.
 
-    Returns
-    -------
-    mean, std
-        Of the luminosity distance in Mpc.
-    """
-    from ligo.skymap.bayestar import localize  # noqa: PLC0415
-    from ligo.skymap.io.events.ligolw import LigoLWEventSource  # noqa: PLC0415
-
-    with coinc.open("rb") as tables, coinc.open("rb") as psds:
-        (event,) = LigoLWEventSource(tables, psd_file=psds, coinc_def=None).values()
-        singles = [
-            _Single(
-                detector=single.detector,
-                snr=single.snr,
-                phase=single.phase,
-                time=single.time,
-                psd=single.psd,
-                snr_series=_decimate(single.snr_series),
-            )
-            for single in event.singles
-        ]
-        template = event.template_args
-    sky = localize(
-        _Event(singles=singles, template_args=template), waveform=waveform, f_low=_F_LOW_HZ
-    )
-    return float(sky.meta["distmean"]), float(sky.meta["diststd"])
+def _is_found(event: BayestarEvent) -> bool:
+    loud = sum(single.snr >= _LEAST_SNR for single in event.singles)
+    return loud >= 2 and _network_snr(event) >= _LEAST_NETWORK_SNR
 
 
 def _find_and_localise(
@@ -208,7 +148,7 @@ def _find_and_localise(
         "mchirp_det": _mchirp(template["mass1"], template["mass2"]),
         "inclination": signal.inc,
         "true_distance": signal.distance,
-        "snr_net": event.network_snr,
+        "snr_net": _network_snr(event),
         **{f"snr_{single.detector}": single.snr for single in event.singles},
         **{f"deff_{single.detector}": single.eff_distance_mpc for single in event.singles},
         "bayestar_distance_mean": float(sky.meta["distmean"]),
@@ -260,18 +200,18 @@ def _log_uniform(low: float, high: float, rng: np.random.Generator) -> float:
 
 def _inject(
     template: Template, waveform: str, detectors: Sequence[_Detector], rng: np.random.Generator
-) -> tuple[_Signal, _Event]:
+) -> tuple[_Signal, BayestarEvent]:
     """Filter one signal of this template in Gaussian noise."""
     from ligo.skymap.bayestar import filter as matched  # noqa: PLC0415
 
-    whitened = matched.sngl_inspiral_psd(waveform, f_min=_F_LOW_HZ, **template)
+    whitened = matched.sngl_inspiral_psd(waveform, f_min=LOWEST_HZ, **template)
     horizons = [
         matched.SignalModel(matched.signal_psd_series(whitened, d.noise)).get_horizon_distance()
         for d in detectors
     ]
     signal = _draw_signal(detectors, horizons, rng)
     singles = [_trigger(d, whitened, signal, rng) for d in detectors]
-    return signal, _Event(singles=singles, template_args=template)
+    return signal, BayestarEvent(singles=singles, template_args=template)
 
 
 def _draw_signal(
@@ -300,7 +240,7 @@ def _draw_signal(
 
 def _trigger(
     detector: _Detector, whitened: object, signal: _Signal, rng: np.random.Generator
-) -> _Single:
+) -> BayestarSingle:
     """SNR series of one detector around its peak, with one draw of the noise."""
     import lal  # noqa: PLC0415
     from ligo.skymap.tool.bayestar_realize_coincs import simulate_snr  # noqa: PLC0415
@@ -321,34 +261,15 @@ def _trigger(
         detector.location,
         measurement_error="gaussian-noise",
     )
-    return _Single(
+    return BayestarSingle(
         detector=detector.ifo,
         snr=float(snr),
         phase=float(phase),
         time=time,
         psd=detector.psd,
-        snr_series=_decimate(series),
+        snr_series=decimated(series),
         eff_distance_mpc=float(horizon / snr),
     )
-
-
-def _decimate(series: Any) -> Any:  # noqa: ANN401  (LAL ships no types)
-    """Every n-th sample, the middle one among them."""
-    import lal  # noqa: PLC0415
-
-    factor = round(1 / series.deltaT / _SERIES_HZ)
-    first = (series.data.length // 2) % factor
-    kept = series.data.data[first::factor]
-    thin = lal.CreateCOMPLEX8TimeSeries(
-        series.name,
-        series.epoch + first * series.deltaT,
-        0,
-        series.deltaT * factor,
-        series.sampleUnits,
-        kept.size,
-    )
-    thin.data.data = kept
-    return thin
 
 
 def _mchirp(mass1: float, mass2: float) -> float:
