@@ -120,10 +120,9 @@ def several() -> Values:
 def agree(one: CandidateDensity, other: CandidateDensity, *names: str) -> bool:
     """Tell whether factors of two densities and their errors are the same; all if none is named."""
     values = several()
-    rows = [[*FACTORS].index(name) for name in names or FACTORS]
     terms, errors = (
         [d.log_term(name, values) for d in (one, other) for name in names or FACTORS],
-        [d.log_errors(values)[rows] for d in (one, other)],
+        [np.stack([d.log_errors(n, values) for n in names or FACTORS]) for d in (one, other)],
     )
     half = len(terms) // 2
     return np.allclose(terms[:half], terms[half:], rtol=1e-9, atol=1e-9) and np.allclose(
