@@ -138,9 +138,9 @@ def _find_and_localise(
             continue
         kind = source or _class_of(template)
         signal, event = _inject(template, _WAVEFORMS[kind], on, rng)
-        if event.is_found:
+        if _is_found(event):
             break
-    sky = localize(event, waveform=_WAVEFORMS[kind], f_low=_F_LOW_HZ, f_high_truncate=1.0)
+    sky = localize(event, waveform=_WAVEFORMS[kind], f_low=LOWEST_HZ, f_high_truncate=1.0)
     return {
         "source_class": str(kind),
         **template,

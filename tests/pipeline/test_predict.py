@@ -8,13 +8,13 @@ import pytest
 from click.testing import CliRunner
 
 from spiir_pastro.cli import app
-from spiir_pastro.errors import ConfigError
+from spiir_pastro.errors import TableError
 from spiir_pastro.io.artifact import ModelArtifact, write_model
 from spiir_pastro.io.distances import CAMPAIGN, read_distances
 from spiir_pastro.io.predictions import predict_table
 from spiir_pastro.io.sources import trigger_blocks
 from spiir_pastro.pipeline.fit import fit
-from spiir_pastro.pipeline.predict import predict_files, trigger_files
+from spiir_pastro.pipeline.predict import predict_files
 from spiir_pastro.pipeline.training import FitSettings, from_uploads
 
 
@@ -90,13 +90,18 @@ def test_csv_has_a_row_for_each_row_and_a_table_begins_with_signals(
     assert "has_ns,has_mass_gap,has_remnant,source_mchirp_low" in run.output.splitlines()[0]
 
 
-def test_a_folder_stands_for_its_files_of_triggers(tmp_path: Path) -> None:
-    for name in ("b.csv", "a.xml.gz", "notes.txt"):
-        (tmp_path / name).touch()
-    assert [path.name for path in trigger_files([tmp_path])] == ["a.xml.gz", "b.csv"]
+def test_a_folder_stands_for_its_files_of_triggers(
+    artifact: ModelArtifact, uploads: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "below").mkdir()
+    for name in ("b.csv", "below/a.csv"):
+        (tmp_path / name).write_bytes(uploads[0].read_bytes())
+    (tmp_path / "notes.txt").touch()
+    blocks = list(predict_files(artifact.model, [tmp_path]))
+    assert len(blocks) == 2
     (empty := tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigError, match="holds no file of triggers"):
-        trigger_files([empty])
+    with pytest.raises(TableError, match="holds no file of triggers"):
+        list(predict_files(artifact.model, [empty]))
 
 
 def test_an_empty_table_gives_its_columns(

@@ -74,9 +74,11 @@ def command(
     """Give every trigger its probabilities BNS, NSBH, BBH, Terrestrial.
 
     FILE is a coinc.xml, a zerolag .xml(.gz), a trigger .csv or .parquet, or an alert .json; of a
-    DIR, all such files below it that hold triggers are taken, by name. CSV and JSON have a row for each row that went in, in the same
-    order; where nothing can be said (no FAR assigned), the row says why. A table on the terminal
-    begins with the most probable signals.
+    DIR, all such files below it that hold triggers are taken, by name. CSV and JSON have a row for
+    each row that went in, in the same order; where nothing can be said (no FAR assigned), the row
+    says why.
+
+    The table, for people, begins with the most probable signal and shows what each was judged by.
     """
     pastro = load_model(model).model
     blocks = predict_files(
