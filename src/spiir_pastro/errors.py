@@ -5,6 +5,7 @@
     PastroError
     ├── ConfigError      a runs file, params.yaml or listen.toml says something impossible
     ├── TableError       a file's table cannot be read or written
+    │   └── NoTriggersError  a file that is as it should be holds no triggers
     ├── DocumentError    a document of ours is damaged, incomplete or from another version
     ├── IncompleteError  what a stage is to work on is missing, stale, mixed or damaged
     ├── TriggerError     a trigger's values cannot be what they claim to be
@@ -22,6 +23,7 @@ __all__ = [
     "DocumentError",
     "FitError",
     "IncompleteError",
+    "NoTriggersError",
     "PastroError",
     "TableError",
     "TriggerError",
@@ -38,6 +40,10 @@ class ConfigError(PastroError):
 
 class TableError(PastroError):
     """A file's table cannot be read or written."""
+
+
+class NoTriggersError(TableError):
+    """A file that is as it should be holds no triggers."""
 
 
 class DocumentError(PastroError):

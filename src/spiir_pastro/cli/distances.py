@@ -20,7 +20,7 @@ __all__ = ["command"]
     help="CSV file that fit --distances reads; one that exists is continued.",
 )
 def command(*, files: tuple[Path, ...], output: Path) -> ExitCode:
-    """Run BAYESTAR on candidates, for fits of distances to SPIIR's effective distances.
+    """Run BAYESTAR on candidates: distances to fit effective distances to.
 
     Each COINC.xml must carry its SNR series and noise spectra. It takes some twenty seconds an
     event. Needs the extra [bayestar].

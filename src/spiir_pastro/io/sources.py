@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from spiir_pastro.domain import DETECTORS
-from spiir_pastro.errors import TableError
+from spiir_pastro.errors import NoTriggersError, TableError
 from spiir_pastro.io.alerts import parse_alert
 from spiir_pastro.io.ligolw import read_tables
 from spiir_pastro.io.triggers import TriggerRead, from_coinc, from_csv, from_postcoh
@@ -95,7 +95,7 @@ def _read_ligolw(path: Path) -> TriggerRead:
         return from_coinc(tables, event_id=path.name.split(".xml")[0])
     if "postcoh" in tables:
         return from_postcoh(tables["postcoh"])
-    raise TableError(
+    raise NoTriggersError(
         f"{path}: holds no triggers: neither postcoh nor coinc_inspiral is among its tables "
         f"{', '.join(tables)}"
     )

@@ -49,7 +49,7 @@ def blocks_of(paths: Sequence[Path], left_out: Callable[[str], None]) -> Iterato
         if not path.is_dir():
             yield from trigger_blocks(path)
             continue
-        held, reason = False, f"none ends in {', '.join(TRIGGER_SUFFIXES)}"
+        held, reason = False, f", none ends in {', '.join(TRIGGER_SUFFIXES)}"
         for file in sorted(path.rglob("*")):
             if not (file.is_file() and file.name.endswith(TRIGGER_SUFFIXES)):
                 continue
@@ -57,10 +57,10 @@ def blocks_of(paths: Sequence[Path], left_out: Callable[[str], None]) -> Iterato
                 yield from trigger_blocks(file)
                 held = True
             except NoTriggersError as exc:
-                reason = str(exc)
-                left_out(reason)
+                reason = f": {exc}"
+                left_out(str(exc))
         if not held:
-            raise TableError(f"{path} holds no file of triggers: {reason}")
+            raise TableError(f"{path} holds no file of triggers{reason}")
 
 
 def predict_files(
