@@ -88,11 +88,16 @@ def extract(
     receipts: dict[str, Receipt] = {}
     with staging.sole_writer(), staging.journal() as note:
         seen = staging.sightings()
-        tasks = (
+        tasks = [
             _Task(raw=raw, staging=staging, columns=columns, seen=seen.get(raw.name))
             for raw in files
-        )
-        for outcome in run_all(_extract_file, tasks, workers=workers, scheduler=scheduler):
+        ]
+        # Workers take longer to start than to see that a file was not touched.
+        untouched = {task.raw.name for task in tasks if _is_untouched(task)}
+        standing = (_extract_file(task) for task in tasks if task.raw.name in untouched)
+        todo = [task for task in tasks if task.raw.name not in untouched]
+        new = run_all(_extract_file, todo, workers=workers, scheduler=scheduler) if todo else ()
+        for outcome in chain(standing, new):
             receipt = receipts[outcome.receipt.name] = outcome.receipt
             if outcome.fresh or outcome.seen != seen.get(receipt.name):
                 note(
@@ -141,12 +146,28 @@ def _extract_file(task: _Task) -> Outcome:
     return Outcome(receipt=receipt, fresh=True, seconds=time.perf_counter() - start, seen=seen)
 
 
-def _may_stand(old: Receipt, task: _Task) -> bool:
-    """Whether a receipt still holds if the raw file's bytes are what they were."""
+def _is_untouched(task: _Task) -> bool:
+    """Whether a raw file's status, and what is asked of it, are what they were when it was read."""
+    try:
+        seen = task.seen is not None and task.seen.still_is(task.raw.path.stat())
+        return seen and _is_as_asked(task.staging.receipt(task.raw.name), task)
+    except (DocumentError, OSError):
+        return False
+
+
+def _is_as_asked(old: Receipt, task: _Task) -> bool:
+    """Whether a receipt is of what is asked for now, by today's reader."""
     return (
         old.status is not Status.FAILED
         and old.reader == READER_VERSION
         and (old.columns, old.ending) == (task.columns, task.raw.ending)
+    )
+
+
+def _may_stand(old: Receipt, task: _Task) -> bool:
+    """Whether a receipt still holds if the raw file's bytes are what they were."""
+    return (
+        _is_as_asked(old, task)
         and old.size == task.raw.path.stat().st_size
         and task.staging.holds(old)
     )

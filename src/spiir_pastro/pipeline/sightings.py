@@ -51,6 +51,11 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
             sha256=sha256,
         )
 
+    def still_is(self, status: os.stat_result) -> bool:
+        """Whether a file of this status was not touched since."""
+        now = Sighting.of(status, self.sha256, began_ns=time.time_ns())
+        return self.ctime_ns >= 0 and now == self
+
 
 def sight(path: Path, last: Sighting | None) -> Sighting:
     """Say what a file is: as last time if it was not touched since, otherwise by its bytes.
@@ -60,14 +65,9 @@ def sight(path: Path, last: Sighting | None) -> Sighting:
     OSError
         If it cannot be read.
     """
-    began_ns = time.time_ns()
-    if (
-        last is not None
-        and last.ctime_ns >= 0
-        and last == Sighting.of(path.stat(), last.sha256, began_ns=began_ns)
-    ):
+    if last is not None and last.still_is(path.stat()):
         return last
-    digest = hashlib.sha256()
+    digest, began_ns = hashlib.sha256(), time.time_ns()
     with path.open("rb") as file:
         status = os.fstat(file.fileno())
         while block := file.read(_BLOCK):
