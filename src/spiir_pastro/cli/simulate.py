@@ -9,7 +9,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.pipeline.simulate import is_campaign, simulate
-from spiir_pastro.simulation import CampaignConfig
+from spiir_pastro.simulation import SIMULATED, CampaignConfig
+from spiir_pastro.simulation.early_warning import nearer
 
 __all__ = ["command"]
 
@@ -69,6 +70,12 @@ def _banks(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[
     help="Fraction of heavy binaries recovered at 0.2 to 0.4 of their chirp mass.",
 )
 @click.option(
+    "--early-warning",
+    default=_DEFAULT.early_warning_s,
+    show_default=True,
+    help="Search up to so many seconds before each merger; give --banks what is heard then.",
+)
+@click.option(
     "--gps-start",
     default=_DEFAULT.gps_start,
     show_default=True,
@@ -99,6 +106,7 @@ def command(
     injection_interval: float,
     mergers_per_day: float,
     misrecovered: float,
+    early_warning: float,
     gps_start: int,
     file_seconds: int,
     legacy: bool,
@@ -111,6 +119,9 @@ def command(
 
     Interrupted, the same command goes on where it stopped; done, it does nothing.
     """
+    populations = dict(SIMULATED)
+    if early_warning > 0:
+        populations = {s: nearer(p, early_warning) for s, p in SIMULATED.items()}
     config = CampaignConfig(
         seed=seed,
         gps_start=gps_start,
@@ -122,6 +133,9 @@ def command(
         injection_interval_s=injection_interval,
         mergers_per_day=dict.fromkeys(ASTROPHYSICAL, mergers_per_day),
         misrecovered=misrecovered,
+        merger_population=populations,
+        injection_population=populations,
+        early_warning_s=early_warning,
         file_seconds=file_seconds,
     )
     if (directory / "RUNS.yaml").exists() and is_campaign(directory, config, legacy=legacy):

@@ -140,7 +140,7 @@ def build_campaign(config: CampaignConfig) -> Campaign:
     mergers, first = {}, 0
     for source in ASTROPHYSICAL:
         rng = stream(config.seed, "mergers", source)
-        count = rng.poisson(config.mergers_per_day.get(source, 0.0) * config.seconds / 86_400)
+        count = rng.poisson(_mergers_per_day(source, config) * config.seconds / 86_400)
         gps = np.sort(rng.uniform(config.gps_start, config.gps_end, count))
         population = config.merger_population[source]
         binaries, _ = draw_detectable(source, gps, config, rng, population)
@@ -192,6 +192,13 @@ def draw_candidates(config: CampaignConfig, *, injected: bool = False) -> pl.Dat
         for rows, truth in campaign.blocks(place, span, injected=injected)
     ]
     return pl.concat(parts).sort("gps_ns", "bank", "group", maintain_order=True)
+
+
+def _mergers_per_day(source: Source, config: CampaignConfig) -> float:
+    """Return the rate of a class; an early-warning search hears none that it has no bank for."""
+    if config.early_warning_s > 0 and source not in config.banks:
+        return 0.0
+    return config.mergers_per_day.get(source, 0.0)
 
 
 def _injection_times(config: CampaignConfig, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -80,6 +80,8 @@ class CampaignConfig:
     misrecovered
         Fraction of heavy binaries that are recovered far off, in templates of a fraction of their
         chirp mass; 7 of 23 of those that SPIIR uploaded.
+    early_warning_s
+        Search for signals up to so many seconds before the merger; 0 for all of them.
     duty_cycle
         Fraction of time each detector is on.
     bns_range_mpc
@@ -116,6 +118,7 @@ class CampaignConfig:
         default_factory=lambda: dict(SIMULATED)
     )
     misrecovered: float = 0.3
+    early_warning_s: float = 0.0
     duty_cycle: Mapping[str, float] = field(
         default_factory=lambda: {"H1": 0.71, "L1": 0.76, "V1": 0.76}
     )
@@ -136,6 +139,7 @@ class CampaignConfig:
             "shared_noise": (self.shared_noise, 0, 0.9),
             "injection_interval_s": (self.injection_interval_s, 5, 1e9),
             "misrecovered": (self.misrecovered, 0, 0.99),
+            "early_warning_s": (self.early_warning_s, 0, 300),
             "unassigned_s": (self.unassigned_s, 0, 1e9),
             "file_seconds": (self.file_seconds, 60, 1e8),
             "chunk_rows": (self.chunk_rows, 100, 10**7),

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from spiir_pastro.simulation.bank import TemplateGroup, template_duration_s
 from spiir_pastro.simulation.config import NETWORK, CampaignConfig
+from spiir_pastro.simulation.early_warning import heard_fraction, last_frequency_hz
 from spiir_pastro.simulation.network import sigma_mpc
 from spiir_pastro.simulation.noise import SINGLE_DETECTOR_NOISE
 from spiir_pastro.simulation.ranking import (
@@ -141,6 +142,8 @@ def postcoh_frame(
     mass1, mass2 = group.mass1[found.template], group.mass2[found.template]
     mchirp, mtotal = np.exp(group.log_mchirp[found.template]), mass1 + mass2
     seconds, nanoseconds = np.divmod(end_ns, 10**9)
+    early_s = config.early_warning_s
+    sigma = _sigma(group, config.bns_ranges_mpc, early_s)[found.template]
     columns: dict[str, NDArray[np.generic]] = {
         "process_id": np.zeros(n, dtype=np.int64),
         "event_id": first_id + np.arange(n),
@@ -163,12 +166,12 @@ def postcoh_frame(
         "eta": mass1 * mass2 / mtotal**2,
         "spin1z": group.spin1z[found.template],
         "spin2z": group.spin2z[found.template],
-        "template_duration": template_duration_s(mchirp),
-        **_detector_columns(found, _sigma(group, config.bns_ranges_mpc)[found.template], end_ns),
+        "template_duration": np.maximum(template_duration_s(mchirp) - early_s, 0),
+        "f_final": _last_frequency_hz(mchirp, early_s),
+        **_detector_columns(found, sigma, end_ns),
         **_far_columns(found, group, config),
     }
     return pl.DataFrame(columns).with_columns(
-        pl.lit(_F_FINAL_HZ).alias("f_final"),
         pl.lit("").alias("skymap_fname"),
         pl.lit(None, dtype=pl.Int32).alias("pix_idx"),
         *(pl.lit(0).alias(name) for name in _ALWAYS_ZERO),
@@ -176,10 +179,18 @@ def postcoh_frame(
 
 
 @cache
-def _sigma(group: TemplateGroup, bns_ranges_mpc: tuple[float, ...]) -> Floats:
+def _sigma(group: TemplateGroup, bns_ranges_mpc: tuple[float, ...], early_s: float) -> Floats:
     """Sigma of a group's templates in Mpc, (templates, 3): fewer than the triggers they make."""
     masses, spins = (group.mass1, group.mass2), (group.spin1z, group.spin2z)
-    return sigma_mpc(masses, spins, bns_ranges_mpc)
+    heard = heard_fraction(np.exp(group.log_mchirp), group.mass1 + group.mass2, early_s)
+    return sigma_mpc(masses, spins, bns_ranges_mpc) * heard[:, None]
+
+
+def _last_frequency_hz(mchirp: Floats, early_s: float) -> Floats:
+    """Where templates end, (n,)."""
+    if early_s == 0:
+        return np.full(mchirp.size, _F_FINAL_HZ)
+    return np.minimum(last_frequency_hz(mchirp, early_s), _F_FINAL_HZ)
 
 
 _ALWAYS_ZERO = (

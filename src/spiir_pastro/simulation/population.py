@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiir_pastro.domain import Source
+from spiir_pastro.errors import ConfigError
 from spiir_pastro.models.cosmology import luminosity_distance
 from spiir_pastro.models.population import BinaryPopulation
 from spiir_pastro.simulation.config import CampaignConfig
+from spiir_pastro.simulation.early_warning import heard_fraction
 from spiir_pastro.simulation.network import antenna_patterns, sigma_mpc
 
 __all__ = ["Binaries", "chirp_mass", "draw_binaries", "draw_detectable"]
@@ -22,6 +24,7 @@ Floats = NDArray[np.float64]
 
 _SPIN_LIMITS = {Source.BNS: (0.05, 0.05), Source.NSBH: (0.7, 0.05), Source.BBH: (0.7, 0.7)}
 _BATCH = 20_000
+_LEAST_DRAWN, _LEAST_FRACTION = 400_000, 1e-4  # below that, drawing would not end
 _SIDEREAL = 1.00273790935  # turns of the sky a day
 MIN_EXPECTED_SNR = 5.0
 """Binaries with a smaller optimal network SNR are hopeless: counted, but not injected."""
@@ -80,6 +83,11 @@ class Binaries:
         """Difference of the masses over their sum, (n,)."""
         return np.asarray((self.mass1 - self.mass2) / (self.mass1 + self.mass2))
 
+    @property
+    def mtotal_det(self) -> Floats:
+        """Detector-frame total mass in solar masses, (n,)."""
+        return np.asarray((self.mass1 + self.mass2) * (1 + self.redshift))
+
     def response(self) -> NDArray[np.complex128]:
         """Return distance / effective distance, as complex numbers with a phase, (n, 3)."""
         plus, cross = antenna_patterns(
@@ -97,7 +105,8 @@ class Binaries:
         """Complex noise-free SNR with a perfect template, were every detector on, (n, 3)."""
         masses = (self.mass1 * (1 + self.redshift), self.mass2 * (1 + self.redshift))
         sigma = sigma_mpc(masses, (self.spin1z, self.spin2z), config.bns_ranges_mpc)
-        return np.asarray(sigma / self.distance_mpc[:, None] * self.response())
+        heard = heard_fraction(self.mchirp_det, self.mtotal_det, config.early_warning_s)
+        return np.asarray(sigma * (heard / self.distance_mpc)[:, None] * self.response())
 
 
 def chirp_mass(mass1: Floats, mass2: Floats) -> Floats:
@@ -144,6 +153,11 @@ def draw_detectable(
         With an optimal network SNR of at least 5, in the order of the times.
     drawn
         How many were drawn in all.
+
+    Raises
+    ------
+    ConfigError
+        If hardly any of the class can be heard.
     """
     kept: list[Binaries] = []
     drawn = found = 0
@@ -154,6 +168,11 @@ def draw_detectable(
         found += hopeful.size
         drawn += int(hopeful[-1]) + 1 if found == gps.size and hopeful.size else _BATCH
         kept.append(batch[hopeful])
+        if drawn >= _LEAST_DRAWN and found < _LEAST_FRACTION * drawn and found < gps.size:
+            raise ConfigError(
+                f"simulation: {found} of {drawn} {source} drawn can be heard with early_warning_s "
+                f"{config.early_warning_s:g}; leave the bank out, or cut later"
+            )
     if not kept:
         return draw_binaries(source, gps, rng, population), 0
     return _moved(_joined(kept), gps), drawn
