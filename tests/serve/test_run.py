@@ -16,7 +16,7 @@ from spiir_pastro.errors import ConfigError
 from spiir_pastro.serve import run
 from spiir_pastro.serve.rehearsal.alerts import sample_alert, sample_alerts
 from spiir_pastro.serve.rehearsal.chaos import Stage, Verdict, rehearse_chaos, verdict
-from spiir_pastro.serve.rehearsal.gracedb import LogEntry, read_journal
+from spiir_pastro.serve.rehearsal.gracedb import LogEntry, announce, read_journal
 from spiir_pastro.serve.rehearsal.model import RehearsalModel
 
 
@@ -135,6 +135,22 @@ def test_replay_writes_files_or_says_what_was_left(tmp_path: Path) -> None:
     assert counts == {"pending": 0, "done": 1, "dead_letters": 0}
     written = json.loads((tmp_path / "out" / "uploads" / "G3.spiir.p_astro.json").read_text())
     assert list(written) == ["BNS", "NSBH", "BBH", "Terrestrial"]
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+def test_what_no_alert_brought_is_found_on_gracedb(stage: Stage, *, is_running: bool) -> None:
+    number = 301 if is_running else 302
+    stage.wait_until_up()
+    announce(stage.journal, [sample_alert(number)["data"]])  # type: ignore[list-item]
+    if not is_running:
+        stage.service.terminate()
+        stage.service.join(20.0)
+    since = time.time() - 3600.0
+    counts = run.backfill(since, stage.model, stage.config, load=RehearsalModel.load)
+    assert (counts is None) == is_running
+    assert stage.wait_for({f"G{number}"}, 30.0).lost == 0
+    if not is_running:
+        stage.start_service()
 
 
 def test_chaos_loses_and_doubles_nothing(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "report": "Say what a change did to the model: an evaluation beside an earlier one.",
     "answer": "Answer triggers inside the pipeline: a line in, a line of p_astro.json out.",
     "listen": "Answer SPIIR's IGWN Alerts with their source probabilities on GraceDB.",
+    "backfill": "Answer events on GraceDB that lack our file, through the service's spool.",
     "replay": "Feed recorded alerts through the alert service's own code.",
     "spool": "List what the alert service answered, what waits, and with which model.",
     "compare": "Say how two models, or two evaluations, differ.",

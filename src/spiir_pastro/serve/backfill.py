@@ -7,9 +7,10 @@ that came to its end, and never before the service's first start.
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -23,7 +24,7 @@ from spiir_pastro.serve.queueing import Delivery
 from spiir_pastro.serve.spool import Record, Spool
 from spiir_pastro.serve.upload import LABEL, Unanswered, read_document
 
-__all__ = ["SWEPT", "BackfillPlan", "Backfiller", "is_of_topics", "redelivery"]
+__all__ = ["SWEPT", "BackfillPlan", "Backfiller", "is_of_topics", "redelivery", "request_backfill"]
 
 log = structlog.get_logger(__name__)
 
@@ -209,6 +210,19 @@ def redelivery(record: Record) -> Delivery:
         look_first=True,
         attempts=record.attempts,
     )
+
+
+def request_backfill(folder: Path, since: float) -> None:
+    """Ask the service that has a spool to search from a Unix time on.
+
+    Raises
+    ------
+    sqlite3.Error
+        If the spool cannot be written.
+    """
+    path = folder / "spool.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (_REQUESTED, since))
 
 
 def is_of_topics(event: Mapping[str, Any], topics: tuple[str, ...]) -> bool:

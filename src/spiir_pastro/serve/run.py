@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from spiir_pastro.errors import ConfigError, PastroError
-from spiir_pastro.serve.backfill import BackfillPlan
+from spiir_pastro.serve.backfill import BackfillPlan, request_backfill
 from spiir_pastro.serve.clock import SystemClock
 from spiir_pastro.serve.config import GraceDBSettings, KafkaSettings, Settings
 from spiir_pastro.serve.consumer import KafkaConsumer, broker_settings, require_topics
@@ -27,11 +27,11 @@ from spiir_pastro.serve.page import render
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.source import FileSource, KafkaSource, Source
-from spiir_pastro.serve.spool import Spool
+from spiir_pastro.serve.spool import Spool, SpoolInUse
 from spiir_pastro.serve.systemd import Systemd
 from spiir_pastro.serve.upload import FileUploader, GraceDBUploader, Uploader
 
-__all__ = ["check", "configure_logs", "listen", "replay"]
+__all__ = ["backfill", "check", "configure_logs", "listen", "replay"]
 
 log = structlog.get_logger(__name__)
 
@@ -118,6 +118,34 @@ def replay(
     models = Models(model, load, searches=settings.models, metrics=Metrics(), health=Health())
     spool = Spool(Path(settings.spool))
     service = _service(settings, spool, models, FileSource(files), dry_run=config is None)
+    with _signals(service):
+        return service.run()
+
+
+def backfill(since: float, model: Path, config: Path, *, load: Load) -> dict[str, int] | None:
+    """Answer the events since a Unix time that lack our file, and end.
+
+    Returns
+    -------
+    dict or None
+        As :meth:`Service.run` returns it; None if a running service was asked to do it.
+
+    Raises
+    ------
+    PastroError
+        If GraceDB does not answer as it should; what was found until then is in the spool.
+    """
+    settings = Settings.load(config)
+    try:
+        spool = Spool(Path(settings.spool))
+    except SpoolInUse:
+        request_backfill(Path(settings.spool), since)
+        return None
+    models = Models(model, load, searches=settings.models, metrics=Metrics(), health=Health())
+    service = _service(settings, spool, models, FileSource(()), dry_run=False)
+    gracedb = _gracedb(settings)
+    service.backfiller(gracedb, _plan(settings, None)).sweep(since)
+    gracedb.close()
     with _signals(service):
         return service.run()
 

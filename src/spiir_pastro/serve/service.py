@@ -123,7 +123,12 @@ class Service:
 
     def search_gracedb(self, gracedb: GraceDB, plan: BackfillPlan) -> None:
         """Have GraceDB searched for events without an answer, beside everything else."""
-        backfiller = Backfiller(
+        backfiller = self.backfiller(gracedb, plan)
+        self.clock.spawn(lambda: backfiller.run(self._stop), name="backfill")
+
+    def backfiller(self, gracedb: GraceDB, plan: BackfillPlan) -> Backfiller:
+        """Make what searches GraceDB for events without an answer."""
+        return Backfiller(
             gracedb,
             plan,
             spool=self.spool,
@@ -134,7 +139,6 @@ class Service:
             metrics=self.metrics,
             clock=self.clock,
         )
-        self.clock.spawn(lambda: backfiller.run(self._stop), name="backfill")
 
     def stop(self) -> None:
         """Ask the loop to end; safe in a signal handler."""

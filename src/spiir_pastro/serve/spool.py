@@ -33,6 +33,7 @@ __all__ = [
     "Record",
     "Spool",
     "SpoolDamaged",
+    "SpoolInUse",
     "browse",
     "is_damage",
 ]
@@ -86,6 +87,10 @@ _COLUMNS = (
     "event_id, state, outcome, content, model, revision, gps_ns, far_hz, snr, mchirp_det, p_astro, "
     "source, read_at, done_at, attempts, error"
 )
+
+
+class SpoolInUse(ConfigError):  # noqa: N818  (a state, named as one)
+    """Another process has the spool."""
 
 
 class SpoolDamaged(PastroError):  # noqa: N818  (a state, named as one)
@@ -454,7 +459,7 @@ class Spool:
     def _lock(self) -> IO[str]:
         file = self.disk.lock(self.folder / "lock")
         if file is None:
-            raise ConfigError(
+            raise SpoolInUse(
                 f"spool {self.folder} is in use by another service; give each its own folder"
             )
         return file
