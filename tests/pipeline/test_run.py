@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -90,6 +91,9 @@ def test_one_number_an_event(demo: Workspace) -> None:
     for name in PROBABILITY_COLUMNS:
         assert beside[name].to_list() == beside[f"{name}_in_page"].to_list()
     model = load_model(demo.model).model
+    again = predict_read(model, read_triggers(demo.reports / "candidates.csv"))
+    for name in PROBABILITY_COLUMNS:
+        np.testing.assert_allclose(again[name], candidates[name], rtol=0, atol=1e-12)
     for event in candidates.filter(pl.col("event_id").str.contains("inj"))[:20].to_dicts():
         name, _, row_id = event["event_id"].rpartition(":")
         read = read_triggers(demo.held_out.campaign / f"{name}.xml.gz")

@@ -27,6 +27,7 @@ from spiir_pastro.evaluation.result import PROBABILITIES, SCORED, Evaluation, Sp
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.documents import Document, encode_document, read_document
 from spiir_pastro.io.folders import read_verified, write_folder
+from spiir_pastro.io.triggers import EFF_DISTANCES
 
 __all__ = ["as_evaluated", "chosen_settings", "read_evaluation", "write_evaluated"]
 
@@ -39,6 +40,8 @@ _CANDIDATE_COLUMNS = (
     "far_hz",
     "snr",
     "mchirp_det",
+    "mtotal_det",
+    *EFF_DISTANCES,
     "p_astro",
     *PROBABILITIES,
     "p_astro_low",

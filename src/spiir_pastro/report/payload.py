@@ -34,13 +34,13 @@ _MOST_UNCATALOGUED = 500
 _DIGITS = 6
 
 _EXACT = {
-    "far_hz", "snr", "mchirp_det", "p_astro", "p_astro_low", "p_astro_high", *map(str, Source),
-    *SCORED.values(),
+    "far_hz", "snr", "mchirp_det", "mtotal_det", "p_astro", "p_astro_low", "p_astro_high",
+    *map(str, Source), *SCORED.values(),
 }  # fmt: skip
 _KEPT = (
-    "event_id", "ifos", "bank", "far_hz", "snr", "mchirp_det", *EFF_DISTANCES, "p_astro",
-    "p_astro_low", "p_astro_high", *map(str, Source), *SCORED.values(), "is_signal", "source_class",
-    "known_event", "extrapolated", "note", "set", "injection_mchirp_det",
+    "event_id", "ifos", "bank", "far_hz", "snr", "mchirp_det", "mtotal_det", *EFF_DISTANCES,
+    "p_astro", "p_astro_low", "p_astro_high", *map(str, Source), *SCORED.values(), "is_signal",
+    "source_class", "known_event", "extrapolated", "note", "set", "injection_mchirp_det",
     "injection_distance_mpc",
 )  # fmt: skip
 

@@ -59,7 +59,7 @@ const massPlane = (holder, row) => {
 // What each fact adds to the odds of a signal: bars that begin where the last one ended.
 const decibans = (p) => 10 * Math.log10(p / (1 - p));
 const signed = (v) => `${v < 0 ? "−" : "+"}${Math.abs(v) < 10 ? Math.abs(v).toFixed(1) : Math.abs(v).toFixed(0)}`;
-const VALUES = (row) => ({ FAR: row.far_hz === null ? "not assigned" : `${number(row.far_hz)} Hz`, "chirp mass": `${number(row.mchirp_det, 4)} M☉`, SNR: number(row.snr, 4) });
+const VALUES = (row) => ({ FAR: row.far_hz === null ? "not assigned" : `${number(row.far_hz)} Hz`, "chirp mass": `${number(row.mchirp_det, 4)} M☉`, "mass ratio": row.mtotal_det ? `total mass ${number(row.mtotal_det, 4)} M☉` : "", SNR: number(row.snr, 4) });
 const waterfall = (row) => {
   const ends = row.decibans.reduce((all, v) => [...all, all[all.length - 1] + v], [0]);
   const within = (p) => Math.max(-400, Math.min(400, decibans(Math.min(Math.max(p, 1e-16), 1 - 1e-16))));
