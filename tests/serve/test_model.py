@@ -150,3 +150,25 @@ def test_without_a_model_there_is_no_start(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text("[]")
     with pytest.raises(ArtifactError, match="no rehearsal model"):
         ModelSlot(tmp_path / "model.json", RehearsalModel.load)
+
+
+def test_a_start_with_a_bad_file_goes_on_with_the_model_it_had(path: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "spool" / "models" / "allsky.json"
+    first = ModelSlot(path, RehearsalModel.load, kept).model
+    path.write_text("{")
+    again = ModelSlot(path, RehearsalModel.load, kept)
+    assert again.model == first
+    refusal = again.refresh()
+    assert isinstance(refusal, Refusal)
+    assert "no rehearsal model" in refusal.reason
+    path.unlink()
+    assert ModelSlot(path, RehearsalModel.load, kept).model == first
+
+    RehearsalModel(slope=0.8).save(path)
+    second = outcome(again)
+    assert isinstance(second, Model)
+    path.write_text("{")
+    assert ModelSlot(path, RehearsalModel.load, kept).model == second
+    kept.write_text("{")
+    with pytest.raises(ArtifactError, match="no rehearsal model"):
+        ModelSlot(path, RehearsalModel.load, kept)

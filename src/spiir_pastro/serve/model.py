@@ -10,12 +10,14 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import ArtifactError, PastroError
+from spiir_pastro.io.atomic import write_atomically
 from spiir_pastro.serve.drift import Rate, What, expected_rates
 
 __all__ = ["LARGEST_BYTES", "Assessor", "Model", "ModelSlot", "Refusal", "load_rehearsed"]
@@ -85,6 +87,8 @@ class ModelSlot:
         The model file.
     load
         Reads it.
+    kept
+        Where a copy of the model in use is kept: a start finds it there if the file is bad by then.
 
     Raises
     ------
@@ -92,11 +96,13 @@ class ModelSlot:
         If there is no valid model to start with.
     """
 
-    def __init__(self, path: Path, load: Load) -> None:
+    def __init__(self, path: Path, load: Load, kept: Path | None = None) -> None:
         self.path = path
         self._load = load
+        self._kept = kept
         self._seen = _signature(path)
-        self.model = load_rehearsed(path, load)
+        self._at_start: Refusal | None = None
+        self.model = self._first()
         self._looked_at = time.monotonic()
         self._trial: threading.Thread | None = None
         self._outcome: Model | Refusal | None = None
@@ -112,6 +118,9 @@ class ModelSlot:
             The model in use after a trial, the same if the file holds the same; why a file was
             refused; None if there is no news.
         """
+        if self._at_start is not None:
+            refusal, self._at_start = self._at_start, None
+            return refusal
         if self._trial is None:
             if not forced and not self._has_changed():
                 return None
@@ -126,7 +135,31 @@ class ModelSlot:
             if outcome.digest == self.model.digest:
                 return self.model
             self.model = outcome
+            self._keep()
         return outcome
+
+    def _first(self) -> Model:
+        """Load the file, or the copy of what was in use before it went bad."""
+        try:
+            self.model = load_rehearsed(self.path, self._load)
+        except ArtifactError as error:
+            if self._kept is None or not self._kept.exists():
+                raise
+            self.model = load_rehearsed(self._kept, self._load)
+            self._at_start = Refusal(path=self.path, reason=str(error))
+        else:
+            self._keep()
+        return self.model
+
+    def _keep(self) -> None:
+        """Keep a copy of the file in use; without it, a start needs the file itself."""
+        if self._kept is None:
+            return
+        with suppress(OSError):
+            content = self.path.read_bytes()
+            if hashlib.sha256(content).hexdigest() == self.model.digest:
+                self._kept.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(self._kept, content)
 
     def _has_changed(self) -> bool:
         now = time.monotonic()

@@ -72,7 +72,14 @@ def listen(model: Path, config: Path, *, load: Load, dry_run: bool = False) -> N
     if dry_run:
         settings = _dry(settings)
     health, metrics = Health(), Metrics()
-    models = Models(model, load, searches=settings.models, metrics=metrics, health=health)
+    models = Models(
+        model,
+        load,
+        searches=settings.models,
+        kept=Path(settings.spool) / "models",
+        metrics=metrics,
+        health=health,
+    )
     connect = partial(KafkaConsumer, broker_settings(settings.kafka))
     clock = SystemClock()
     spool = Spool(Path(settings.spool), clock=clock)

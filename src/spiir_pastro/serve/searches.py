@@ -46,6 +46,8 @@ class Models:
         Reads a model file.
     searches
         Model files of other searches, by name.
+    kept
+        Folder for copies of the models in use, for a start at which a file is bad.
     metrics, health
         Where it is told how replacements go.
 
@@ -61,11 +63,15 @@ class Models:
         load: Callable[[Path], Assessor],
         *,
         searches: Mapping[str, Path] | None = None,
+        kept: Path | None = None,
         metrics: Metrics,
         health: Health,
     ) -> None:
         paths = {_OWN: path} | {name.lower(): p for name, p in (searches or {}).items()}
-        slots = {p.resolve(): ModelSlot(p, load) for p in paths.values()}
+        slots = {
+            p.resolve(): ModelSlot(p, load, None if kept is None else kept / f"{name}.json")
+            for name, p in paths.items()
+        }
         self._slots = {name: slots[p.resolve()] for name, p in paths.items()}
         self.metrics = metrics
         self.health = health
