@@ -29,7 +29,7 @@ def commands(root: Path, campaign_options: str) -> dict[str, list[str]]:
     campaign, staging, processed = (str(root / n) for n in ("campaign", "staging", "processed"))
     runs, model = f"{campaign}/RUNS.yaml", str(root / "models" / "pastro.json")
     return {
-        "simulate": ["simulate", campaign, *campaign_options.split()],
+        "simulate": ["simulate", campaign, "--processes", "1", *campaign_options.split()],
         "extract": ["extract", runs, "--staging", staging, "--workers", "1"],
         "process": ["process", runs, "--staging", staging, "--processed", processed],
         "fit": ["fit", "--processed", processed, "--model", model],
