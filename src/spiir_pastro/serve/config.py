@@ -151,6 +151,19 @@ class DriftSettings(_Section, frozen=True, kw_only=True):
     false_alarm_probability: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-4
 
 
+class StandbySettings(_Section, frozen=True, kw_only=True):
+    """Another host beside this one, with the same ``kafka.consumer_group``; one of them answers.
+
+    Attributes
+    ----------
+    takeover_s
+        Within how many seconds the other answers if this host is silent; ``gracedb.settle_s`` and
+        ten seconds at least.
+    """
+
+    takeover_s: Seconds = 40.0
+
+
 class Settings(_Section, frozen=True, kw_only=True):
     """All of ``listen.toml``.
 
@@ -179,6 +192,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     gracedb: GraceDBSettings = GraceDBSettings()
     http: HTTPSettings = HTTPSettings()
     drift: DriftSettings = DriftSettings()
+    standby: StandbySettings | None = None
     searches: dict[Word, str] = {}
     keep_days: Seconds = 90.0
     updates: bool = False
@@ -214,7 +228,13 @@ class Settings(_Section, frozen=True, kw_only=True):
         return {name: Path(file) for name, file in self.searches.items()}
 
     def require_consistent(self, path: Path) -> None:
-        """Refuse what would carry alerts of one GraceDB to another."""
+        """Refuse what would carry alerts of one GraceDB to another, or cannot be kept."""
+        shortest_s = self.gracedb.settle_s + 10.0
+        if self.standby is not None and self.standby.takeover_s < shortest_s:
+            raise ConfigError(
+                f"{path}: standby.takeover_s is {self.standby.takeover_s:g}; GraceDB may be busy "
+                f"for gracedb.settle_s, so give it {shortest_s:g} or more"
+            )
         names = Counter(name.lower() for name in self.searches)
         for name, count in names.items():
             if count > 1:

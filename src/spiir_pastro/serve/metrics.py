@@ -27,6 +27,8 @@ class Metrics:
         self.retries = self._counter("upload_retries", "Failed attempts, by cause", "cause")
         self.model_swaps = self._counter("model_swaps", "New model files, by outcome", "outcome")
         self.kafka_errors = self._counter("kafka_errors", "Errors of the broker client", "name")
+        self.on_duty = self._gauge("on_duty", "1 if this host is the one that answers")
+        self.on_duty.set(1)
         self.model = self._gauge(
             "model", "1 for each model in use, by the search it answers", "search", "version"
         )

@@ -14,9 +14,10 @@ import structlog
 
 from spiir_pastro.errors import ConfigError, PastroError
 from spiir_pastro.serve.backfill import BackfillPlan, request_backfill
-from spiir_pastro.serve.clock import SystemClock
+from spiir_pastro.serve.clock import Clock, SystemClock
 from spiir_pastro.serve.config import GraceDBSettings, KafkaSettings, Settings
 from spiir_pastro.serve.consumer import KafkaConsumer, broker_settings, require_topics
+from spiir_pastro.serve.dispatch import Duty
 from spiir_pastro.serve.gracedb import GraceDBClient
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.history import recall_first_start
@@ -28,6 +29,7 @@ from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.source import FileSource, KafkaSource, Source
 from spiir_pastro.serve.spool import Spool, SpoolInUse
+from spiir_pastro.serve.standby import KafkaMembership, Standby, session_s
 from spiir_pastro.serve.systemd import Systemd
 from spiir_pastro.serve.upload import FileUploader, GraceDBUploader, Uploader
 
@@ -88,7 +90,10 @@ def listen(model: Path, config: Path, *, load: Load, dry_run: bool = False) -> N
     source = KafkaSource(
         settings.kafka, connect, places=spool, since=since, health=health, metrics=metrics
     )
-    service = _service(settings, spool, models, source, dry_run=dry_run)
+    standby = None if dry_run else _standby(settings, clock, health, metrics)
+    service = _service(settings, spool, models, source, dry_run=dry_run, duty=standby)
+    if standby is not None:
+        service.stand_by(standby)
     if not dry_run:
         service.search_gracedb(_gracedb(settings), _plan(settings, since))
     systemd = Systemd(health.problems)
@@ -177,6 +182,29 @@ def check(model: Path, config: Path, *, load: Load) -> Iterator[str]:
     yield f"GraceDB    {settings.gracedb.api} {version}"
 
 
+def _standby(settings: Settings, clock: Clock, health: Health, metrics: Metrics) -> Standby | None:
+    """Join the group that elects the host on duty, if there is another host."""
+    if settings.standby is None:
+        return None
+    settle_s = settings.gracedb.settle_s
+    session = session_s(settings.standby.takeover_s, settle_s)
+    membership = KafkaMembership(
+        broker_settings(settings.kafka),
+        f"{settings.kafka.group}.{settings.kafka.topics[0]}",
+        session_s=session,
+    )
+    standby = Standby(
+        membership,
+        session_s=session,
+        settle_s=settle_s,
+        clock=clock,
+        health=health,
+        metrics=metrics,
+    )
+    membership.on_lost = standby.give_up
+    return standby
+
+
 def _plan(settings: Settings, since: float | None) -> BackfillPlan:
     minutes = settings.backfill_minutes
     return BackfillPlan(
@@ -209,7 +237,13 @@ def _gracedb(settings: Settings) -> GraceDBClient:
 
 
 def _service(
-    settings: Settings, spool: Spool, model: Models, source: Source, *, dry_run: bool
+    settings: Settings,
+    spool: Spool,
+    model: Models,
+    source: Source,
+    *,
+    dry_run: bool,
+    duty: Duty | None = None,
 ) -> Service:
     folder = spool.folder / "uploads"
 
@@ -217,7 +251,14 @@ def _service(
         return FileUploader(folder) if dry_run else GraceDBUploader(_gracedb(settings))
 
     log.info("uploads.go", to=str(folder) if dry_run else settings.gracedb.api)
-    return Service(settings, spool=spool, model=model, source=source, make_uploader=make_uploader)
+    return Service(
+        settings,
+        spool=spool,
+        model=model,
+        source=source,
+        make_uploader=make_uploader,
+        duty=duty,
+    )
 
 
 def _status_server(service: Service) -> closing[StatusServer]:

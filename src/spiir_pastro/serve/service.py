@@ -35,6 +35,7 @@ from spiir_pastro.serve.page import Status, duration, utc
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.source import Source
 from spiir_pastro.serve.spool import SPOOL_ERRORS, Record, Spool, SpoolDamaged, is_damage
+from spiir_pastro.serve.standby import Standby
 from spiir_pastro.serve.upload import Uploader
 
 __all__ = ["Service"]
@@ -125,6 +126,10 @@ class Service:
         """Have GraceDB searched for events without an answer, beside everything else."""
         backfiller = self.backfiller(gracedb, plan)
         self.clock.spawn(lambda: backfiller.run(self._stop), name="backfill")
+
+    def stand_by(self, standby: Standby) -> None:
+        """Keep the place beside another host, beside everything else."""
+        self.clock.spawn(lambda: standby.run(self._stop, self._dispatcher.wake), name="standby")
 
     def backfiller(self, gracedb: GraceDB, plan: BackfillPlan) -> Backfiller:
         """Make what searches GraceDB for events without an answer."""
