@@ -31,6 +31,8 @@ _NO_CHOICE = {
         "known_events",
         "model",
         "noise_statistics",
+        "since",
+        "until",
         "as_json",
     },
     "report": {"report", "against", "against_dir", "markdown", "gate"},

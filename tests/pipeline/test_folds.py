@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -12,13 +13,14 @@ from hypothesis import strategies as st
 
 from spiir_pastro.cli import app
 from spiir_pastro.domain import MassBoundaries
+from spiir_pastro.errors import FitError
 from spiir_pastro.evaluation.result import SCORED
 from spiir_pastro.io.artifact import ModelArtifact, write_model
 from spiir_pastro.io.distances import CAMPAIGN, read_distances
 from spiir_pastro.pipeline.evaluate import evaluate_triggers
 from spiir_pastro.pipeline.fit import fit
-from spiir_pastro.pipeline.folds import Panel, cut_times, fold_of, settings_of
-from spiir_pastro.pipeline.training import FitSettings, TrainingSet, from_uploads
+from spiir_pastro.pipeline.folds import Panel, cut_times, fold_of, seen_in_training, settings_of
+from spiir_pastro.pipeline.training import FitSettings, TrainingSet, from_uploads, within_gps
 
 SECOND_NS = 10**9
 
@@ -131,3 +133,38 @@ def test_a_model_that_cannot_be_refitted_is_scored_with_a_banner(
     silent = replace(artifact, provenance=provenance)
     evaluation = evaluate_triggers(silent, uploads[0], known_events_path=uploads[1])
     assert "does not say how it was fitted" in evaluation.holdout.sentence
+
+
+def test_a_fit_on_a_part_of_the_time_has_seen_no_other(training: TrainingSet) -> None:
+    middle = float(np.median(training.counted["gps_ns"].to_numpy())) / 1e9
+    early = within_gps(training, until_s=middle)
+    late = within_gps(training, since_s=middle)
+    assert early.counted.height + late.counted.height == training.counted.height
+    times = [part.counted["gps_ns"].to_numpy() / 1e9 for part in (early, late)]
+    assert times[0].max() < middle <= times[1].min()
+    assert within_gps(training) is training
+    artifact = fit(early, read_distances(CAMPAIGN))
+    assert artifact.provenance["until_gps"] == middle
+    assert seen_in_training(artifact, late.labelled) == 0
+    with pytest.raises(FitError, match=r"no candidate lies between GPS 1\.0 and 2\.0; those given"):
+        within_gps(training, since_s=1.0, until_s=2.0)
+
+
+def test_fit_says_how_many_rows_it_dropped_and_why(
+    uploads: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Doubles of ten triggers, one without a FAR, one above the threshold, one that is none."""
+    table = pl.read_csv(uploads[0])
+    double = table[:10].with_columns(pl.lit("twice").alias("graceid"), far=pl.col("far") * 1.5)
+    odd = table[:2].with_columns(far=pl.Series([0.0, 1.0]), graceid=pl.lit("odd"))
+    no_time = table[:1].with_columns(end_time=pl.lit(None, pl.Int64))
+    rows = pl.concat([table, double.filter(pl.col("far") < 3e-4), odd, no_time])
+    rows.write_csv(tmp_path / "uploads.csv")
+    arguments = ["fit", "--triggers", tmp_path / "uploads.csv", "--known-events", uploads[1],
+                 "--model", tmp_path / "model.json"]  # fmt: skip
+    said = CliRunner().invoke(app, list(map(str, arguments))).output
+    doubles = double.filter(pl.col("far") < 3e-4).height
+    assert f"dropped {doubles + 3} of {rows.height} rows:" in said
+    for line in ("1 that are no triggers", "1 without a FAR", "1 with a FAR above 0.0003 Hz",
+                 f"{doubles} within a second of a more significant one"):  # fmt: skip
+        assert f"  {line}\n" in said

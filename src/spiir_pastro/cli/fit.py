@@ -26,6 +26,7 @@ from spiir_pastro.pipeline.training import (
     TrainingSet,
     from_processed,
     from_uploads,
+    within_gps,
 )
 
 __all__ = ["command"]
@@ -149,6 +150,8 @@ def _densities(command: click.Command) -> click.Command:
     help="Count the candidates of this trigger table, not the campaign's: densities from "
     "injections, counts from the search itself.",
 )
+@click.option("--since", type=float, help="Fit on candidates from this GPS second on.")
+@click.option("--until", type=float, help="Fit on candidates before this GPS second.")
 @json_option("how many candidates there are, and how many are expected, and rates,")
 def command(
     *,
@@ -170,6 +173,8 @@ def command(
     noise_statistics: tuple[Path, ...],
     noise_trials: float,
     counted: Path | None,
+    since: float | None,
+    until: float | None,
     as_json: bool,
     **choices: Any,  # noqa: ANN401  (numbers, each of the kind of its default)
 ) -> None:
@@ -201,6 +206,7 @@ def command(
     )
     if counted is not None:
         training = counting(training, counted, settings=settings)
+    training = within_gps(training, since_s=since, until_s=until)
     artifact = fit(
         training,
         read_distances(distances or CAMPAIGN),
@@ -222,7 +228,21 @@ def command(
         f"{model}: {summary['candidates']} candidates, {summary['signals']} of them signals; "
         f"expected {expected}"
     )
+    _print_dropped(training)
     _print_rates(summary["rates"])
+
+
+def _print_dropped(training: TrainingSet) -> None:
+    """Say how many rows of a table of uploads are no candidates, and why."""
+    said = training.provenance
+    reasons = {"that are no triggers": said.get("rejects", 0), **said.get("dropped", {})}
+    dropped = {reason: count for reason, count in reasons.items() if count}
+    if dropped:
+        click.echo(f"dropped {sum(dropped.values())} of {said['rows']} rows:")
+    for reason, count in dropped.items():
+        click.echo(f"  {count} {reason}")
+    for run, why in said.get("left_out", {}).items():
+        click.echo(f"left out {run}: {why}")
 
 
 def _print_rates(rates: Mapping[str, Any]) -> None:

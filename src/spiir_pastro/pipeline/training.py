@@ -6,7 +6,7 @@ signals. Both become the same :class:`TrainingSet`.
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ __all__ = [
     "from_processed",
     "from_uploads",
     "source_class",
+    "within_gps",
 ]
 
 
@@ -120,6 +121,45 @@ class TrainingSet:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
+def within_gps(
+    training: TrainingSet, *, since_s: float | None = None, until_s: float | None = None
+) -> TrainingSet:
+    """Keep the candidates from one GPS second to before another, for a clean split in time.
+
+    How long the part was searched, and with what sensitivity, is not known.
+
+    Raises
+    ------
+    FitError
+        If no candidate is left.
+    """
+    if since_s is None and until_s is None:
+        return training
+    first, end = (
+        None if seconds is None else round(seconds * SECOND_NS) for seconds in (since_s, until_s)
+    )
+    inside = pl.lit(value=True)
+    if first is not None:
+        inside &= pl.col("gps_ns") >= first
+    if end is not None:
+        inside &= pl.col("gps_ns") < end
+    labelled, counted = training.labelled.filter(inside), training.counted.filter(inside)
+    if counted.is_empty():
+        times = training.counted["gps_ns"].to_numpy() / 1e9
+        raise FitError(
+            f"no candidate lies between GPS {since_s} and {until_s}; those given lie between "
+            f"{times.min():.0f} and {times.max():.0f}"
+        )
+    return replace(
+        training,
+        labelled=labelled,
+        counted=counted,
+        livetime_yr=None,
+        sensitivity={},
+        provenance={**training.provenance, "since_gps": since_s, "until_gps": until_s},
+    )
+
+
 def from_uploads(
     triggers_path: Path,
     *,
@@ -152,6 +192,7 @@ def from_uploads(
             "inputs": fingerprints([triggers_path, known_events_path]),
             "rows": read.triggers.height + read.rejects.height,
             "rejects": read.rejects.height,
+            "dropped": dict(selection.dropped),
             "left_out": dict(selection.left_out),
             "known_mergers": known["known_event"].to_list(),
         },

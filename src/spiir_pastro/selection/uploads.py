@@ -44,10 +44,13 @@ class UploadSelection:
         Sorted by time, with ``known_event``, ``known_class``, ``is_known`` and ``observing_run``.
     left_out
         Why each run without candidates has none.
+    dropped
+        How many triggers were no candidate, by reason.
     """
 
     candidates: pl.DataFrame
     left_out: Mapping[str, str]
+    dropped: Mapping[str, int]
 
 
 def select_uploads(
@@ -69,7 +72,8 @@ def select_uploads(
     FitError
         If no candidate is left.
     """
-    counted = cluster(triggers.filter(pl.col("far_hz") <= far_threshold_hz))
+    below = triggers.filter(pl.col("far_hz") <= far_threshold_hz)
+    counted = cluster(below)
     names = np.array(["before O1", *OBSERVING_RUN_STARTS])
     starts = np.array(list(OBSERVING_RUN_STARTS.values())) * 10**9
     runs = names[np.searchsorted(starts, counted["gps_ns"].to_numpy(), side="right")]
@@ -94,4 +98,13 @@ def select_uploads(
             f"{triggers.height} triggers; left out: {left_out or 'nothing'}. "
             "Give the threshold the triggers were uploaded with"
         )
-    return UploadSelection(candidates=kept, left_out=left_out)
+    without_far = triggers["far_hz"].null_count()
+    dropped = {
+        "without a FAR": without_far,
+        f"with a FAR above {far_threshold_hz:g} Hz": triggers.height - below.height - without_far,
+        "within a second of a more significant one": below.height - counted.height,
+        "of runs that are left out": candidates.height - kept.height,
+    }
+    return UploadSelection(
+        candidates=kept, left_out=left_out, dropped={k: n for k, n in dropped.items() if n}
+    )
