@@ -17,6 +17,7 @@ from spiir_pastro.errors import FitError
 from spiir_pastro.evaluation.result import SCORED
 from spiir_pastro.io.artifact import ModelArtifact, write_model
 from spiir_pastro.io.distances import CAMPAIGN, read_distances
+from spiir_pastro.io.training_digest import TrainingDigest
 from spiir_pastro.pipeline.evaluate import evaluate_triggers
 from spiir_pastro.pipeline.fit import fit
 from spiir_pastro.pipeline.folds import Panel, cut_times, fold_of, seen_in_training, settings_of
@@ -95,9 +96,19 @@ def test_scores_on_the_training_table_are_held_out(
 def test_a_model_of_other_times_is_scored_itself(
     artifact: ModelArtifact, uploads: tuple[Path, Path]
 ) -> None:
-    elsewhere = replace(artifact, provenance={**artifact.provenance, "gps_span_ns": [0, 1]})
+    elsewhere = replace(artifact, trained_on=TrainingDigest())
     evaluation = evaluate_triggers(elsewhere, uploads[0], known_events_path=uploads[1])
     assert (evaluation.held_out, evaluation.holdout.folds) == (True, 0)
+
+
+def test_parts_and_supersets_of_a_training_table_are_recognised(
+    artifact: ModelArtifact, training: TrainingSet
+) -> None:
+    table = training.labelled.sample(fraction=1, shuffle=True, seed=4)
+    later = table.with_columns(pl.col("gps_ns") + 10**15)
+    assert seen_in_training(artifact, table[:100]) == 100
+    assert seen_in_training(artifact, later) == 0
+    assert seen_in_training(artifact, pl.concat([later, table])) == table.height
 
 
 def test_refits_do_not_hide_a_model_of_wrong_labels(

@@ -6,7 +6,6 @@ by a model fitted, with the same settings, on those of the others. Cuts stand on
 that two tables which differ by a few candidates are cut at the same ones.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -125,7 +124,7 @@ class Panel:
         parts = []
         for model, part in self._parts(triggers):
             judge = model if counts is None else replace(model, counts=counts)
-            parts.append(as_table(judge.predict(to_candidates(part))))
+            parts.append(as_table(judge.predict(to_candidates(part), intervals=False)))
         return pl.concat(parts)[self._back(triggers)]
 
     def _parts(self, triggers: pl.DataFrame) -> Iterator[tuple[PastroModel, pl.DataFrame]]:
@@ -200,11 +199,9 @@ def _is_worse(own: pl.DataFrame, refits: pl.DataFrame, triggers: pl.DataFrame) -
     return Verdict.WORSE in judge(changes, Tolerance())
 
 
-def seen_in_training(artifact: ModelArtifact, triggers: pl.DataFrame) -> int | None:
-    """Count the triggers that a model was trained on; None if it does not say."""
-    first, last = artifact.provenance.get("gps_span_ns", (-math.inf, math.inf))
-    during = triggers["gps_ns"].is_between(first, last).sum()
-    return 0 if during == 0 else None
+def seen_in_training(artifact: ModelArtifact, triggers: pl.DataFrame) -> int:
+    """Count the triggers that a model was trained on, whatever table they came in."""
+    return int(artifact.trained_on.knows(triggers).sum())
 
 
 def _held_out_models(
