@@ -148,7 +148,9 @@ def _floor_of_a_half(campaign: Campaign) -> Evaluated:
     """
     one = campaign.evaluated
     sources = [str(source) for source in Source]
-    mixed = one.candidates.with_columns(0.5 * pl.col(name) + 0.125 for name in sources)
+    mixed = one.candidates.with_columns(
+        (0.5 * pl.col(name) + 0.125).alias(name) for name in sources
+    )
     signals = [pl.col(str(source)) for source in ASTROPHYSICAL]
     return replace(one, candidates=mixed.with_columns(p_astro=pl.sum_horizontal(signals)))
 
