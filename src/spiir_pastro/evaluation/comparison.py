@@ -313,9 +313,14 @@ def _means(
 
 
 def _noise(old: pl.DataFrame, new: pl.DataFrame, far_hz: float, *, paired: bool) -> Change:
-    """Compare how many candidates of noise there are: none may come or go unnoticed."""
+    """Compare how many candidates of noise there are: none may come or go unnoticed.
+
+    Of different data nothing is said: how long they were analysed is not the same.
+    """
     was, now = (keyed(side.filter(pl.col("far_hz") <= far_hz)) for side in (old, new))
-    gone, come = (only_first(was, now), only_first(now, was)) if paired else (was, now)
+    if not paired:
+        was, now = was.clear(), now.clear()
+    gone, come = only_first(was, now), only_first(now, was)
     before, after, gone_noise, come_noise = (
         side.filter(~pl.col("is_signal")).height for side in (was, now, gone, come)
     )
