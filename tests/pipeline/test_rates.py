@@ -37,7 +37,7 @@ _BROAD = {
         redshift=RedshiftLaw(high=0.35),
     ),
     Source.BBH: BinaryPopulation(
-        primary=MassLaw(low=4.0, high=70.0, exponent=-1.0),
+        primary=MassLaw(low=4.0, high=100.0, exponent=-1.0),
         secondary=MassLaw(low=4.0),
         redshift=RedshiftLaw(high=1.5),
     ),
@@ -194,7 +194,7 @@ def test_injections_by_distance_need_a_population(processed: Path, tmp_path: Pat
 
 
 def test_a_population_that_was_not_injected_is_refused(processed: Path) -> None:
-    heavy = replace(SIMULATED[Source.BBH], primary=MassLaw(low=50.0, high=95.0))
+    heavy = replace(SIMULATED[Source.BBH], primary=MassLaw(low=80.0, high=160.0))
     with pytest.raises(FitError, match=r"BBH cannot be reweighted: \d+% of the mergers .* never"):
         _fitted(processed, {**SIMULATED, Source.BBH: heavy})
     rare = BinaryPopulation(
