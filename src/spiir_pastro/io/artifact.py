@@ -6,6 +6,7 @@ a hostile file can at worst be refused. Numbers survive exactly: JSON holds the 
 that read back as the same float.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
@@ -92,6 +93,8 @@ class ModelArtifact:
         Digests of the candidates it was trained on.
     version
         Of the package that fitted it.
+    is_as_written
+        Whether a file read says, value by value, what was written; the service takes no other.
     """
 
     model: PastroModel
@@ -100,6 +103,7 @@ class ModelArtifact:
     reference: Sequence[tuple[Trigger, SourceProbabilities]] = ()
     trained_on: TrainingDigest = field(default_factory=TrainingDigest)
     version: str = "unversioned"
+    is_as_written: bool = True
 
     def __repr__(self) -> str:
         return f"<ModelArtifact with {self.model!r}, provenance of {', '.join(self.provenance)}>"
@@ -155,10 +159,15 @@ def as_document(artifact: ModelArtifact) -> dict[str, Any]:
 
 
 def write_model(artifact: ModelArtifact, path: Path) -> None:
-    """Write a model file, atomically; the same artifact gives the same bytes."""
+    """Write a model file, atomically; the same artifact gives the same bytes.
+
+    It ends with a digest of what it says, so that a value changed on its way is noticed.
+    """
+    document = as_document(artifact)
+    document |= {"sha256": _digest(document)}
     parts = (
         f"{json.dumps(name)}: {json.dumps(part, allow_nan=False, separators=(',', ':'))}"
-        for name, part in as_document(artifact).items()
+        for name, part in document.items()
     )
     remove_drafts(path)
     write_atomically(path, ("{\n" + ",\n".join(parts) + "\n}\n").encode())
@@ -209,7 +218,15 @@ def _artifact(document: Mapping[str, Any]) -> ModelArtifact:
         reference=[_reference(entry) for entry in document["reference"]],
         trained_on=TrainingDigest.from_text(document["trained_on"]),
         version=str(document["version"]),
+        is_as_written=document.get("sha256") == _digest(document),
     )
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of what a document says, however it is laid out."""
+    said = {name: part for name, part in document.items() if name != "sha256"}
+    text = json.dumps(said, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _reference(entry: Mapping[str, Any]) -> tuple[Trigger, SourceProbabilities]:

@@ -192,6 +192,7 @@ def load_rehearsed(path: Path, load: Load) -> Model:
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         assessor = load(path)
+        _require_as_written(assessor)
         _rehearse(assessor)
         version = str(getattr(assessor, "version", "unversioned"))
         expected = expected_rates(assessor)
@@ -203,6 +204,14 @@ def load_rehearsed(path: Path, load: Load) -> Model:
     if _signature(path) != signature:
         raise ArtifactError(f"{path}: changed while it was read; put models in place by renaming")
     return Model(assessor=assessor, digest=digest, version=version, expected=expected)
+
+
+def _require_as_written(assessor: Assessor) -> None:
+    """Refuse a file in which a value is not the one its fit wrote, or nothing can show that."""
+    if not getattr(assessor, "is_as_written", True):
+        raise ArtifactError("damaged model: its values are not those fit wrote; copy it anew")
+    if not getattr(assessor, "reference", (None,)):
+        raise ArtifactError("damaged model: it has no reference triggers; fit anew")
 
 
 def _rehearse(assessor: Assessor) -> None:
