@@ -22,13 +22,14 @@ _CHOSEN: dict[str, dict[str, Any]] = yaml.safe_load(_PARAMS.read_text())
 
 # Options that say where things are, in which format, or how the work is done.
 _NO_CHOICE = {
-    "simulate": {"directory", "legacy", "processes"},
+    "simulate": {"directory", "legacy", "processes", "early_warning"},
     "process": {"runs_file", "staging", "processed", "known_events", "file_format", "as_json"},
     "fit": {
         "triggers",
         "processed",
         "distances",
         "known_events",
+        "counted",
         "model",
         "noise_statistics",
         "since",

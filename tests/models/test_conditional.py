@@ -152,7 +152,7 @@ def test_a_grid_that_is_none_is_refused() -> None:
             y_nodes=np.array([0.0, 1.0]),
             log_values=np.zeros((3, 2)),
         )
-    with pytest.raises(FitError, match="increasing nodes"):
+    with pytest.raises(FitError, match="equidistant nodes"):
         replace(TWO_CURVES, nodes=np.array([0.0, 0.0]))
     with pytest.raises(FitError, match="needs samples"):
         ConditionalGrid.from_samples(np.zeros(1), np.zeros(1), column=0, span=(0, 1))

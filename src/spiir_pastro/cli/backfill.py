@@ -20,7 +20,7 @@ _FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]
 @click.option("--model", type=FILE, required=True, help="Model file that fit wrote.")
 @click.option("--config", type=FILE, required=True, help="Settings of the service.")
 def command(*, since: datetime, model: Path, config: Path) -> None:
-    """Answer SPIIR's events on GraceDB that lack our file, through the service's own spool.
+    """Answer events on GraceDB that lack our file, through the service's spool.
 
     If the service is running, it is asked to search, and does so within seconds. Ends with code 3
     if an event was not delivered.

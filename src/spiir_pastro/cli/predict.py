@@ -47,9 +47,10 @@ _TRIGGER_COLUMNS = ("far_hz", "snr", "mchirp_det", "mtotal_det", "ifos")
     "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write here, not to stdout."
 )
 @click.option(
-    "--intervals/--no-intervals",
-    default=True,
-    help="Without, p_astro_low and p_astro_high stay empty, and it is three times faster.",
+    "--no-intervals",
+    "without_intervals",
+    is_flag=True,
+    help="Leave p_astro_low and p_astro_high empty, which is three times faster.",
 )
 @click.option(
     "--properties",
@@ -67,7 +68,7 @@ def command(
     model: Path,
     style: str,
     output: Path | None,
-    intervals: bool,
+    without_intervals: bool,
     properties: bool,
     workers: int | None,
 ) -> None:
@@ -82,7 +83,7 @@ def command(
     """
     pastro = load_model(model).model
     blocks = predict_files(
-        pastro, files, left_out=_say, intervals=intervals, properties=properties, workers=workers
+        pastro, files, left_out=_say, intervals=not without_intervals, properties=properties, workers=workers
     )
     if style == "table" and output is None:
         _print(blocks)

@@ -39,9 +39,9 @@ def parse_trigger_line(line: bytes) -> Trigger:
     Examples
     --------
     >>> parse_trigger_line(
-    ...     b'{"far": 1e-9, "snr": 9.1, "mchirp": 1.2, "ifos": "H1,L1", "end_time": 1264316116.4}'
+    ...     b'{"far": 1e-9, "snr": 9.1, "mchirp": 1.2, "ifos": "H1,L1", "end_time": 1264316116.5}'
     ... ).gps_ns
-    1264316116400000000
+    1264316116500000000
     """
     if len(line) > MAX_LINE_BYTES:
         raise TriggerError(f"a line of {len(line)} bytes; {MAX_LINE_BYTES} is the limit")
