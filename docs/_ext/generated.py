@@ -104,13 +104,13 @@ def listen_file() -> str:
 
 
 def _sections(kind: type[msgspec.Struct]) -> dict[str, type[msgspec.Struct]]:
-    found = {}
-    for field in msgspec.structs.fields(kind):
-        # A section that need not be there is one of several types, the other being None.
-        for part in get_args(field.type) or (field.type,):
-            if inspect.isclass(part) and issubclass(part, msgspec.Struct):
-                found[f"{field.name}."] = part
-    return found
+    """Give a structure's sections, those that may be left out among them."""
+    return {
+        f"{field.name}.": part
+        for field in msgspec.structs.fields(kind)
+        for part in (get_args(field.type) or (field.type,))
+        if inspect.isclass(part) and issubclass(part, msgspec.Struct)
+    }
 
 
 def _struct(kind: type[msgspec.Struct], meanings: Mapping[str, str], *, prefix: str = "") -> str:

@@ -40,7 +40,7 @@ def test_every_option_of_every_command_is_there_with_its_meaning(generated: Modu
         command: click.Command = import_module(f"spiir_pastro.cli.{name}").command
         shown = {row[0].split("`")[1]: row[-1] for row in _rows(section)[1:]}
         options = [p for p in command.params if isinstance(p, click.Option)]
-        assert list(shown) == [", ".join(p.opts) for p in options]
+        assert list(shown) == [", ".join((*p.opts, *p.secondary_opts)) for p in options]
         assert all(shown.values())
     assert "| `--far-threshold-hz` FLOAT RANGE | 0.0003 |" in generated.commands()
 

@@ -184,7 +184,9 @@ class Outliers:
     w_as_noise
         Fraction of any class whose w is distributed as noise's.
     log_mchirp_nodes : (k,)
+        Logarithms of the chirp masses at which the shares are tabulated.
     log_snr_nodes : (j,)
+        Logarithms of the SNRs.
     class_shares : (classes, k, j)
         How the mass contour shares a candidate of this chirp mass and SNR among the classes.
     """
