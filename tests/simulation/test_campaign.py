@@ -13,7 +13,13 @@ from scipy import stats
 from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.selection.clustering import cluster
-from spiir_pastro.simulation import CampaignConfig, build_campaign, draw_candidates, draw_distances
+from spiir_pastro.simulation import (
+    CampaignConfig,
+    build_campaign,
+    draw_candidates,
+    draw_distances,
+    merger_frame,
+)
 
 DAYS = 2.0
 CONFIG = CampaignConfig(seed=11, days=DAYS, noise_rate_hz=0.2, injection_interval_s=60)
@@ -230,6 +236,16 @@ def test_a_year_of_candidates_is_cheap_enough_to_calibrate_with() -> None:
     assert noise > 250
     assert mergers.select("source", "origin_id").unique().height > 100
     assert set(mergers["source"]) == {"BNS", "NSBH", "BBH"}
+
+
+def test_mergers_that_make_loud_candidates_are_listed_and_most_listed_make_one() -> None:
+    config = CampaignConfig(
+        seed=9, days=15, far_max_hz=3e-4, mergers_per_day=dict.fromkeys(ASTROPHYSICAL, 20.0)
+    )
+    found = draw_candidates(config).filter(pl.col("origin") == "merger", pl.col("far") > 0)
+    listed = set(merger_frame(build_campaign(config))["merger_id"])
+    assert set(found.filter(pl.col("far") < 1e-7)["origin_id"]) <= listed
+    assert len(listed & set(found["origin_id"])) > 0.5 * len(listed)
 
 
 def test_drawn_distances_look_like_bayestars() -> None:
