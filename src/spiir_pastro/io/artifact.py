@@ -19,6 +19,7 @@ import numpy as np
 from spiir_pastro.domain import MassBoundaries, Source, SourceProbabilities, Trigger
 from spiir_pastro.errors import ArtifactError, PastroError
 from spiir_pastro.io.atomic import remove_drafts, write_atomically
+from spiir_pastro.io.field_types import misfits
 from spiir_pastro.io.training_digest import TrainingDigest
 from spiir_pastro.models.components import CandidateDensity, ComponentDensities, Outliers
 from spiir_pastro.models.conditional import ConditionalGrid, LeaningGrid
@@ -282,6 +283,8 @@ def _decode(value: Any) -> Any:  # noqa: ANN401  (any part of a model)
     parts = {name: _decode(value[name]) for name in sorted(given)}
     if kind is PastroModel:
         parts["sharing"] = ClassSharing(parts["sharing"])
+    if wrong_types := misfits(kind, parts):
+        raise ArtifactError(f"{value['kind']} has no such {', '.join(wrong_types)}")
     return kind(**parts)
 
 

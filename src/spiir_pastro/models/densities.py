@@ -25,6 +25,9 @@ __all__ = ["GridDensity", "LogDensity"]
 
 Floats = NDArray[np.float64]
 
+LARGEST_LOG = 1e6
+"""Of a density's logarithm at a node: beyond it a difference of two may not be a number."""
+
 NORMALISED = 1e-12
 """The logarithm of an integral that is one."""
 
@@ -77,13 +80,15 @@ class GridDensity:
             and nodes.shape == values.shape
             and (errors >= 0).all()
             and np.isfinite(nodes).all()
-            and np.isfinite(values).all()
+            and (np.abs(values) <= LARGEST_LOG).all()
             and (np.diff(nodes) > 0).all()
             and min(self.left_scale, self.right_scale) >= 0
         ):
             raise FitError(
                 "a grid density needs at least two finite increasing nodes with finite "
-                f"log densities and tails of scale 0 or more, not nodes {nodes} and {values}"
+                "log densities and tails of scale 0 or more, not nodes of shape "
+                f"{nodes.shape} and values of shape {values.shape}, the largest of size "
+                f"{np.max(np.abs(values), initial=0):g}"
             )
         excess = self._log_integral(nodes, values)
         # What differs from one by rounding is left alone: a stored model stays as it is.

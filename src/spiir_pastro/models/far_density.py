@@ -24,6 +24,10 @@ _NOISE_SCALE = 1.0
 """By which x falls while noise falls by e."""
 
 
+STEEPEST = 1e12
+"""Exponent of a power law whose density is a number at every FAR."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PowerLaw:
     """Density ``a exp(a x)`` of x <= 0; beyond 0, where nothing was fitted, it goes on.
@@ -40,7 +44,7 @@ class PowerLaw:
     exponent_std: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.exponent) and self.exponent > 0 and self.exponent_std >= 0):
+        if not (0 < self.exponent <= STEEPEST and self.exponent_std >= 0):
             raise FitError(
                 f"a power law's exponent is {self.exponent} +- {self.exponent_std}; "
                 "it must be finite and positive"

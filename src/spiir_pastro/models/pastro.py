@@ -5,7 +5,6 @@ Two ways to share p_astro among the classes stand behind one interface, :class:`
 contour* multiplies p_astro by each class's share of the event's band in the mass plane.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -108,9 +107,9 @@ class PastroModel:
     least_detectors: int = 1
 
     def __post_init__(self) -> None:
-        if not 0 < self.far_threshold_hz < math.inf:
+        if not 1e-30 <= self.far_threshold_hz <= 1:
             raise FitError(
-                f"far_threshold_hz is {self.far_threshold_hz}; it must be positive and finite"
+                f"far_threshold_hz is {self.far_threshold_hz}; it must lie in 1e-30 to 1"
             )
 
     def predict(self, candidates: Candidates, *, intervals: bool = True) -> Predictions:

@@ -16,6 +16,10 @@ __all__ = ["StudentRegression"]
 Floats = NDArray[np.float64]
 
 
+LARGEST_COEFFICIENT, LEAST_SCALE, LEAST_DOF = 1e12, 1e-12, 1e-3
+"""Of a regression whose density is a number in double precision, wherever it is asked."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StudentRegression:
     """Density of y given features: Student's t about a linear prediction.
@@ -45,9 +49,11 @@ class StudentRegression:
         square = (coefficients.size, coefficients.size)
         inverse = np.array(np.broadcast_to(self.inverse_moments, square), float)
         if not (
-            np.isfinite(coefficients).all()
+            (np.abs(coefficients) <= LARGEST_COEFFICIENT).all()
             and np.isfinite(inverse).all()
-            and min(self.scale, self.dof, self.events) > 0
+            and self.scale >= LEAST_SCALE
+            and self.dof >= LEAST_DOF
+            and self.events > 0
         ):
             raise FitError(
                 f"a regression with coefficients {coefficients}, scale {self.scale} and "
