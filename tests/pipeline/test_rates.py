@@ -137,10 +137,10 @@ def test_rates_as_injected_are_those_of_the_population_injected(processed: Path)
         assert ours["exposure"]["size"] == pytest.approx(theirs["exposure"]["size"], rel=1e-6)
         # Counts differ, for the densities of masses are of the population that is named; what
         # is divided by does not, up to how quantiles of few values are interpolated.
-        per_detection = [
+        mine, other = (
             np.divide(c["mergers_per_gpc3_yr"], c["detections_per_yr"]) for c in (ours, theirs)
-        ]
-        np.testing.assert_allclose(*per_detection, rtol=0.1)
+        )
+        np.testing.assert_allclose(mine, other, rtol=0.1)
 
 
 def test_efficiency_against_true_values_counts_the_injections_missed(

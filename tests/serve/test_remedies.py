@@ -68,8 +68,8 @@ REMEDIES = {
     "**A search that nobody answers**": (
         "remedies.test_a_search_that_was_not_answered_is_found_once_a_model_is_named"
     ),
-    "**Events that were missed**": "backfill.test_a_lost_spool_is_found_again",
-    "**A second host**": "standby.test_the_other_takes_over",
+    "**Events that were missed**": "run.test_what_no_alert_brought_is_found_on_gracedb",
+    "**A second host**": "standby.test_two_hosts_answer_each_event_once_though_one_is_paused",
     "**A lost spool**": "remedies.test_a_lost_spool_costs_nothing_but_time",
     "**A damaged spool**": "spool.test_a_damaged_page_costs_only_what_it_held",
 }

@@ -83,7 +83,12 @@ def command(
     """
     pastro = load_model(model).model
     blocks = predict_files(
-        pastro, files, left_out=_say, intervals=not without_intervals, properties=properties, workers=workers
+        pastro,
+        files,
+        left_out=_say,
+        intervals=not without_intervals,
+        properties=properties,
+        workers=workers,
     )
     if style == "table" and output is None:
         _print(blocks)
