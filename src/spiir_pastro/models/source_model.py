@@ -78,7 +78,34 @@ LEAST_DENSITY = 1e-30
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class VolumeNodes:
+class _Nodes:
+    """Where nodes lie, and what a detector would call them.
+
+    Attributes
+    ----------
+    mass1, mass2 : (n,)
+        Source-frame masses in solar masses, the heavier first.
+    redshift : (n,)
+    """
+
+    mass1: Floats
+    mass2: Floats
+    redshift: Floats
+
+    @property
+    def log_mchirp_det(self) -> Floats:
+        """ln(detector-frame chirp mass in solar masses), (n,)."""
+        source = 0.6 * np.log(self.mass1 * self.mass2) - 0.2 * np.log(self.mass1 + self.mass2)
+        return np.asarray(source + np.log1p(self.redshift))
+
+    @property
+    def w(self) -> Floats:
+        """(m1 - m2) / (m1 + m2), (n,)."""
+        return (self.mass1 - self.mass2) / (self.mass1 + self.mass2)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class VolumeNodes(_Nodes):
     """Nodes of the plane and in redshift, with how many of a class's binaries are there.
 
     Attributes
@@ -93,9 +120,6 @@ class VolumeNodes:
         How many there are, heard or not, up to a factor.
     """
 
-    mass1: Floats
-    mass2: Floats
-    redshift: Floats
     distance_mpc: Floats
     reach_mpc: Floats
     prior: Floats
@@ -143,19 +167,9 @@ class VolumeNodes:
             **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)}
         )
 
-    @property
-    def log_mchirp_det(self) -> Floats:
-        """ln(detector-frame chirp mass in solar masses), (n,)."""
-        return _log_mchirp_det(self.mass1, self.mass2, self.redshift)
-
-    @property
-    def w(self) -> Floats:
-        """(m1 - m2) / (m1 + m2), (n,)."""
-        return (self.mass1 - self.mass2) / (self.mass1 + self.mass2)
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Binaries:
+class Binaries(_Nodes):
     """Nodes of the plane and in redshift, with how many of a class's found binaries each is.
 
     Attributes
@@ -167,9 +181,6 @@ class Binaries:
         They sum to one.
     """
 
-    mass1: Floats
-    mass2: Floats
-    redshift: Floats
     weight: Floats
 
     @classmethod
@@ -184,16 +195,6 @@ class Binaries:
             redshift=nodes.redshift[kept],
             weight=weight[kept] / weight[kept].sum(),
         )
-
-    @property
-    def log_mchirp_det(self) -> Floats:
-        """ln(detector-frame chirp mass in solar masses), (n,)."""
-        return _log_mchirp_det(self.mass1, self.mass2, self.redshift)
-
-    @property
-    def w(self) -> Floats:
-        """(m1 - m2) / (m1 + m2), (n,)."""
-        return (self.mass1 - self.mass2) / (self.mass1 + self.mass2)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -394,12 +395,6 @@ def likely_distances(mchirp_det: Floats, snr: float, reach: Reach) -> tuple[Floa
 def _errors(above: float, shape: tuple[int, ...]) -> Floats:
     """Return errors of a log density, below and above, (2, ...): a hole is likelier than a hill."""
     return np.stack([np.full(shape, HOLES * above), np.full(shape, above)])
-
-
-def _log_mchirp_det(mass1: Floats, mass2: Floats, z: Floats) -> Floats:
-    """Return ln(detector-frame chirp mass) of source-frame masses."""
-    source = 0.6 * np.log(mass1 * mass2) - 0.2 * np.log(mass1 + mass2)
-    return np.asarray(source + np.log1p(z))
 
 
 def _midpoints(low: float, high: float, n: int) -> tuple[Floats, float]:
