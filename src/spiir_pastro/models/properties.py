@@ -22,11 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL, Candidates
-from spiir_pastro.models.components import LOG_MCHIRP
 from spiir_pastro.models.conditional import ConditionalGrid
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.models.response import mass_difference
-from spiir_pastro.models.source_model import W_NODES, Reach, VolumeNodes, projection_density
+from spiir_pastro.models.source_model import (
+    W_NODES,
+    Reach,
+    VolumeNodes,
+    offered_w,
+    projection_density,
+)
 
 __all__ = ["MCHIRP_BINS", "SourceProperties", "leaves_remnant", "source_properties"]
 
@@ -148,7 +153,7 @@ class _Plane:
     flags: Floats
     mchirp: Floats
     order: NDArray[np.int64]
-    offered_w: ConditionalGrid | None
+    templates: ConditionalGrid | None
 
     @classmethod
     def of(cls, classes: Sequence[VolumeNodes], model: PastroModel, gap_max: float) -> "_Plane":
@@ -165,7 +170,7 @@ class _Plane:
             flags=np.stack([nodes.mass2 <= ns_max, in_gap, remnant]).astype(np.float64),
             mchirp=mchirp,
             order=np.argsort(mchirp, kind="stable"),
-            offered_w=w if isinstance(w, ConditionalGrid) else None,
+            templates=w if isinstance(w, ConditionalGrid) else None,
         )
 
     def weights(self, model: PastroModel, event: Candidates, classes: Floats) -> Floats:
@@ -189,7 +194,7 @@ class _Plane:
         if not np.isnan(w[0]):
             core *= self._given_w(model, m, w)
             at = response.misrecovered_w(W_NODES, m)[0]
-            far *= np.interp(w[0], W_NODES, at) / self._offered(m, w)[0]
+            far *= np.interp(w[0], W_NODES, at) / offered_w(self.templates, m, w)[0]
         return np.asarray(core + far + 1e-12)
 
     def _given_w(self, model: PastroModel, m: Floats, w: Floats) -> Floats:
@@ -197,17 +202,10 @@ class _Plane:
         response = model.sources.response
         grid = np.linspace(0, 1, 101)
         near = response.core_w(W_NODES, grid)
-        taken = np.trapezoid(self._offered(np.repeat(m, W_NODES.size), W_NODES) * near, W_NODES)
+        taken = np.trapezoid(offered_w(self.templates, m, W_NODES) * near, W_NODES)
         likelihood = response.core_w(w, grid)[:, 0] / taken
         alike = np.interp(self.nodes.w, grid, likelihood)
         return np.asarray(response.w_as_noise + (1 - response.w_as_noise) * alike)
-
-    def _offered(self, m: Floats, w: Floats) -> Floats:
-        if self.offered_w is None:
-            return np.ones_like(w)
-        features = np.zeros((w.size, LOG_MCHIRP + 1))
-        features[:, LOG_MCHIRP] = m
-        return np.asarray(np.exp(self.offered_w.log_pdf(w, features)))
 
     def _distance(self, model: PastroModel, event: Candidates) -> Floats:
         """Return the density of what the event says of its distance, (nodes,)."""

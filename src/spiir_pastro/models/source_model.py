@@ -45,6 +45,7 @@ __all__ = [
     "VolumeNodes",
     "likely_distances",
     "network_reach",
+    "offered_w",
     "projection_density",
     "projection_exceeds",
     "recovered_masses",
@@ -293,7 +294,9 @@ def recovered_masses(
     gathered = _gathered(binaries, true_m, true_w)
     off = response.misrecovered(true_m)
     core = _core_of_cells(response, nodes, true_m).T @ (gathered * (1 - off)[:, None])
-    offered, near = _offered(templates, nodes), response.core_w(W_NODES, true_w)
+    at, w = np.repeat(nodes, W_NODES.size), np.tile(W_NODES, size)
+    offered = offered_w(templates, at, w).reshape(size, W_NODES.size)
+    near = response.core_w(W_NODES, true_w)
     taken = np.trapezoid(offered[:, None, :] * near, W_NODES, axis=2)
     joint = offered * ((core / taken) @ near)
     far = response.misrecovered_mchirp(nodes, true_m).T @ (gathered.sum(axis=1) * off)
@@ -329,14 +332,13 @@ def _core_of_cells(response: Response, recovered: Floats, true_m: Floats) -> Flo
     return np.asarray(sum(parts) / POINTS_OF_A_CELL)
 
 
-def _offered(templates: ConditionalGrid | None, log_mchirp: Floats) -> Floats:
-    """Return the density of w among templates at the nodes of w, (k, j)."""
-    shape = (log_mchirp.size, W_NODES.size)
+def offered_w(templates: ConditionalGrid | None, log_mchirp: Floats, w: Floats) -> Floats:
+    """Return the density of w among templates of a chirp mass, (n,); even where it is not known."""
     if templates is None:
-        return np.ones(shape)
-    features = np.zeros((shape[0] * shape[1], templates.column + 1))
-    features[:, templates.column] = np.repeat(log_mchirp, shape[1])
-    return np.exp(templates.log_pdf(np.tile(W_NODES, shape[0]), features)).reshape(shape)
+        return np.ones_like(w)
+    features = np.zeros((w.size, templates.column + 1))
+    features[:, templates.column] = log_mchirp
+    return np.asarray(np.exp(templates.log_pdf(w, features)))
 
 
 def projection_exceeds(x: Floats) -> Floats:
