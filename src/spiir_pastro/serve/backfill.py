@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 DAY_S = 86_400.0
 PAGE = 100
-AGAIN_S = 60.0
+AGAIN_S = 10.0  # after a sweep that failed: health is to be green soon after GraceDB is back
 LOOK_S = 5.0
 SWEPT = "swept_until"
 """The spool's note of when the last whole sweep began."""
