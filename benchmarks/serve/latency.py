@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from spiir_pastro.serve.rehearsal.alerts import sample_alert
-from spiir_pastro.serve.rehearsal.chaos import GROUP, TOPICS, Stage
 from spiir_pastro.serve.rehearsal.gracedb import read_journal
+from spiir_pastro.serve.rehearsal.stage import GROUP, TOPICS, Stage
 
 
 def times(stage: Stage) -> tuple[dict[str, float], dict[str, float]]:

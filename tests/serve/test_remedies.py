@@ -31,9 +31,9 @@ from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.history import history_path, recall_first_start
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.rehearsal.alerts import sample_alert
-from spiir_pastro.serve.rehearsal.chaos import Stage
 from spiir_pastro.serve.rehearsal.gracedb import Faults, StandInGraceDB, announce
 from spiir_pastro.serve.rehearsal.model import RehearsalModel
+from spiir_pastro.serve.rehearsal.stage import Stage
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.source import FileSource

@@ -12,13 +12,14 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
+from serve.chaos import rehearse_chaos
 
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.serve import run
 from spiir_pastro.serve.rehearsal.alerts import sample_alert, sample_alerts
-from spiir_pastro.serve.rehearsal.chaos import Stage, Verdict, rehearse_chaos, verdict
 from spiir_pastro.serve.rehearsal.gracedb import LogEntry, announce, read_journal
 from spiir_pastro.serve.rehearsal.model import RehearsalModel
+from spiir_pastro.serve.rehearsal.stage import Stage, Verdict, verdict
 
 
 @pytest.fixture(scope="module")

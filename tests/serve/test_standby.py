@@ -16,7 +16,7 @@ from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.rehearsal.alerts import sample_alerts
 from spiir_pastro.serve.rehearsal.broker import Broker, free_port
-from spiir_pastro.serve.rehearsal.chaos import Stage, _serve_alerts
+from spiir_pastro.serve.rehearsal.stage import Stage, _serve_alerts
 from spiir_pastro.serve.standby import Standby
 
 
@@ -134,7 +134,7 @@ class MockCluster(Broker):
 def test_two_hosts_answer_each_event_once_though_one_is_paused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spiir_pastro.serve.rehearsal.chaos.Broker", MockCluster)
+    monkeypatch.setattr("spiir_pastro.serve.rehearsal.stage.Broker", MockCluster)
     stage = Stage(tmp_path)
     stage.wait_until_up()
     stage.service.kill()
