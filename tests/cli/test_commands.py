@@ -1,5 +1,6 @@
 """The command line keeps its promises without loading more than it needs."""
 
+import csv
 import json
 import os
 import subprocess
@@ -78,6 +79,16 @@ def test_from_uploads_to_p_astro_json(
         [float(p) for p in predicted.split(",")[2:6]], rel=0.01, abs=5e-5
     )
     assert "G1510" in page.read_text()
+    properties = _run("predict", triggers, "--model", model, "--properties", "--format", "csv")
+    rows = {row["event_id"]: row for row in csv.DictReader(properties.stdout.splitlines())}
+    as_document = _run("explain", "G1510", "--model", model, "--triggers", triggers, "--json")
+    said = json.loads(as_document.stdout)["properties"]
+    for name, column in (("HasNS", "has_ns"), ("HasRemnant", "has_remnant")):
+        assert said[name] == pytest.approx(float(rows["G1510"][column]), abs=1e-6)
+    assert said["source_mchirp"]["p50"] == pytest.approx(
+        float(rows["G1510"]["source_mchirp"]), abs=1e-6
+    )
+    assert "If it is a signal, and p_astro is" in told.stdout
     assert told.stdout.index("For a signal, in decibans") < told.stdout.index("density at FAR")
     by_name = _run("explain", "GW10", "--model", model, "--triggers", triggers, "--known-events",
                    known)  # fmt: skip

@@ -8,8 +8,10 @@ import pytest
 from spiir_pastro.domain import Candidates
 from spiir_pastro.io.distances import CAMPAIGN, read_distances
 from spiir_pastro.io.horizons import read_horizons
+from spiir_pastro.models import properties
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.models.properties import (
+    PropertyPlane,
     SourceProperties,
     leaves_remnant,
     source_properties,
@@ -28,15 +30,19 @@ def model(uploads: tuple[Path, Path]) -> PastroModel:
 def properties_of(
     model: PastroModel, mchirp: list[float], mtotal: list[float], distance: float = np.nan
 ) -> SourceProperties:
+    event = candidates_of(mchirp, mtotal, distance)
+    return source_properties(model, event, network_reach(read_horizons()))
+
+
+def candidates_of(mchirp: list[float], mtotal: list[float], distance: float = np.nan) -> Candidates:
     n = len(mchirp)
-    event = Candidates(
+    return Candidates(
         far_hz=np.full(n, 1e-10),
         snr=np.full(n, 15.0),
         mchirp_det=np.array(mchirp),
         mtotal_det=np.array(mtotal),
         eff_distance_mpc=np.full((n, 4), distance),
     )
-    return source_properties(model, event, network_reach(read_horizons()))
 
 
 def test_published_events_have_the_properties_published(model: PastroModel) -> None:
@@ -58,6 +64,32 @@ def test_a_distance_says_more_than_the_snr(model: PastroModel) -> None:
     assert near[1] > far[1]
     blind = properties_of(model, [31.2], [72.0]).source_mchirp[0]
     assert near[2] - near[0] < blind[2] - blind[0]
+
+
+def test_an_event_is_told_alike_alone_and_by_its_classes_shares(model: PastroModel) -> None:
+    together = properties_of(model, [1.198, 2.58, 31.2], [2.76, 7.8, 72.0])
+    alone = properties_of(model, [2.58], [7.8])
+    np.testing.assert_allclose(alone.mchirp_bins[0], together.mchirp_bins[1], rtol=1e-12)
+    plane = PropertyPlane.of(model, network_reach(read_horizons()))
+    event = candidates_of([2.58], [7.8])
+    one = plane.properties(event, np.array([[0.0, 1.0, 0.0]]))
+    other = plane.properties(event, np.array([[0.0, 20.0, 0.0]]))  # up to a factor
+    np.testing.assert_allclose(one.source_mchirp, other.source_mchirp)
+    assert one.has_ns[0] == pytest.approx(1.0)
+    assert plane.properties(event, np.array([[0.0, 0.0, 1.0]])).has_ns[0] == 0.0
+
+
+def test_nodes_no_template_can_be_of_are_left_out_without_a_difference(
+    model: PastroModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = [1.198, 2.58, 12.0, 31.2], [2.76, 7.8, 29.0, 72.0]
+    few = properties_of(model, *events)
+    monkeypatch.setattr(properties, "WIDTHS", np.inf)
+    monkeypatch.setattr(properties, "LEAST_SHARE", 0.0)
+    every = properties_of(model, *events)
+    for name in ("has_ns", "has_mass_gap", "has_remnant", "mchirp_bins"):
+        np.testing.assert_allclose(getattr(few, name), getattr(every, name), atol=2e-3)
+    np.testing.assert_allclose(few.source_mchirp, every.source_mchirp, rtol=2e-3)
 
 
 def test_nothing_is_said_where_the_model_says_nothing(model: PastroModel) -> None:

@@ -287,6 +287,7 @@ def test_the_page_of_one_event_works(
     with opened(page, tmp_path) as tab:
         text = tab.run("document.getElementById('single').textContent")
         assert "A signal, or noise?" in text
+        assert "(if it is a signal, and p_astro is " in text
         assert tab.run("window.hacked ?? null") is None
         assert (tab.complaints, tab.requests) == ([], [])
     assert page.stat().st_size < 10e6
@@ -306,6 +307,8 @@ def test_the_page_of_an_event_without_a_far_says_what_can_be_said(
     with opened(page, tmp_path) as tab:
         text = tab.run("document.getElementById('single').textContent")
         assert "No FAR: whether it is a signal cannot be said. If it is one: BNS" in text
+        assert "HasNS, HasMassGap, HasRemnant0.9" in text
+        assert "(if it is a signal); in M☉, 0.87 to 1.74: 0.9" in text
         assert "A signal, or noise?" not in text
         for width in (390, 1400):
             tab.resize(width)

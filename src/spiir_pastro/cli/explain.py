@@ -1,5 +1,6 @@
 """``spiir-pastro explain``."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,13 @@ from spiir_pastro.errors import TriggerError
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.io.gwtc import read_known_events
 from spiir_pastro.io.predictions import as_table
+from spiir_pastro.io.properties import as_document, property_plane
 from spiir_pastro.io.sources import read_triggers
 from spiir_pastro.io.triggers import to_candidates
 from spiir_pastro.models.components import FACTORS
 from spiir_pastro.models.explanation import Explanation, explain
 from spiir_pastro.models.pastro import ClassSharing, PastroModel
+from spiir_pastro.models.properties import SourceProperties
 from spiir_pastro.report.evidence import FACTS, weigh
 from spiir_pastro.report.numbers import probability
 from spiir_pastro.report.page import write_event_page
@@ -33,6 +36,9 @@ _SHARING = {
     ClassSharing.MULTI_COMPONENT: "their own densities, outliers by the mass contour",
     ClassSharing.MASS_CONTOUR: "the mass contour",
 }
+
+LEAST_BIN = 0.005
+"""A bin of a smaller probability is not printed."""
 
 
 @click.command("explain")
@@ -60,11 +66,16 @@ def command(
     """
     artifact = load_model(model)
     trigger = _find(event, triggers, known_events)
-    explained = explain(artifact.model, to_candidates(trigger))
+    candidates = to_candidates(trigger)
+    explained = explain(artifact.model, candidates)
+    shares = weigh(explained).shares[:, -1]
+    properties = property_plane(artifact.model).properties(candidates, shares)
     if as_json:
-        print_json(_document(trigger.row(0, named=True), explained))
+        document = _document(trigger.row(0, named=True), explained)
+        print_json(document | {"properties": as_document(properties)})
     else:
         _print(trigger.row(0, named=True), explained, model=artifact.model)
+        _print_properties(explained, properties)
     if html is not None:
         said = pl.concat([trigger, as_table(explained.predictions)], how="horizontal")
         write_event_page(html, said, artifact)
@@ -119,9 +130,31 @@ def _print(trigger: dict[str, Any], explained: Explanation, *, model: PastroMode
     )
     mean, std = explained.source_mchirp[0]
     if np.isfinite(mean):
-        click.echo(f"Source-frame chirp mass {mean:.3g} ± {std:.2g} solar masses.")
+        click.echo(f"The contour's source-frame chirp mass: {mean:.3g} ± {std:.2g} solar masses.")
     else:
         click.echo("No mass contour: the candidate comes without SNR or effective distances.")
+
+
+def _print_properties(explained: Explanation, properties: SourceProperties) -> None:
+    """Say what the mass plane knows of a signal, with how probable it is that it is one."""
+    if np.isnan(properties.has_ns[0]):
+        return
+    p_astro = explained.predictions.p_astro[0]
+    known = f", and p_astro is {p_astro:.4f}" if np.isfinite(p_astro) else ""
+    click.echo(f"\nIf it is a signal{known}:")
+    flags = properties.has_ns[0], properties.has_mass_gap[0], properties.has_remnant[0]
+    names = "HasNS", "HasMassGap", "HasRemnant"
+    pairs = zip(names, flags, strict=True)
+    click.echo("  " + ", ".join(f"{name} {probability(flag)}" for name, flag in pairs))
+    low, median, high = properties.source_mchirp[0]
+    click.echo(f"  source-frame chirp mass {median:.3g} ({low:.3g} to {high:.3g}, 90 %), in bins:")
+    edges = itertools.pairwise(properties.mchirp_edges.tolist())
+    bins = [
+        f"{left:g} to {right:g}: {probability(p)}"
+        for (left, right), p in zip(edges, properties.mchirp_bins[0], strict=True)
+        if p >= LEAST_BIN
+    ]
+    click.echo(f"  {', '.join(bins)} solar masses")
 
 
 def _draw(event_id: str, explained: Explanation) -> None:

@@ -168,6 +168,10 @@ class VolumeNodes(_Nodes):
             **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)}
         )
 
+    def at(self, rows: NDArray[np.int64]) -> Self:
+        """Return some of the nodes, in the order asked for."""
+        return type(self)(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Binaries(_Nodes):

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.evaluation.reasons import disagreement
 from spiir_pastro.evaluation.result import SCORED, Evaluation
+from spiir_pastro.io.properties import property_plane
 from spiir_pastro.io.triggers import EFF_DISTANCES, to_candidates
 from spiir_pastro.models.explanation import Explanation, explain
 from spiir_pastro.models.mass_plane import partner_mass
 from spiir_pastro.models.pastro import PastroModel
+from spiir_pastro.models.properties import MCHIRP_BINS, SourceProperties
 from spiir_pastro.report import charts
-from spiir_pastro.report.evidence import FACTS, weigh
+from spiir_pastro.report.evidence import FACTS, Evidence, weigh
 from spiir_pastro.report.numbers import utc
 from spiir_pastro.report.style import SOURCE_COLOURS
 from spiir_pastro.report.thinning import interesting_rows, telling_rows
@@ -128,6 +130,7 @@ def _constants(model: PastroModel) -> Json:
         "colours": [SOURCE_COLOURS[source] for source in Source],
         "facts": FACTS,
         "boundaries": {"m_min": b.m_min, "ns_max": b.ns_max, "m_max": b.m_max},
+        "mchirp_edges": rounded(np.array(MCHIRP_BINS)),
         "contour": [rounded(primary), rounded(partner_mass(primary, np.ones(1)))],
     }
 
@@ -162,7 +165,11 @@ def _rows(
         rows[name] = column.to_list() if exact else rounded(column.to_numpy())
     if "is_signal" in rows:
         rows["truth"] = _truth(shown, noise)
-    return rows | _explained(explain(model, to_candidates(shown)))
+    candidates = to_candidates(shown)
+    explained = explain(model, candidates)
+    evidence = weigh(explained)
+    properties = property_plane(model).properties(candidates, evidence.shares[:, -1])
+    return rows | _explained(explained, evidence) | _properties(properties)
 
 
 def _truth(shown: pl.DataFrame, noise: str) -> list[str]:
@@ -172,9 +179,19 @@ def _truth(shown: pl.DataFrame, noise: str) -> list[str]:
     return shown.select(truth=named)["truth"].to_list()
 
 
-def _explained(explained: Explanation) -> dict[str, list[Any]]:
+def _properties(properties: SourceProperties) -> dict[str, list[Any]]:
+    """Return what holds of each candidate if it is a signal."""
+    return {
+        "HasNS": rounded(properties.has_ns, 4),
+        "HasMassGap": rounded(properties.has_mass_gap, 4),
+        "HasRemnant": rounded(properties.has_remnant, 4),
+        "mchirp_quantiles": [rounded(row, 4) for row in properties.source_mchirp],
+        "mchirp_bins": [rounded(row, 3) for row in properties.mchirp_bins],
+    }
+
+
+def _explained(explained: Explanation, evidence: Evidence) -> dict[str, list[Any]]:
     """Return what the picture of each candidate's explanation is drawn from."""
-    evidence = weigh(explained)
     mean, std = explained.source_mchirp.T
     shares = explained.contour_shares.T
     factors = {

@@ -10,14 +10,22 @@ const links = (row) => {
   if (/^GW\d{6}(_\d{6})?$/.test(row.known_event || "")) found.push([`${GWOSC}${row.known_event}/`, `${row.known_event} at GWOSC`]);
   return found.map(([href, text]) => node("a", { href, rel: "noreferrer" }, text));
 };
+// What the mass plane says of a signal; of a candidate that is noise none of it is true.
+const properties = (row) => {
+  if (row.HasNS === null) return [];
+  const [low, median, high] = row.mchirp_quantiles.map((m) => number(m)), edges = DATA.mchirp_edges;
+  const bins = row.mchirp_bins.map((p, k) => [p, `${edges[k]} to ${edges[k + 1] ?? "∞"}: ${probability(p)}`]).filter(([p]) => p >= 0.005).map(([, text]) => text);
+  const caveat = row.p_astro === null ? "if it is a signal" : `if it is a signal, and p_astro is ${probability(row.p_astro)}`;
+  return [["HasNS, HasMassGap, HasRemnant", `${["HasNS", "HasMassGap", "HasRemnant"].map((name) => probability(row[name])).join(", ")} (${caveat})`],
+    ["Source chirp mass", `${median} M☉, 90 % interval ${low} to ${high} (${caveat}); in M☉, ${bins.join(", ")}`]];
+};
 const facts = (row) => {
   const distances = ["H1", "L1", "V1", "K1"].filter((ifo) => row[`eff_distance_mpc_${ifo}`] != null)
     .map((ifo) => `${ifo} ${number(row[`eff_distance_mpc_${ifo}`])}`).join(", ");
   const found = [["Time", `${row.utc} UTC (GPS ${row.gps.toFixed(3)})`], ["FAR", row.far_hz === null ? "not assigned" : `${number(row.far_hz)} Hz, ${often(row.far_hz)}`],
     ["SNR, chirp mass", `${number(row.snr, 4)}; ${number(row.mchirp_det, 4)} M☉ in the detector frame`], ["Detectors", `${row.ifos}${distances ? `; effective distances ${distances} Mpc` : ""}`]];
   if (row.truth !== undefined) found.push(["In truth", row.is_signal ? `${DATA.truth}${row.source_class ? `, ${row.source_class}` : ""}${row.known_event ? `, ${row.known_event}` : ""}` : row.truth]);
-  if (row.source_mchirp !== null) found.push(["Source chirp mass", `${number(row.source_mchirp)} ± ${number(row.source_mchirp_std, 2)} M☉`]);
-  for (const name of ["HasNS", "HasMassGap"]) if (row[name] != null) found.push([name, probability(row[name])]);
+  found.push(...properties(row));
   if (DATA.scored_by && row.scored_p_astro != null) found.push(["Scored", `p_astro ${probability(row.scored_p_astro)}, ${DATA.scored_by}`]);
   if (row.extrapolated) found.push(["Extrapolated", row.extrapolated]);
   if (row.note) found.push(["Note", row.note]);

@@ -1,0 +1,45 @@
+"""Properties written down: ``spiir.properties.json``, and what `explain` prints.
+
+They hold *if it is a signal*; to know what to expect, multiply by p_astro.
+"""
+
+import math
+from typing import Any
+
+from spiir_pastro.io.horizons import read_horizons
+from spiir_pastro.models.pastro import PastroModel
+from spiir_pastro.models.properties import PropertyPlane, SourceProperties
+from spiir_pastro.models.source_model import network_reach
+
+__all__ = ["as_document", "property_plane"]
+
+DIGITS = 6
+"""After the point: more than the plane knows, few enough to be the same on every machine."""
+
+
+def property_plane(model: PastroModel) -> PropertyPlane:
+    """Lay out a model's plane for detectors as the table of horizons that ships has them."""
+    return PropertyPlane.of(model, network_reach(read_horizons()))
+
+
+def as_document(properties: SourceProperties, k: int = 0) -> dict[str, Any]:
+    """Return a candidate's properties as plain JSON values; null where nothing is said.
+
+    The bins' last edge is null: that bin has no end.
+    """
+    low, median, high = (_number(value) for value in properties.source_mchirp[k])
+    return {
+        "given": "it is a signal",
+        "HasNS": _number(properties.has_ns[k]),
+        "HasMassGap": _number(properties.has_mass_gap[k]),
+        "HasRemnant": _number(properties.has_remnant[k]),
+        "source_mchirp": {"p05": low, "p50": median, "p95": high},
+        "source_mchirp_bins": {
+            "bin_edges": [_number(edge) for edge in properties.mchirp_edges],
+            "probabilities": [_number(p) for p in properties.mchirp_bins[k]],
+        },
+    }
+
+
+def _number(value: float) -> float | None:
+    return round(float(value), DIGITS) if math.isfinite(value) else None
