@@ -11,6 +11,7 @@ from rich.progress import Progress
 
 from spiir_pastro.cli.options import FILE, known_events_option
 from spiir_pastro.cli.output import json_option, print_json, print_table
+from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.io.folders import sole_writer
 from spiir_pastro.io.frames import FrameFormat
 from spiir_pastro.io.runs import read_runs
@@ -19,7 +20,6 @@ from spiir_pastro.pipeline.process import process, remove_leftovers
 from spiir_pastro.pipeline.processed import Processed, open_processed
 from spiir_pastro.pipeline.summary import ProcessSettings
 from spiir_pastro.selection import TwinTolerance
-from spiir_pastro.selection.clustering import SECOND_NS
 
 __all__ = ["command"]
 

@@ -106,9 +106,10 @@ MEANINGS = MappingProxyType(
 """What canonical columns hold; ``injection_<name>`` is the injection's own ``<name>``."""
 
 _LETTER = {ifo[0]: ifo for ifo in DETECTORS}
-_LEGACY_TIME = re.compile(r"(end_time|end_time_ns)_([HLVK])1?")
-_LEGACY_FAR = re.compile(r"far_([hlvk])(_\w+)?")
-_LEGACY = re.compile(r"(.+)_([HLVK])")
+_LETTERS = "".join(_LETTER)
+_LEGACY_TIME = re.compile(rf"(end_time|end_time_ns)_([{_LETTERS}])1?")
+_LEGACY_FAR = re.compile(rf"far_([{_LETTERS.lower()}])(_\w+)?")
+_LEGACY = re.compile(rf"(.+)_([{_LETTERS}])")
 
 
 def canonical_column(name: str, *, table: str = "postcoh") -> str:
@@ -151,7 +152,7 @@ _OF_UPLOADS = {
     "mass2": "mass2_det",
 }
 _EFF_DISTANCE = re.compile(
-    r"(?:eff_?dist(?:ance)?|deff)(?:_mpc)?_([HLVK])1?(?:_mpc)?", re.IGNORECASE
+    rf"(?:eff_?dist(?:ance)?|deff)(?:_mpc)?_([{_LETTERS}])1?(?:_mpc)?", re.IGNORECASE
 )
 
 

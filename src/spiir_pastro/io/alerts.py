@@ -11,6 +11,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from spiir_pastro.domain import DETECTORS, Trigger, split_ifos
+from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.errors import AlertError
 
 __all__ = [
@@ -30,7 +31,6 @@ INJECTION = "vtinjection"
 """GraceDB's search, or group, of injections for measuring a search's reach; in lower case."""
 
 T = TypeVar("T")
-_NS = 10**9
 _ENVELOPES = 2  # GraceDB's JSON string, in hop's labelled envelope
 
 Name = Annotated[str, msgspec.Meta(max_length=64)]
@@ -43,7 +43,7 @@ Ratio = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
 Mass = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
 Distance = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 Seconds = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
-Nanoseconds = Annotated[int, msgspec.Meta(ge=0, lt=_NS)]
+Nanoseconds = Annotated[int, msgspec.Meta(ge=0, lt=SECOND_NS)]
 
 
 class CoincInspiral(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,7 +142,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         coinc = attributes.coinc
         return Trigger(
             event_id=event_id,
-            gps_ns=coinc.end_time * _NS + coinc.end_time_ns,
+            gps_ns=coinc.end_time * SECOND_NS + coinc.end_time_ns,
             ifos=split_ifos(coinc.ifos),
             far_hz=coinc.combined_far or self.event.far or None,
             snr=coinc.snr or None,

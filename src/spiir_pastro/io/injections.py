@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from spiir_pastro.domain import DETECTORS
+from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.errors import TableError
 
 __all__ = ["INJECTION_UNITS", "from_sim_inspiral"]
@@ -68,7 +69,7 @@ def from_sim_inspiral(table: pl.DataFrame) -> pl.DataFrame:
     absent = [name for name in _REQUIRED if name not in table.columns]
     if absent:
         raise TableError(f"sim_inspiral has no column {', '.join(absent)}; give a full table")
-    gps_ns = pl.col("geocent_end_time").cast(pl.Int64) * 1_000_000_000
+    gps_ns = pl.col("geocent_end_time").cast(pl.Int64) * SECOND_NS
     ids = table.get_column("simulation_id", default=pl.Series([None, None]))
     if ids.has_nulls() or ids.is_duplicated().any():
         table = table.drop("simulation_id", strict=False).with_row_index("simulation_id")

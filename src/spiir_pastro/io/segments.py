@@ -8,6 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from spiir_pastro.domain import DETECTORS, merge_segments
+from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.errors import TableError
 
 __all__ = ["analysed_segments"]
@@ -60,7 +61,7 @@ def _segments_of(tables: Mapping[str, pl.DataFrame]) -> dict[str, NDArray[np.int
     times = tables["segment"].select(
         "segment_def_id",
         *(
-            (pl.col(f"{edge}_time").cast(pl.Int64) * 1_000_000_000 + pl.col(f"{edge}_time_ns"))
+            (pl.col(f"{edge}_time").cast(pl.Int64) * SECOND_NS + pl.col(f"{edge}_time_ns"))
             .cast(pl.Int64)
             .alias(edge)
             for edge in ("start", "end")

@@ -15,6 +15,7 @@ import msgspec
 
 from spiir_pastro.domain import DETECTORS, Trigger, split_ifos
 from spiir_pastro.domain.columns import canonical_trigger_columns
+from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.errors import TriggerError
 
 __all__ = ["MAX_LINE_BYTES", "parse_trigger_line", "trigger_from_row"]
@@ -22,7 +23,6 @@ __all__ = ["MAX_LINE_BYTES", "parse_trigger_line", "trigger_from_row"]
 MAX_LINE_BYTES = 2**16
 """A row of a trigger CSV with all of its names has one or two thousand."""
 
-_SECOND_NS = 10**9
 _LATEST_S = 9.2e9  # later times do not fit into 64 bits of nanoseconds
 
 Row = Mapping[str, object]
@@ -101,8 +101,8 @@ def _time_ns(row: Row) -> int:
         raise TriggerError(f"end_time: {row['end_time']!r} is no GPS time in seconds")
     whole = math.floor(seconds)
     if row.get("end_time_ns") is None:
-        return whole * _SECOND_NS + round((seconds - whole) * _SECOND_NS)
-    return whole * _SECOND_NS + int(_number(row, "end_time_ns", "end_time_ns") or 0)
+        return whole * SECOND_NS + round((seconds - whole) * SECOND_NS)
+    return whole * SECOND_NS + int(_number(row, "end_time_ns", "end_time_ns") or 0)
 
 
 def _distances(row: Row) -> dict[str, float]:

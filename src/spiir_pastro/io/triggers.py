@@ -16,6 +16,7 @@ import polars as pl
 
 from spiir_pastro.domain import DETECTORS, Candidates, Trigger, join_ifos, split_ifos
 from spiir_pastro.domain.columns import canonical_trigger_columns
+from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.errors import TableError, TriggerError
 
 __all__ = [
@@ -93,7 +94,6 @@ POSTCOH_NEEDED = (
 )  # fmt: skip
 """Those without which there is no trigger, or one with another SNR."""
 
-_SECOND_NS = 1_000_000_000
 _LATEST = 9.2e9  # s; later times do not fit into 64 bits of nanoseconds
 _MASK = "detectors as bits"
 _GIVEN = "given "  # begins the names of columns as a source has them
@@ -301,9 +301,9 @@ def _with_time(table: pl.DataFrame) -> pl.DataFrame:
     if "end_time_ns" in table.columns:
         nanoseconds = pl.col("end_time_ns").cast(pl.Float64, strict=False)
     else:
-        nanoseconds = ((seconds - whole) * _SECOND_NS).round()
+        nanoseconds = ((seconds - whole) * SECOND_NS).round()
     whole, nanoseconds = (part.cast(pl.Int64, strict=False) for part in (whole, nanoseconds))
-    return table.with_columns(gps_ns=whole * _SECOND_NS + nanoseconds)
+    return table.with_columns(gps_ns=whole * SECOND_NS + nanoseconds)
 
 
 def _with_total_mass(table: pl.DataFrame) -> pl.DataFrame:

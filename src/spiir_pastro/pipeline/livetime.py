@@ -20,6 +20,7 @@ from spiir_pastro.domain import (
     is_within,
     livetime_by_combination,
 )
+from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.errors import ConfigError, IncompleteError
 from spiir_pastro.io.runs import Purpose, Run, RunsFile
 from spiir_pastro.io.segments import analysed_segments
@@ -31,7 +32,6 @@ __all__ = ["AnalysedTime", "livetime_table", "with_analysed"]
 Segments = Mapping[str, NDArray[np.int64]]
 _SCHEMA = {"run": pl.String, "bank": pl.String, "ifos": pl.String, "livetime_ns": pl.Int64}
 _SPAN = re.compile(r"_(\d{1,10})_(\d{1,9})$")
-_SECOND_NS = 10**9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ class AnalysedTime:
             except IncompleteError as exc:
                 problem = Problem(name=file.name, trouble=Trouble.DAMAGED, why=str(exc))
                 problems.append(problem)
-        span = run.gps_start * _SECOND_NS, run.gps_end * _SECOND_NS
+        span = run.gps_start * SECOND_NS, run.gps_end * SECOND_NS
         all_of_it = {ifo: np.clip(s, *span) for ifo, s in analysed_segments(tables).items()}
         covered = _covered(trigger_names)
         if covered is None:
@@ -86,7 +86,7 @@ def _covered(names: Sequence[str]) -> NDArray[np.int64] | None:
     spans = [(int(m[1]), int(m[1]) + int(m[2])) for m in found if m]
     if len(spans) < len(found):
         return None
-    return np.array(spans, dtype=np.int64).reshape(-1, 2) * _SECOND_NS
+    return np.array(spans, dtype=np.int64).reshape(-1, 2) * SECOND_NS
 
 
 def _length(segments: Segments) -> int:

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
+from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.errors import IncompleteError, TableError
 from spiir_pastro.io.gwtc import read_known_events
 from spiir_pastro.io.injections import from_sim_inspiral
@@ -37,7 +38,6 @@ from spiir_pastro.selection import (
     remove_twin_noise,
     split_near,
 )
-from spiir_pastro.selection.clustering import SECOND_NS
 from spiir_pastro.selection.decontamination import TWIN_COLUMNS
 from spiir_pastro.selection.intervals import Ints
 
@@ -217,9 +217,8 @@ def _injections_of(staged: StagedRun) -> pl.DataFrame:
         injections = from_sim_inspiral(files[0].read("sim_inspiral"))
     except TableError as exc:
         raise TableError(f"injections {files[0].name}: {exc}") from exc
-    return injections.filter(
-        pl.col("gps_ns").is_between(run.gps_start * 10**9, run.gps_end * 10**9, closed="left")
-    )
+    start, end = run.gps_start * SECOND_NS, run.gps_end * SECOND_NS
+    return injections.filter(pl.col("gps_ns").is_between(start, end, closed="left"))
 
 
 def _uncovered(runs: RunsFile, times: Mapping[str, AnalysedTime]) -> list[Uncovered]:

@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 import polars as pl
 
+from spiir_pastro.domain.times import DAY_S, SECOND_NS
 from spiir_pastro.errors import DocumentError
 from spiir_pastro.io.documents import encode_document, read_document
 from spiir_pastro.io.folders import read_verified, write_folder
@@ -103,10 +104,10 @@ class Processed:
     def __repr__(self) -> str:
         found = sum(matches.found.height for matches in self.matches.values())
         made = found + sum(matches.missed.height for matches in self.matches.values())
+        days = self.background_livetime_ns / SECOND_NS / DAY_S
         return (
-            f"<Processed: {self.background.height:,} candidates of background in "
-            f"{self.background_livetime_ns / 86_400e9:.2f} days; {found:,} of {made:,} injections "
-            "found>"
+            f"<Processed: {self.background.height:,} candidates of background in {days:.2f} days; "
+            f"{found:,} of {made:,} injections found>"
         )
 
     @property

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.errors import TableError
 from spiir_pastro.io.atomic import system_errors
 from spiir_pastro.io.runs import Run
@@ -131,7 +132,7 @@ class TriggerStore:
             read = from_postcoh(postcoh)
         except TableError as exc:
             raise TableError(f"{name}: {exc}, or extract it with more --columns") from exc
-        start, end = run.gps_start * 10**9, run.gps_end * 10**9
+        start, end = run.gps_start * SECOND_NS, run.gps_end * SECOND_NS
         within = pl.col("gps_ns").is_between(start, end, closed="left")
         inside = read.triggers.filter(within)
         used = inside if near is None else inside.filter(near.mask(inside["gps_ns"]))

@@ -13,7 +13,8 @@ from spiir_pastro.models.population import BinaryPopulation
 from spiir_pastro.pipeline.fates import Fate
 from spiir_pastro.pipeline.inventory import Problem
 from spiir_pastro.selection import TwinTolerance
-from spiir_pastro.selection.clustering import SECOND_NS
+from spiir_pastro.selection.clustering import CLUSTER_WINDOW_NS
+from spiir_pastro.selection.decontamination import KNOWN_WINDOW_NS
 from spiir_pastro.selection.matching import INJECTION_MCHIRP_TOLERANCE, INJECTION_WINDOW_NS
 
 __all__ = [
@@ -45,8 +46,8 @@ class ProcessSettings:
         How alike two triggers of twin runs are that the same noise made.
     """
 
-    cluster_window_ns: int = SECOND_NS
-    known_window_ns: int = SECOND_NS
+    cluster_window_ns: int = CLUSTER_WINDOW_NS
+    known_window_ns: int = KNOWN_WINDOW_NS
     injection_window_ns: int = INJECTION_WINDOW_NS
     injection_mchirp_tolerance: float = INJECTION_MCHIRP_TOLERANCE
     twin: TwinTolerance = field(default_factory=TwinTolerance)

@@ -13,14 +13,16 @@ parts and then their union: cluster once, over everything.
 import numpy as np
 import polars as pl
 
+from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.selection.intervals import Ints, ranges_within
 
-__all__ = ["SECOND_NS", "cluster", "significance_rank"]
+__all__ = ["CLUSTER_WINDOW_NS", "SECOND_NS", "cluster", "significance_rank"]
 
-SECOND_NS = 1_000_000_000
+CLUSTER_WINDOW_NS = SECOND_NS
+"""SPIIR's practice: one merger is uploaded up to ten times, within a second."""
 
 
-def cluster(triggers: pl.DataFrame, *, window_ns: int = SECOND_NS) -> pl.DataFrame:
+def cluster(triggers: pl.DataFrame, *, window_ns: int = CLUSTER_WINDOW_NS) -> pl.DataFrame:
     """Keep each trigger that has no more significant one within the window.
 
     Parameters

@@ -14,10 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from spiir_pastro.selection.clustering import SECOND_NS
+from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.selection.intervals import Ints, is_near, pairs_within
 
-__all__ = ["TWIN_COLUMNS", "TwinTolerance", "remove_twin_noise", "split_near"]
+__all__ = ["KNOWN_WINDOW_NS", "TWIN_COLUMNS", "TwinTolerance", "remove_twin_noise", "split_near"]
+
+KNOWN_WINDOW_NS = SECOND_NS
+"""How near in time to a catalogue's merger a trigger is taken for it."""
 
 TWIN_COLUMNS = ("gps_ns", "mchirp_det", "snr")
 """What has to be known of a twin's triggers."""
@@ -43,7 +46,7 @@ class TwinTolerance:
 
 
 def split_near(
-    triggers: pl.DataFrame, times: Ints, *, window_ns: int = SECOND_NS
+    triggers: pl.DataFrame, times: Ints, *, window_ns: int = KNOWN_WINDOW_NS
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Part triggers into those away from all of the times (GPS nanoseconds), (m,), and those near.
 

@@ -2,13 +2,13 @@
 
 import polars as pl
 
-from spiir_pastro.selection.clustering import SECOND_NS
+from spiir_pastro.selection.decontamination import KNOWN_WINDOW_NS
 
 __all__ = ["label_known"]
 
 
 def label_known(
-    triggers: pl.DataFrame, events: pl.DataFrame, *, window_ns: int = SECOND_NS
+    triggers: pl.DataFrame, events: pl.DataFrame, *, window_ns: int = KNOWN_WINDOW_NS
 ) -> pl.DataFrame:
     """Add to each trigger the nearest catalogue event within the window.
 

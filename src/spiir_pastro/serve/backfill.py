@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from spiir_pastro.domain.times import DAY_S
 from spiir_pastro.serve.clock import Clock, Flag
 from spiir_pastro.serve.decide import Decision, Skip, Upload
 from spiir_pastro.serve.gracedb import GraceDB
@@ -28,7 +29,6 @@ __all__ = ["SWEPT", "BackfillPlan", "Backfiller", "is_of_topics", "redelivery", 
 
 log = structlog.get_logger(__name__)
 
-DAY_S = 86_400.0
 PAGE = 100
 AGAIN_S = 10.0  # after a sweep that failed: health is to be green soon after GraceDB is back
 LOOK_S = 5.0

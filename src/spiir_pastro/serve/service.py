@@ -21,6 +21,7 @@ from functools import partial
 
 import structlog
 
+from spiir_pastro.domain.times import DAY_S
 from spiir_pastro.serve.backfill import SWEPT, Backfiller, BackfillPlan, redelivery
 from spiir_pastro.serve.clock import Clock, SystemClock
 from spiir_pastro.serve.config import Settings
@@ -47,7 +48,6 @@ HOUSEKEEPING_S = 2.0
 STOP_S = 1.5
 LETTERS_S = 0.05
 SPOOL_RETRY_S = 1.0
-_DAY_S = 86_400.0
 
 
 class Service:
@@ -379,7 +379,7 @@ class Service:
         try:
             self.spool.check()
             self._dispatcher.mark_again()
-            self.spool.forget(before=self.clock.wall_s() - self.settings.keep_days * _DAY_S)
+            self.spool.forget(before=self.clock.wall_s() - self.settings.keep_days * DAY_S)
         except SPOOL_ERRORS as error:
             self._report_spool(error)
         else:
@@ -412,12 +412,12 @@ class Service:
         """Compare the events of the window with what the model expects."""
         settings = self.settings.drift
         now = self.clock.wall_s()
-        since = max(now - settings.window_days * _DAY_S, self.spool.made_at)
+        since = max(now - settings.window_days * DAY_S, self.spool.made_at)
         named = {what: Rate.exactly(rate) for what, rate in settings.per_day.items()}
         return compare(
             self.spool.assessed_since(since),
             dict(self.model.own.expected) | named,
-            days=(now - since) / _DAY_S,
+            days=(now - since) / DAY_S,
             false_alarm_probability=settings.false_alarm_probability,
         )
 
