@@ -26,9 +26,9 @@ from waveforms import CURVES, Grid
 Floats = NDArray[np.float64]
 
 _LOW_HZ, _HIGH_HZ, _STEP_HZ = 15.0, 1024.0, 0.5
-_MTOTAL = np.concatenate([np.geomspace(1.0, 40.0, 12), np.geomspace(40.0, 800.0, 44)[1:]])
-_MASS_RATIO = np.geomspace(0.01, 1.0, 10)
-_SPIN = np.array([-0.96, -0.5, 0.0, 0.3, 0.5, 0.65, 0.75, 0.83, 0.88, 0.92, 0.96])
+_MTOTAL = np.concatenate([np.geomspace(1.0, 40.0, 12), np.geomspace(40.0, 800.0, 50)[1:]])
+_MASS_RATIO = np.geomspace(0.01, 1.0, 12)
+_SPIN = np.array([-0.96, -0.7, -0.4, -0.1, 0.15, 0.35, 0.52, 0.65, 0.75, 0.83, 0.89, 0.93, 0.96])
 _COLUMNS = {
     "O3_H1L1": CURVES["O3", "H1"],
     "O3_V1": CURVES["O3", "V1"],

@@ -24,9 +24,9 @@ Parameters = tuple[float, float, float, float]
 
 def random_binaries(count: int) -> list[Parameters]:
     rng = np.random.default_rng(200)
-    mtotal = np.exp(rng.uniform(np.log(2), np.log(500), count))
+    mtotal = np.exp(rng.uniform(np.log(2), np.log(600), count))
     ratio = np.exp(rng.uniform(np.log(1 / 80), 0, count))
-    spins = rng.uniform(-0.9, 0.9, (count, 2))
+    spins = rng.uniform(-0.95, 0.95, (count, 2))
     mass1 = mtotal / (1 + ratio)
     return [
         (float(a), float(a * q), float(x), float(y))
@@ -63,7 +63,7 @@ def strain(mass1: float, mass2: float, spin1z: float, spin2z: float) -> np.ndarr
 
 @pytest.fixture(scope="module")
 def waveforms() -> list[tuple[Parameters, np.ndarray]]:
-    return [(binary, strain(*binary)) for binary in random_binaries(200)]
+    return [(binary, strain(*binary)) for binary in random_binaries(1500)]
 
 
 @pytest.mark.parametrize(("run", "ifo"), CURVES)

@@ -9,8 +9,12 @@ masses (1 + z) m; it is within the horizon if ``D_L(z) <= H((1 + z) m)``.
 
 The two spins along the orbit count as one, ``(m1^p s1 + m2^p s2) / (m1^p + m2^p)``. What is heard
 of light binaries is the inspiral, whose spin term has p near 1; of heavy ones it is the ringdown of
-a remnant whose spin goes with p = 2. Between, ``p = 1.25 + 0.4 ln(M / M0)`` with M0 of 90 solar
-masses (50 for KAGRA, which hears higher frequencies) keeps the error of unequal spins below 3 %.
+a remnant whose spin goes with p near 2, less if one body is far lighter:
+
+    p = 1.15 + (a - max(ln(0.15/q), 0) / 4) x / (1 + x),    x = (M/M0)^3,    q = m2/m1.
+
+M0 and a follow from the noise curve, see `_RINGDOWN`. On 6,000 random binaries with two different
+spins up to 0.95, from 2 to 600 solar masses, no error is larger than 2.4 %.
 """
 
 from dataclasses import dataclass
@@ -28,7 +32,9 @@ HORIZON_PER_RANGE = 2.2648
 """Horizon over sky-averaged range (Finn & Chernoff 1993, arXiv:gr-qc/9301003)."""
 
 _LIGO = ("H1", "L1")
-_TURNOVER = {"K1": 50.0}  # total mass from which ringdown counts, in solar masses; 90 for others
+_RINGDOWN = {"H1": (210.0, 0.72), "L1": (210.0, 0.72), "V1": (185.0, 0.82), "K1": (110.0, 0.72)}
+"""Total mass in solar masses from which ringdown is heard rather than inspiral, and the exponent's
+rise a: fitted to the spin that two equal bodies need for the horizon of two different ones."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -127,9 +133,7 @@ class Horizons:
         log_scaled = self._curve(ifo, run)
         total = mass1_det + mass2_det
         eta = mass1_det * mass2_det / total**2
-        power = 1.25 + np.clip(0.4 * np.log(total / _TURNOVER.get(ifo, 90.0)), 0, 0.75)
-        share = 1 / (1 + (mass2_det / mass1_det) ** power)
-        spin = share * spin1z + (1 - share) * spin2z
+        spin = _common_spin(mass1_det, mass2_det, spin1z, spin2z, ifo)
         value = self._interpolated(log_scaled, mass1_det, mass2_det, spin)
         log_horizon = value + 5 / 6 * np.log(total * eta**0.6)
         if bns_range_mpc is not None:
@@ -163,6 +167,18 @@ class Horizons:
                 low, high = table[i + di, j + dj, k], table[i + di, j + dj, k + 1]
                 value += wx * wy * (low + z * (high - low))
         return value
+
+
+def _common_spin(
+    mass1: Floats, mass2: Floats, spin1z: Floats | float, spin2z: Floats | float, ifo: str
+) -> Floats:
+    """Return the spin with which two bodies of these masses are heard as far, (n,)."""
+    turnover, rise = _RINGDOWN[ifo]
+    ringdown = 1 / (1 + (turnover / (mass1 + mass2)) ** 3)
+    ratio = np.minimum(mass1, mass2) / np.maximum(mass1, mass2)
+    power = 1.15 + (rise - np.maximum(np.log(0.15 / ratio), 0) / 4) * ringdown
+    share = 1 / (1 + (mass2 / mass1) ** power)
+    return np.asarray(share * spin1z + (1 - share) * spin2z)
 
 
 def _place(value: Floats, nodes: Floats) -> tuple[NDArray[np.int64], Floats]:
