@@ -7,15 +7,22 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.spatial import KDTree
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
+from spiir_pastro.domain import Source
 from spiir_pastro.io.gwtc import read_known_events
 from spiir_pastro.io.sources import read_triggers
 from spiir_pastro.selection.clustering import cluster
 from spiir_pastro.selection.uploads import select_uploads
-from spiir_pastro.simulation import CampaignConfig, draw_candidates
+from spiir_pastro.simulation import (
+    CampaignConfig,
+    build_campaign,
+    draw_candidates,
+    merger_frame,
+)
 
 FAR_MAX_HZ = 3e-4
 VARIABLES = ["far_hz", "snr", "mchirp_det"]
@@ -81,3 +88,53 @@ def test_detectors_and_loud_glitches_come_as_often_as_real(
     ):
         counts = [[t.filter(chosen).height, t.filter(~chosen).height] for t in (real, simulated)]
         assert stats.fisher_exact(np.array(counts)).pvalue > 1e-3
+
+
+def test_mergers_have_fars_as_real_ones_at_their_snr_and_mass(real_data: Path) -> None:
+    """Each known merger among its simulated neighbours; each test has 1 false alarm in 10^2.
+
+    25 mergers see a shift of two decades, hardly one of a decade.
+    """
+    known = select_uploads(
+        read_triggers(real_data / "spiir" / "gracedb_triggers_o1_o3a.csv").triggers,
+        read_known_events(),
+        far_threshold_hz=FAR_MAX_HZ,
+    ).candidates.filter("is_known")
+    ours = best_mergers()
+    scale = (0.05, 0.35)  # in ln SNR and ln chirp mass: what counts as near
+    tree = KDTree(np.log(ours.select("snr", "mchirp_det").to_numpy()) / scale)
+    _, near = tree.query(np.log(known.select("snr", "mchirp_det").to_numpy()) / scale, k=100)
+    far = ours["far_hz"].to_numpy()[near]
+    below = (far < known["far_hz"].to_numpy()[:, None]).mean(axis=1)
+    assert stats.kstest(below, "uniform").pvalue > 0.01
+    for shift in (1e-2, 1e2):
+        shifted = (shift * far < known["far_hz"].to_numpy()[:, None]).mean(axis=1)
+        assert stats.kstest(shifted, "uniform").pvalue < 0.01
+    uploads = ours["uploads"].to_numpy()
+    assert stats.binomtest(2, 25, float((uploads == 1).mean())).pvalue > 0.01  # 2 of 25 in O3a
+    assert stats.binomtest(10, 25, float((uploads > 3).mean())).pvalue > 0.01  # and 10 of 25
+
+
+def best_mergers() -> pl.DataFrame:
+    """Return the most significant trigger of each simulated BBH that a catalogue lists."""
+    config = CampaignConfig(
+        seed=24,
+        days=200,
+        far_max_hz=FAR_MAX_HZ,
+        mergers_per_day={Source.BBH: 40.0},
+        injection_interval_s=1e7,
+        unassigned_s=0,
+    )
+    listed = merger_frame(build_campaign(config)).select(origin_id="merger_id")
+    found = draw_candidates(config).filter(pl.col("origin") == "merger")
+    return (
+        found.sort("far")
+        .group_by("origin_id", maintain_order=True)
+        .agg(
+            far_hz=pl.first("far"),
+            snr=pl.first("cohsnr"),
+            mchirp_det=pl.first("mchirp"),
+            uploads=pl.len(),
+        )
+        .join(listed, on="origin_id")
+    )

@@ -223,7 +223,8 @@ def test_false_alarm_rate_falls_with_snr_and_rises_with_chisq() -> None:
 def test_real_candidates_get_about_the_far_spiir_gave_them() -> None:
     """(cohsnr, cmbchisq, total mass, FAR of a bank group) of ten injections in O3b, in decades.
 
-    SPIIR's candidates of a BBH run (tanghyd/spiir, share/data/pipeline/coinc), at the factor 94.
+    SPIIR's candidates of a BBH run (tanghyd/spiir, share/data/pipeline/coinc), whose combined FAR
+    is 8 times that of the group.
     """
     real = np.array(
         [
@@ -241,9 +242,9 @@ def test_real_candidates_get_about_the_far_spiir_gave_them() -> None:
     )
     snr, chisq, mtotal, group_far = real.T
     ours = combined_far_hz(Source.BBH, mtotal, snr, chisq, pairs(len(real)))
-    decades = np.log10(ours / (94 * group_far))
-    assert abs(np.median(decades)) < 0.3
-    assert np.abs(decades).max() < 1
+    decades = np.log10(ours / (8 * group_far))
+    assert abs(np.median(decades)) < 0.2
+    assert np.abs(decades).max() < 0.8
     assert stats.spearmanr(ours, group_far).statistic > 0.8
 
 

@@ -75,13 +75,13 @@ _ZERO_IN_SIM_INSPIRAL = (
 def merger_frame(campaign: Campaign) -> pl.DataFrame:
     """Return the real mergers that a catalogue would list, by time, plus their number.
 
-    Those that could be detected: while two detectors were on, with an expected SNR of `_LISTED_SNR`
-    or more. One detector may see next to nothing: noise helps out, and the candidate is a loud one.
+    Those that an offline search of the same strain finds: while two detectors were on, with an SNR of
+    `_LISTED_SNR` or more in the best template, noise included. One detector may see next to nothing.
     """
     parts = []
     for source, signals in campaign.mergers.items():
         b = signals.binaries
-        single = np.where(signals.on, np.abs(signals.optimal), 0)
+        single = np.where(signals.on, np.abs(signals.optimal + signals.noise), 0)
         snr = np.linalg.norm(single, axis=1)
         in_two = signals.on.sum(axis=1) >= 2
         parts.append(
@@ -99,7 +99,8 @@ def merger_frame(campaign: Campaign) -> pl.DataFrame:
                     "redshift": b.redshift,
                     "class_by_median_mass": [str(source)] * len(b),
                     "merger_id": signals.numbers,
-                }
+                },
+                schema_overrides={"name": pl.String, "class_by_median_mass": pl.String},
             ).filter(pl.Series(in_two & (snr >= _LISTED_SNR)))
         )
     return pl.concat(parts).sort("gps")

@@ -24,7 +24,7 @@ from spiir_pastro.simulation.early_warning import heard_fraction, last_frequency
 from spiir_pastro.simulation.network import sigma_mpc
 from spiir_pastro.simulation.noise import SINGLE_DETECTOR_NOISE
 from spiir_pastro.simulation.ranking import (
-    BANK_GROUPS,
+    FAR_FACTOR,
     NOISE_CEILING_HZ,
     combined_far_hz,
     stretched_far_hz,
@@ -235,8 +235,8 @@ def _far_columns(
 ) -> dict[str, NDArray[np.generic]]:
     """Return combined and single-detector FARs over the three background windows.
 
-    SPIIR takes the largest of the three and multiplies it by the number of its bank groups. Here
-    one of the two longer windows holds the calibrated FAR over that number and the others come out
+    SPIIR takes the largest of the three and multiplies it by a factor. Here
+    one of the two longer windows holds the calibrated FAR over that factor and the others come out
     smaller, so the largest is exact. A window says 0 until the search has run that long, all of
     them while unassigned.
     """
@@ -262,7 +262,7 @@ def _far_columns(
             share = np.where(leads, 1.0, _hashed(found.end_ns, 1 + k))
             shown = elapsed >= max(known_after, config.unassigned_s)
             columns[name.replace("far", window, 1)] = np.where(
-                shown, rate * share / BANK_GROUPS, 0.0
+                shown, rate * share / FAR_FACTOR, 0.0
             )
     return columns
 
