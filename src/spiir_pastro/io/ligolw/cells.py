@@ -218,10 +218,13 @@ class _Counted:
         self._taken = 0  # cells
         self._widths: set[int] = set()  # cells of the lines that had any, but for the last
         self._width = 0  # cells of the last of these lines
+        self._goes_on = False  # whether a string goes on over a line's end
 
     def feed(self, line: str, number: int) -> Iterator[_Row]:
         """Take a line and yield the rows it completes."""
         self._number, before = number, self._taken
+        # What a line leaves over is the last cell, unless more text follows: then it is a string.
+        self._goes_on |= bool(line.strip() and self._tokens.data.strip())
         yield from self._append(line + "\n")
         if self._taken > before:
             self._widths |= {self._width} - {0}
@@ -257,9 +260,10 @@ class _Counted:
         """Refuse a table whose lines agree on another number of cells than its columns.
 
         Counted off, its rows would be shifted, each by more than the one before. A cell a line is a
-        way to write any table.
+        way to write any table, and a line that ends inside a string says nothing.
         """
-        if self._widths == {self._width} and self._width not in (1, self._columns):
+        agreed = self._widths == {self._width} and not self._goes_on
+        if agreed and self._width not in (1, self._columns):
             raise TableError(
                 f"line {self._number}: each line has {self._width} cells, where {self._columns} "
                 "columns are declared; the declarations and the rows do not belong together"
