@@ -73,9 +73,9 @@ def test_from_uploads_to_p_astro_json(
     page = tmp_path / "why.html"
     told = _run("explain", "G1510", "--model", model, "--triggers", triggers, "--html", page)
     assert (told.returncode, told.stderr) == (0, "")
-    lines = {line[:24].strip(): line.split() for line in told.stdout.splitlines()}
+    told_lines = {line[:24].strip(): line.split() for line in told.stdout.splitlines()}
     predicted = next(line for line in as_csv.stdout.splitlines() if line.startswith("G1510,"))
-    assert [float(p) for p in lines["probability"][-4:]] == pytest.approx(
+    assert [float(p) for p in told_lines["probability"][-4:]] == pytest.approx(
         [float(p) for p in predicted.split(",")[2:6]], rel=0.01, abs=5e-5
     )
     assert "G1510" in page.read_text()
