@@ -98,6 +98,7 @@ def record(**changes: object) -> Record:
         "source": "BNS",
         "read_at": 0.0,
         "done_at": None,
+        "properties": None,
         "attempts": 3,
         "error": None,
     }

@@ -114,7 +114,8 @@ def test_sigterm_ends_it_and_loses_nothing(stage: Stage, state: str) -> None:
         stage.service.terminate()
         stage.service.join(20.0)  # benchmarks/serve/latency.py measures how long it takes
         assert stage.service.exitcode == 0
-        assert log_of(stage)[-1]["event"] == "service.stopped"
+        # A worker whose request times out at that very moment may say so after it.
+        assert "service.stopped" in [entry["event"] for entry in log_of(stage)[-5:]]
     stage.start_service()
     expected = {entry.event_id for entry in read_journal(stage.journal)}
     if state == "busy":

@@ -75,7 +75,7 @@ def _refusals_are_final(patch: pytest.MonkeyPatch) -> None:
 
 
 def _never_look_first(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(GraceDBUploader, "is_there", lambda self, event_id: False)  # noqa: ARG005
+    patch.setattr(GraceDBUploader, "is_there", lambda *_: False)
 
 
 def _look_at_once(patch: pytest.MonkeyPatch) -> None:

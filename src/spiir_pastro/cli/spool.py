@@ -47,7 +47,7 @@ def command(
     if as_json:
         print_json(rows)
     elif rows:
-        print_table(pl.DataFrame(rows, infer_schema_length=None).drop("content"))
+        print_table(pl.DataFrame(rows, infer_schema_length=None).drop("content", "properties"))
     else:
         click.echo("no such events")
 
@@ -66,4 +66,5 @@ def _row(record: Record) -> dict[str, object]:
         "model": record.model,
         "error": record.error,
         "content": json.loads(record.content),
+        "properties": None if record.properties is None else json.loads(record.properties),
     }

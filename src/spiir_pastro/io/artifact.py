@@ -10,16 +10,19 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
 
-from spiir_pastro.domain import MassBoundaries, Source, SourceProbabilities, Trigger
+from spiir_pastro.domain import Candidates, MassBoundaries, Source, SourceProbabilities, Trigger
 from spiir_pastro.errors import ArtifactError, PastroError
 from spiir_pastro.io.atomic import remove_drafts, write_atomically
 from spiir_pastro.io.field_types import misfits
+from spiir_pastro.io.properties import as_document as properties_document
+from spiir_pastro.io.properties import property_plane
 from spiir_pastro.io.training_digest import TrainingDigest
 from spiir_pastro.models.components import CandidateDensity, ComponentDensities, Outliers
 from spiir_pastro.models.conditional import ConditionalGrid, LeaningGrid
@@ -31,6 +34,7 @@ from spiir_pastro.models.far_density import PowerLaw
 from spiir_pastro.models.mass_contour import MassContourClassifier
 from spiir_pastro.models.pastro import ClassSharing, PastroModel
 from spiir_pastro.models.population import BinaryPopulation, MassLaw, RedshiftLaw
+from spiir_pastro.models.properties import PropertyPlane
 from spiir_pastro.models.regression import StudentRegression
 from spiir_pastro.models.response import Response
 from spiir_pastro.models.source_model import SourceModel
@@ -141,6 +145,16 @@ class ModelArtifact:
     def assess(self, trigger: Trigger) -> SourceProbabilities:
         """Return one trigger's probabilities; TriggerError if nothing can be said of it."""
         return self.model.assess(trigger)
+
+    def describe(self, trigger: Trigger, probabilities: SourceProbabilities) -> dict[str, Any]:
+        """Return a trigger's properties as `spiir.properties.json` has them."""
+        shares = [[probabilities.bns, probabilities.nsbh, probabilities.bbh]]
+        candidates = Candidates.from_triggers([trigger])
+        return properties_document(self._plane.properties(candidates, np.array(shares)))
+
+    @cached_property
+    def _plane(self) -> PropertyPlane:
+        return property_plane(self.model)
 
 
 def as_document(artifact: ModelArtifact) -> dict[str, Any]:

@@ -207,7 +207,7 @@ class PropertyPlane:
         n = len(candidates)
         flags, quantiles = np.full((n, 3), np.nan), np.full((n, 3), np.nan)
         bins = np.full((n, self.mchirp_edges.size - 1), np.nan)
-        for k in np.flatnonzero(np.isfinite(shares).all(axis=1)):
+        for k in np.flatnonzero(shares.sum(axis=1) > 0):  # an unknown one is not
             chosen, weight = self._weights(candidates[k : k + 1], shares[k])
             flags[k] = self.flags[:, chosen] @ weight
             cumulative = np.concatenate([[0.0], np.cumsum(weight)])

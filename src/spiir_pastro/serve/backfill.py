@@ -23,7 +23,7 @@ from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.queueing import Delivery
 from spiir_pastro.serve.spool import Record, Spool
-from spiir_pastro.serve.upload import LABEL, Unanswered, read_document
+from spiir_pastro.serve.upload import LABEL, PROPERTIES, Unanswered, has_file, read_document
 
 __all__ = ["SWEPT", "BackfillPlan", "Backfiller", "is_of_topics", "redelivery", "request_backfill"]
 
@@ -51,11 +51,14 @@ class BackfillPlan:
         Unix time before which no sweep goes; None if it may.
     topics
         Names of the topics without the prefix: what they would bring is what is answered.
+    properties
+        Whether an event needs ``spiir.properties.json``, too.
     """
 
     every_s: float | None
     since: float | None
     topics: tuple[str, ...]
+    properties: bool = False
 
 
 class Backfiller:
@@ -166,10 +169,14 @@ class Backfiller:
         """Whether an event has neither our label nor a delivery on its way.
 
         The label is put with the file, or after it. The delivery looks whether the file is there.
+        Properties come after the label, and carry none: of an event that only a lost spool knew,
+        the log tells whether they came.
         """
+        event_id = str(event.get("graceid"))
+        known = self._spool.find(event_id)
         if LABEL in (event.get("labels") or ()):
-            return False
-        known = self._spool.find(str(event.get("graceid")))
+            is_asked = self._plan.properties and known is None
+            return is_asked and not has_file(self._gracedb, event_id, PROPERTIES)
         return known is None or known.state != "pending"
 
     def _take(self, event: Json) -> bool:
@@ -192,7 +199,11 @@ class Backfiller:
                 self._submit(
                     [
                         Delivery(
-                            event_id=event_id, content=u.content, model=u.model, look_first=True
+                            event_id=event_id,
+                            content=u.content,
+                            model=u.model,
+                            properties=u.properties,
+                            look_first=True,
                         )
                         for u in new
                     ]
@@ -206,6 +217,7 @@ def redelivery(record: Record) -> Delivery:
         event_id=record.event_id,
         content=record.content,
         model=record.model,
+        properties=record.properties,
         revision=record.revision,
         look_first=True,
         attempts=record.attempts,

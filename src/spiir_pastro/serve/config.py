@@ -101,6 +101,9 @@ class GraceDBSettings(_Section, frozen=True, kw_only=True):
         First and longest wait between attempts, seconds.
     workers
         Uploads under way at once.
+    properties
+        Whether ``spiir.properties.json`` goes up beside ``spiir.p_astro.json``: HasNS, HasMassGap,
+        HasRemnant and the source-frame chirp mass, if it is a signal.
     """
 
     service: Literal["production", "playground", "test"] = "playground"
@@ -112,6 +115,7 @@ class GraceDBSettings(_Section, frozen=True, kw_only=True):
     retry_base_s: Seconds = 1.0
     retry_limit_s: Seconds = 300.0
     workers: Annotated[int, msgspec.Meta(ge=1, le=32)] = 4
+    properties: bool = False
 
     @property
     def api(self) -> str:

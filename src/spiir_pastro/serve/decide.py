@@ -57,11 +57,18 @@ _DEAD_LETTERS = frozenset(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Upload:
-    """A trigger and the probabilities GraceDB is to be told, with the name of their model."""
+    """A trigger and the probabilities GraceDB is to be told, with the name of their model.
+
+    Attributes
+    ----------
+    properties
+        The bytes of ``spiir.properties.json``, None if it is not to be told.
+    """
 
     trigger: Trigger
     probabilities: SourceProbabilities
     model: str
+    properties: bytes | None = None
     revision: int = 0
 
     @property
@@ -86,7 +93,11 @@ Choose = Callable[[Event], Model | SkipReason]
 
 
 def decide(
-    payload: str | bytes | dict[str, object], choose: Choose, *, updates: bool = False
+    payload: str | bytes | dict[str, object],
+    choose: Choose,
+    *,
+    updates: bool = False,
+    properties: bool = False,
 ) -> Decision:
     """Decide about one payload; never raises on account of what it holds.
 
@@ -98,6 +109,8 @@ def decide(
         Which model answers an event.
     updates
         Whether ``update`` alerts are answered as ``new`` ones are.
+    properties
+        Whether the event's properties are told as well, where its model knows any.
     """
     try:
         alert = parse_alert(payload)
@@ -116,7 +129,12 @@ def decide(
         probabilities = model.assessor.assess(trigger)
     except TriggerError as error:
         return Skip(reason=SkipReason.NOT_ASSESSABLE, uid=alert.uid, detail=str(error))
-    return Upload(trigger=trigger, probabilities=probabilities, model=model.name)
+    return Upload(
+        trigger=trigger,
+        probabilities=probabilities,
+        model=model.name,
+        properties=model.describe(trigger, probabilities) if properties else None,
+    )
 
 
 def _not_ours(alert: Alert, *, updates: bool) -> SkipReason | None:

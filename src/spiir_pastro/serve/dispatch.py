@@ -4,6 +4,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
@@ -14,7 +15,7 @@ from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.queueing import Backoff, Delivery, DeliveryQueue
 from spiir_pastro.serve.spool import Spool
-from spiir_pastro.serve.upload import Unanswered, Uploader
+from spiir_pastro.serve.upload import PROPERTIES, Unanswered, Uploader
 
 __all__ = ["Alone", "Backoff", "Delivery", "Dispatcher", "Duty"]
 
@@ -151,14 +152,18 @@ class Dispatcher:
     def _attempt(self, uploader: Uploader, delivery: Delivery) -> Callable[[], object]:
         """Deliver once; return what to tell the queue."""
         try:
-            outcome = uploader.deliver(
-                delivery.event_id,
-                delivery.content,
-                model=delivery.model,
-                replaces=delivery.revision > 0,
-                look_first=delivery.look_first or self._duty.must_look,
-                on_send=lambda: self._before_sending(delivery),
-            )
+            if delivery.outcome is None:
+                outcome = uploader.deliver(
+                    delivery.event_id,
+                    delivery.content,
+                    model=delivery.model,
+                    replaces=delivery.revision > 0,
+                    look_first=delivery.look_first or self._duty.must_look,
+                    on_send=lambda: self._before_sending(delivery),
+                )
+                # Told here, so that what fails from now on is not about this file.
+                delivery = replace(delivery, outcome=outcome)
+            self._put_properties(uploader, delivery)
         except _Held:
             return lambda: self._queue.held(
                 delivery, self._clock.monotonic_s(), jitter=self._jitter()
@@ -168,21 +173,39 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001  (a worker outlives whatever a library raises)
             unforeseen = Unanswered(f"{type(error).__name__}: {error}", cause="unforeseen")
             return self._again(delivery, unforeseen)
-        self._metrics.uploads.labels(outcome=outcome).inc()
-        self._mark(self._spool.done, delivery.event_id, outcome, delivery.revision)
+        self._metrics.uploads.labels(outcome=delivery.outcome).inc()
+        self._mark(self._spool.done, delivery.event_id, delivery.outcome, delivery.revision)
         log.info(
             "upload.done",
             event_id=delivery.event_id,
-            outcome=outcome,
+            outcome=delivery.outcome,
             attempts=delivery.attempts + 1,
             model=delivery.model,
             revision=delivery.revision,
         )
         return lambda: self._queue.succeeded(delivery, self._clock.monotonic_s())
 
-    def _before_sending(self, delivery: Delivery) -> None:
+    def _put_properties(self, uploader: Uploader, delivery: Delivery) -> None:
+        """Put the properties beside the probabilities, if there are any."""
+        if delivery.properties is None:
+            return
+        outcome = uploader.deliver(
+            delivery.event_id,
+            delivery.properties,
+            kind=PROPERTIES,
+            model=delivery.model,
+            replaces=delivery.revision > 0,
+            look_first=delivery.look_first or self._duty.must_look,
+            on_send=self._require_duty,
+        )
+        log.info("properties.done", event_id=delivery.event_id, outcome=outcome)
+
+    def _require_duty(self) -> None:
         if not self._duty.is_ours():
             raise _Held("another host is on duty")
+
+    def _before_sending(self, delivery: Delivery) -> None:
+        self._require_duty()
         if delivery.read_tick is not None and not delivery.attempts:
             self._metrics.latency.observe(time.perf_counter() - delivery.read_tick)
 

@@ -78,7 +78,7 @@ class GraceDB(Protocol):
     def write_log(
         self, event_id: str, comment: str, *, filename: str, content: bytes, tag: str, label: str
     ) -> Answer:
-        """``POST`` a log entry with a file, a tag and a label."""
+        """``POST`` a log entry with a file, a tag and a label, which may be empty."""
 
     def write_label(self, event_id: str, label: str) -> Answer:
         """``PUT`` a label."""
@@ -166,7 +166,7 @@ class GraceDBClient:
                 filename=filename,
                 filecontents=content,
                 tag_name=tag,
-                label=label,
+                label=label or None,
             )
         )
 

@@ -13,7 +13,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+import msgspec
+import structlog
 
 from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import ArtifactError, PastroError
@@ -24,6 +27,8 @@ __all__ = ["LARGEST_BYTES", "Assessor", "Model", "ModelSlot", "Refusal", "load_r
 
 LARGEST_BYTES = 64 * 2**20
 """More than any model has, and less than a second to read."""
+
+log = structlog.get_logger(__name__)
 
 _TOLERANCE = 1e-6
 """Of a reference trigger's probabilities: other processors and libraries round differently."""
@@ -37,6 +42,16 @@ class Assessor(Protocol):
 
     def assess(self, trigger: Trigger, /) -> SourceProbabilities:
         """Return the four probabilities, or raise TriggerError if the trigger allows none."""
+
+
+@runtime_checkable
+class Describer(Protocol):
+    """An assessor that also says what a trigger is, if it is a signal."""
+
+    def describe(
+        self, trigger: Trigger, probabilities: SourceProbabilities, /
+    ) -> Mapping[str, object]:
+        """Return the properties as JSON values."""
 
 
 Load = Callable[[Path], Assessor]
@@ -69,6 +84,17 @@ class Model:
         """Version and the first twelve digits of the digest: what comments, logs and rows say."""
         return f"{self.version}+{self.digest[:12]}"
 
+    def describe(self, trigger: Trigger, probabilities: SourceProbabilities) -> bytes | None:
+        """Return the content of ``spiir.properties.json``; None if this model describes nothing."""
+        if not isinstance(self.assessor, Describer):
+            return None
+        try:
+            return msgspec.json.encode(self.assessor.describe(trigger, probabilities))
+        except (PastroError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            # What goes beside the probabilities must not keep them back.
+            log.error("properties.failed", event_id=trigger.event_id, error=repr(error))  # noqa: TRY400
+            return None
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refusal:
@@ -89,6 +115,8 @@ class ModelSlot:
         Reads it.
     kept
         Where a copy of the model in use is kept: a start finds it there if the file is bad by then.
+    describes
+        Whether properties will be asked for, so that they are rehearsed, too.
 
     Raises
     ------
@@ -96,9 +124,12 @@ class ModelSlot:
         If there is no valid model to start with.
     """
 
-    def __init__(self, path: Path, load: Load, kept: Path | None = None) -> None:
+    def __init__(
+        self, path: Path, load: Load, kept: Path | None = None, *, describes: bool = False
+    ) -> None:
         self.path = path
         self._load = load
+        self._describes = describes
         self._kept = kept
         self._seen = _signature(path)
         self._at_start: Refusal | None = None
@@ -141,15 +172,18 @@ class ModelSlot:
     def _first(self) -> Model:
         """Load the file, or the copy of what was in use before it went bad."""
         try:
-            self.model = load_rehearsed(self.path, self._load)
+            self.model = self._rehearsed(self.path)
         except ArtifactError as error:
             if self._kept is None or not self._kept.exists():
                 raise
-            self.model = load_rehearsed(self._kept, self._load)
+            self.model = self._rehearsed(self._kept)
             self._at_start = Refusal(path=self.path, reason=str(error))
         else:
             self._keep()
         return self.model
+
+    def _rehearsed(self, path: Path) -> Model:
+        return load_rehearsed(path, self._load, describes=self._describes)
 
     def _keep(self) -> None:
         """Keep a copy of the file in use; without it, a start needs the file itself."""
@@ -170,13 +204,13 @@ class ModelSlot:
 
     def _try(self) -> None:
         try:
-            self._outcome = load_rehearsed(self.path, self._load)
+            self._outcome = self._rehearsed(self.path)
         except PastroError as error:
             self._outcome = Refusal(path=self.path, reason=str(error))
 
 
-def load_rehearsed(path: Path, load: Load) -> Model:
-    """Load a model file and try it on its reference triggers.
+def load_rehearsed(path: Path, load: Load, *, describes: bool = False) -> Model:
+    """Load a model file and try it on its reference triggers, and on a description if asked to.
 
     Raises
     ------
@@ -196,6 +230,10 @@ def load_rehearsed(path: Path, load: Load) -> Model:
         _rehearse(assessor)
         version = str(getattr(assessor, "version", "unversioned"))
         expected = expected_rates(assessor)
+        if describes and isinstance(assessor, Describer):
+            # The first takes a tenth of a second, which no alert is to wait for.
+            for trigger, probabilities in getattr(assessor, "reference", ())[:1]:
+                assessor.describe(trigger, probabilities)
     except PastroError:
         raise
     except Exception as exc:

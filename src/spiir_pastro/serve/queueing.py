@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from spiir_pastro.serve.upload import Unanswered
+from spiir_pastro.serve.upload import Delivered, Unanswered
 
 __all__ = ["PROBE_S", "Backoff", "Delivery", "DeliveryQueue"]
 
@@ -49,6 +49,10 @@ class Delivery:
     ----------
     model
         The name of the model that made the content.
+    properties
+        What goes beside the content, None if nothing does.
+    outcome
+        How the content came to be there; None until it is.
     revision
         How many answers to the event went before; those still queued are dropped.
     look_first
@@ -62,6 +66,8 @@ class Delivery:
     event_id: str
     content: bytes
     model: str = ""
+    properties: bytes | None = None
+    outcome: Delivered | None = None
     revision: int = 0
     look_first: bool = False
     attempts: int = 0

@@ -74,14 +74,7 @@ def listen(model: Path, config: Path, *, load: Load, dry_run: bool = False) -> N
     if dry_run:
         settings = _dry(settings)
     health, metrics = Health(), Metrics()
-    models = Models(
-        model,
-        load,
-        searches=settings.models,
-        kept=Path(settings.spool) / "models",
-        metrics=metrics,
-        health=health,
-    )
+    models = _models(settings, model, load, health, metrics, kept=Path(settings.spool) / "models")
     connect = partial(KafkaConsumer, broker_settings(settings.kafka))
     clock = SystemClock()
     spool = Spool(Path(settings.spool), clock=clock)
@@ -127,7 +120,7 @@ def replay(
             kafka=KafkaSettings(consumer_group="replay", topics=["none"]),
             gracedb=GraceDBSettings(settle_s=_AT_ONCE_S),
         )
-    models = Models(model, load, searches=settings.models, metrics=Metrics(), health=Health())
+    models = _models(settings, model, load, Health(), Metrics())
     spool = Spool(Path(settings.spool))
     service = _service(settings, spool, models, FileSource(files), dry_run=config is None)
     with _signals(service):
@@ -153,7 +146,7 @@ def backfill(since: float, model: Path, config: Path, *, load: Load) -> dict[str
     except SpoolInUse:
         request_backfill(Path(settings.spool), since)
         return None
-    models = Models(model, load, searches=settings.models, metrics=Metrics(), health=Health())
+    models = _models(settings, model, load, Health(), Metrics())
     service = _service(settings, spool, models, FileSource(()), dry_run=False)
     gracedb = _gracedb(settings)
     service.backfiller(gracedb, _plan(settings, None)).sweep(since)
@@ -167,7 +160,7 @@ def check(model: Path, config: Path, *, load: Load) -> Iterator[str]:
     settings = Settings.load(config)
     yield f"settings   {config}"
     health, metrics = Health(), Metrics()
-    models = Models(model, load, searches=settings.models, metrics=metrics, health=health)
+    models = _models(settings, model, load, health, metrics)
     for search, used in models.in_use.items():
         yield f"model      {search} {used.name}"
     require_topics(settings.kafka)
@@ -180,6 +173,27 @@ def check(model: Path, config: Path, *, load: Load) -> Iterator[str]:
     finally:
         uploader.close()
     yield f"GraceDB    {settings.gracedb.api} {version}"
+
+
+def _models(
+    settings: Settings,
+    model: Path,
+    load: Load,
+    health: Health,
+    metrics: Metrics,
+    *,
+    kept: Path | None = None,
+) -> Models:
+    """Load every model that the settings need."""
+    return Models(
+        model,
+        load,
+        searches=settings.models,
+        kept=kept,
+        describes=settings.gracedb.properties,
+        metrics=metrics,
+        health=health,
+    )
 
 
 def _standby(settings: Settings, clock: Clock, health: Health, metrics: Metrics) -> Standby | None:
@@ -211,6 +225,7 @@ def _plan(settings: Settings, since: float | None) -> BackfillPlan:
         every_s=60.0 * minutes if minutes else None,
         since=since,
         topics=tuple(settings.kafka.topics),
+        properties=settings.gracedb.properties,
     )
 
 

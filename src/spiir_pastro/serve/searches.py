@@ -48,6 +48,8 @@ class Models:
         Model files of other searches, by name.
     kept
         Folder for copies of the models in use, for a start at which a file is bad.
+    describes
+        Whether properties will be asked for.
     metrics, health
         Where it is told how replacements go.
 
@@ -64,12 +66,15 @@ class Models:
         *,
         searches: Mapping[str, Path] | None = None,
         kept: Path | None = None,
+        describes: bool = False,
         metrics: Metrics,
         health: Health,
     ) -> None:
         paths = {_OWN: path} | {name.lower(): p for name, p in (searches or {}).items()}
         slots = {
-            p.resolve(): ModelSlot(p, load, None if kept is None else kept / f"{name}.json")
+            p.resolve(): ModelSlot(
+                p, load, None if kept is None else kept / f"{name}.json", describes=describes
+            )
             for name, p in paths.items()
         }
         self._slots = {name: slots[p.resolve()] for name, p in paths.items()}

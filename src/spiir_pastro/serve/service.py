@@ -283,7 +283,12 @@ class Service:
 
     def _decided(self, payload: bytes | dict[str, object]) -> Decision:
         try:
-            return decide(payload, self.model.choose, updates=self.settings.updates)
+            return decide(
+                payload,
+                self.model.choose,
+                updates=self.settings.updates,
+                properties=self.settings.gracedb.properties,
+            )
         except Exception as error:
             # One alert must not end the service, whatever a model raises on it.
             log.exception("alert.crashed")
@@ -317,6 +322,7 @@ class Service:
                 event_id=upload.trigger.event_id,
                 content=upload.content,
                 model=upload.model,
+                properties=upload.properties,
                 revision=upload.revision,
                 look_first=upload.trigger.event_id in old,
                 read_tick=read_tick,

@@ -38,7 +38,7 @@ __all__ = [
     "is_damage",
 ]
 
-SCHEMA = 3
+SCHEMA = 4
 SPOOL_ERRORS = (sqlite3.Error, OSError, UnicodeDecodeError)
 """What using the spool may raise."""
 
@@ -55,10 +55,11 @@ CREATE TABLE IF NOT EXISTS events (
     state       TEXT NOT NULL DEFAULT 'pending',    -- pending, done
     outcome     TEXT,                               -- how it was done: sent, found, other
     content     BLOB NOT NULL,                      -- the file to upload
+    properties  BLOB,                               -- the file beside it, if there is one
     model       TEXT NOT NULL DEFAULT '',           -- the name of the model that made it
     revision    INTEGER NOT NULL DEFAULT 0,         -- how many answers went before
     triggers    TEXT NOT NULL DEFAULT '',           -- the numbers answered, a line each
-    crc         INTEGER,                            -- of event_id and content
+    crc         INTEGER,                            -- of event_id, content and properties
     gps_ns      INTEGER NOT NULL,
     far_hz      REAL,
     snr         REAL,
@@ -84,8 +85,8 @@ CREATE INDEX IF NOT EXISTS by_time ON events (read_at);
 CREATE INDEX IF NOT EXISTS by_state ON events (state, seq);
 """
 _COLUMNS = (
-    "event_id, state, outcome, content, model, revision, gps_ns, far_hz, snr, mchirp_det, p_astro, "
-    "source, read_at, done_at, attempts, error"
+    "event_id, state, outcome, content, properties, model, revision, gps_ns, far_hz, snr, "
+    "mchirp_det, p_astro, source, read_at, done_at, attempts, error"
 )
 
 
@@ -105,6 +106,7 @@ class Record:
     state: str
     outcome: str | None
     content: bytes
+    properties: bytes | None
     model: str
     revision: int
     gps_ns: int
@@ -271,13 +273,14 @@ class Spool:
     ) -> Upload | None:
         trigger, probabilities = upload.trigger, upload.probabilities
         cursor = connection.execute(
-            "INSERT OR IGNORE INTO events (event_id, content, crc, model, triggers, gps_ns, "
-            "far_hz, snr, mchirp_det, p_astro, source, read_at) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO events (event_id, content, properties, crc, model, triggers, "
+            "gps_ns, far_hz, snr, mchirp_det, p_astro, source, read_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 trigger.event_id,
                 content := upload.content,
-                _crc(trigger.event_id, content),
+                upload.properties,
+                _crc(trigger.event_id, content, upload.properties),
                 upload.model,
                 _numbers(trigger.far_hz, trigger.snr, trigger.mchirp_det),
                 trigger.gps_ns,
@@ -315,11 +318,13 @@ class Spool:
             return None
         self._durable.execute(
             "UPDATE events SET state = 'pending', outcome = NULL, done_at = NULL, attempts = 0, "
-            "error = NULL, content = ?, crc = ?, model = ?, revision = ?, gps_ns = ?, far_hz = ?, "
-            "snr = ?, mchirp_det = ?, p_astro = ?, source = ? WHERE event_id = ?",
+            "error = NULL, content = ?, properties = ?, crc = ?, model = ?, revision = ?, "
+            "gps_ns = ?, far_hz = ?, snr = ?, mchirp_det = ?, p_astro = ?, source = ? "
+            "WHERE event_id = ?",
             (
                 upload.content,
-                _crc(trigger.event_id, upload.content),
+                upload.properties,
+                _crc(trigger.event_id, upload.content, upload.properties),
                 upload.model,
                 revision + 1,
                 trigger.gps_ns,
@@ -512,11 +517,11 @@ class Spool:
 
     def _drop_spoiled(self) -> list[str]:
         """Drop events to upload whose bytes are not those that were written."""
-        query = "SELECT event_id, content, crc FROM events WHERE state = 'pending'"
+        query = "SELECT event_id, content, properties, crc FROM events WHERE state = 'pending'"
         spoiled = [
             event_id
-            for event_id, content, crc in self._marks.execute(query).fetchall()
-            if crc is not None and crc != _crc(event_id, content)
+            for event_id, content, properties, crc in self._marks.execute(query).fetchall()
+            if crc is not None and crc != _crc(event_id, content, properties)
         ]
         for event_id in spoiled:
             self._durable.execute("DELETE FROM events WHERE event_id = ?", (event_id,))
@@ -578,8 +583,8 @@ def _numbers(far_hz: float | None, snr: float | None, mchirp_det: float | None) 
     return f"{far_hz!r} {snr!r} {mchirp_det!r}"
 
 
-def _crc(event_id: str, content: bytes) -> int:
-    return zlib.crc32(event_id.encode() + b"\0" + content)
+def _crc(event_id: str, content: bytes, properties: bytes | None) -> int:
+    return zlib.crc32(event_id.encode() + b"\0" + content + (properties or b""))
 
 
 @contextmanager

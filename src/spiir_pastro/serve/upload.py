@@ -1,4 +1,4 @@
-"""Putting ``spiir.p_astro.json`` on GraceDB, once.
+"""Putting ``spiir.p_astro.json``, and ``spiir.properties.json`` beside it, on GraceDB, once each.
 
 A log entry is not idempotent: sent twice it makes a second version of the file. So a delivery that
 may have happened before looks at the event's log first, and only adds the label if the file is
@@ -8,6 +8,7 @@ there. Success is a 201 that brings the log entry, and nothing else: a proxy's l
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,11 +20,15 @@ from spiir_pastro.serve.gracedb import Answer, GraceDB, NoAnswer
 __all__ = [
     "FILE_NAME",
     "LABEL",
+    "PROPERTIES",
+    "P_ASTRO",
     "Delivered",
     "FileUploader",
     "GraceDBUploader",
+    "Kind",
     "Unanswered",
     "Uploader",
+    "has_file",
     "is_own_problem",
     "read_document",
 ]
@@ -31,10 +36,28 @@ __all__ = [
 FILE_NAME = "spiir.p_astro.json"
 LABEL = "PASTRO_READY"
 TAG = "p_astro"
-COMMENT = "SPIIR source probabilities, model {model}"
 
 _OF_THE_SERVICE = frozenset({401, 403, 407, 408, 425, 429})
 """Statuses below 500 that say nothing about the event asked for."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kind:
+    """A kind of file: its name, what is said of it, and whether our label goes with it."""
+
+    name: str
+    comment: str
+    is_labelled: bool
+
+
+P_ASTRO = Kind(
+    name=FILE_NAME, comment="SPIIR source probabilities, model {model}", is_labelled=True
+)
+PROPERTIES = Kind(
+    name="spiir.properties.json",
+    comment="SPIIR source properties if it is a signal, model {model}",
+    is_labelled=False,
+)
 
 
 class Unanswered(PastroError):  # noqa: N818  (an outcome, named as one)
@@ -88,6 +111,7 @@ class Uploader(Protocol):
         event_id: str,
         content: bytes,
         *,
+        kind: Kind = P_ASTRO,
         model: str = "",
         replaces: bool = False,
         look_first: bool,
@@ -99,6 +123,8 @@ class Uploader(Protocol):
         ----------
         event_id, content
             Of the file.
+        kind
+            Which of the event's files it is.
         model
             The name of the model that made it, for the comment.
         replaces
@@ -128,13 +154,14 @@ class FileUploader:
         event_id: str,
         content: bytes,
         *,
+        kind: Kind = P_ASTRO,
         model: str = "",
         replaces: bool = False,
         look_first: bool,
         on_send: Callable[[], None],
     ) -> Delivered:
         """Write ``<event_id>.spiir.p_astro.json``; the id's form was checked when it was read."""
-        path = self._folder / f"{event_id}.{FILE_NAME}"
+        path = self._folder / f"{event_id}.{kind.name}"
         del model
         if look_first and path.exists():
             is_same = path.read_bytes() == content
@@ -166,36 +193,35 @@ class GraceDBUploader:
         event_id: str,
         content: bytes,
         *,
+        kind: Kind = P_ASTRO,
         model: str = "",
         replaces: bool = False,
         look_first: bool,
         on_send: Callable[[], None],
     ) -> Delivered:
         """Upload the file with its label, or find it there and see to the label."""
-        if look_first and self.is_there(event_id):
-            is_same = self._is_same(event_id, content)
+        if look_first and self.is_there(event_id, kind):
+            is_same = self._is_same(event_id, content, kind)
             if is_same or not replaces:
-                self._label(event_id)
+                if kind.is_labelled:
+                    self._label(event_id)
                 return Delivered.FOUND if is_same else Delivered.OTHER
         on_send()
-        comment = COMMENT.format(model=model)
+        comment = kind.comment.format(model=model)
+        label = LABEL if kind.is_labelled else ""
         answer = _asked(
             lambda: self._gracedb.write_log(
-                event_id, comment, filename=FILE_NAME, content=content, tag=TAG, label=LABEL
+                event_id, comment, filename=kind.name, content=content, tag=TAG, label=label
             )
         )
         entry = _document(answer, {201})
-        if not isinstance(entry.get("N"), int) or entry.get("filename") != FILE_NAME:
+        if not isinstance(entry.get("N"), int) or entry.get("filename") != kind.name:
             raise _unclear(answer, "names no log entry of the file")
         return Delivered.SENT
 
-    def is_there(self, event_id: str) -> bool:
+    def is_there(self, event_id: str, kind: Kind) -> bool:
         """Whether the event has the file, by its log."""
-        document = read_document(lambda: self._gracedb.logs(event_id))
-        entries = document.get("log")
-        if not isinstance(entries, list) or document.get("numRows", len(entries)) != len(entries):
-            raise Unanswered("GraceDB's answer is no whole log", cause="nonsense")
-        return any(isinstance(e, dict) and e.get("filename") == FILE_NAME for e in entries)
+        return has_file(self._gracedb, event_id, kind)
 
     def check(self) -> str:
         """Ask the server who it is and whether it knows the label; return its version.
@@ -218,9 +244,18 @@ class GraceDBUploader:
         """Put the label; one that is there already is as good."""
         _document(_asked(lambda: self._gracedb.write_label(event_id, LABEL)), {200, 201})
 
-    def _is_same(self, event_id: str, content: bytes) -> bool:
-        theirs = read_document(lambda: self._gracedb.file(event_id, FILE_NAME))
+    def _is_same(self, event_id: str, content: bytes, kind: Kind) -> bool:
+        theirs = read_document(lambda: self._gracedb.file(event_id, kind.name))
         return bool(theirs == json.loads(content))
+
+
+def has_file(gracedb: GraceDB, event_id: str, kind: Kind) -> bool:
+    """Whether an event has a file of a kind, by its log; or raise Unanswered."""
+    document = read_document(lambda: gracedb.logs(event_id))
+    entries = document.get("log")
+    if not isinstance(entries, list) or document.get("numRows", len(entries)) != len(entries):
+        raise Unanswered("GraceDB's answer is no whole log", cause="nonsense")
+    return any(isinstance(e, dict) and e.get("filename") == kind.name for e in entries)
 
 
 def read_document(request: Callable[[], Answer]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -42,6 +43,14 @@ class RehearsalModel:
         nsbh = p_astro * heavier * (1.0 - heaviest)
         bns = p_astro * (1.0 - heavier)
         return SourceProbabilities(bns=bns, nsbh=nsbh, bbh=bbh, terrestrial=1.0 - bns - nsbh - bbh)
+
+    def describe(
+        self, trigger: Trigger, probabilities: SourceProbabilities, /
+    ) -> Mapping[str, object]:
+        """Return whether a neutron star takes part, if it is a signal."""
+        del trigger
+        light = probabilities.bns + probabilities.nsbh
+        return {"given": "it is a signal", "HasNS": light / (light + probabilities.bbh)}
 
     def save(self, path: Path) -> None:
         """Write the parameters."""
