@@ -334,20 +334,20 @@ often chance alone is farther off.
 ## Mergers
 
 Known mergers among the uploads, against simulated BBH that a catalogue lists (an SNR of 8 or more
-in the best template); the most significant upload counts. A merger that no catalogue lists is noise on the real side, so its
-mergers are the more significant ones.
+in the best template); the most significant upload counts. A merger that no catalogue lists is noise
+on the real side, so its mergers are the more significant ones.
 
 | | real | simulated |
 |---|---|---|
 {merger}
 
 Their FARs: each of them among the {neighbours} simulated mergers nearest in SNR and in the
-template's chirp mass (one step is {snr_step:g} in the one's logarithm and {mchirp_step:g} in the other's). The
-share of those that are more significant would be uniform, 0.5 in the mean, were both alike; the
-last column says how often chance alone is farther from that (Kolmogorov-Smirnov). 25 mergers
-cannot see a decade, and two only just.
+template's chirp mass (one step is {snr_step:g} in the one's logarithm and {mchirp_step:g} in the
+other's). The share of those that are more significant would be uniform, 0.5 in the mean, were both
+alike; the last column says how often chance alone is farther from that (Kolmogorov-Smirnov). 25
+mergers cannot see a decade, and two only just.
 
-| | real | decades of FAR above the simulated: median (quartiles) | share more significant | chance |
+| | real | decades above the simulated: median (quartiles) | share more significant | chance |
 |---|---|---|---|---|
 {far}
 

@@ -75,8 +75,9 @@ _ZERO_IN_SIM_INSPIRAL = (
 def merger_frame(campaign: Campaign) -> pl.DataFrame:
     """Return the real mergers that a catalogue would list, by time, plus their number.
 
-    Those that an offline search of the same strain finds: while two detectors were on, with an SNR of
-    `_LISTED_SNR` or more in the best template, noise included. One detector may see next to nothing.
+    Those that an offline search of the same strain finds: while two detectors were on, with an SNR
+    of `_LISTED_SNR` or more in the best template, noise included. One detector may see next to
+    nothing.
     """
     parts = []
     for source, signals in campaign.mergers.items():

@@ -4,7 +4,8 @@ SPIIR ranks a trigger against the noise of its own bank group and multiplies by 
 candidates clustered over all groups come at the rate that their FAR says. With u the FAR over the
 rate of all noise triggers, u is uniform in (0, 1) for noise. What noise of one u looks like is
 measured twice: most of it (u near 1) in a statistics file, whose law of SNR and chi-square
-`spiir_pastro.simulation.noise` holds, and the rare part below FAR* = 3e-4 Hz in SPIIR's uploads. With r the SNR above threshold, those follow a Burr XII law
+`spiir_pastro.simulation.noise` holds, and the rare part below FAR* = 3e-4 Hz in SPIIR's uploads.
+With r the SNR above threshold, those follow a Burr XII law
 
     P(r' > r | u) = (1 + (r/S)^c)^(-d),        S = s (1 + k max(ln(u*/u), 0)),
 
@@ -50,8 +51,8 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 FAR_FACTOR = 8
-"""Between the FAR of a bank group and the combined one. So it is in SPIIR's candidates of O3 (exactly,
-in all eleven of tanghyd/spiir, share/data/pipeline/coinc); its run scripts of today have 94."""
+"""Between the FAR of a bank group and the combined one, in all eleven candidates of O3 in
+tanghyd/spiir, share/data/pipeline/coinc. SPIIR's run scripts of today have 94."""
 GROUP_RATE_HZ = 0.93
 """Noise triggers a second of a real bank group: those of a statistics file over its livetime."""
 NOISE_CEILING_HZ = FAR_FACTOR * GROUP_RATE_HZ

@@ -334,7 +334,7 @@ def _in_several_runs(
 def _used(
     on: NDArray[np.bool_], optimal: NDArray[np.complex128], run: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Return the detectors an attempt uses: all but the first run do without the weakest of three."""
+    """Return the detectors an attempt uses: the first run all, others not the weakest of three."""
     weakest = np.argmin(np.where(on, np.abs(optimal), np.inf), axis=1)
     rows = np.flatnonzero(on.all(axis=1) & (run > 0))
     used = on.copy()
