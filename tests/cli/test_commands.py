@@ -73,20 +73,20 @@ def test_from_uploads_to_p_astro_json(
     page = tmp_path / "why.html"
     told = _run("explain", "G1510", "--model", model, "--triggers", triggers, "--html", page)
     assert (told.returncode, told.stderr) == (0, "")
-    told_lines = {line[:24].strip(): line.split() for line in told.stdout.splitlines()}
+    lines = {line[:24].strip(): line.split() for line in told.stdout.splitlines()}
     predicted = next(line for line in as_csv.stdout.splitlines() if line.startswith("G1510,"))
-    assert [float(p) for p in told_lines["probability"][-4:]] == pytest.approx(
+    assert [float(p) for p in lines["probability"][-4:]] == pytest.approx(
         [float(p) for p in predicted.split(",")[2:6]], rel=0.01, abs=5e-5
     )
     assert "G1510" in page.read_text()
     properties = _run("predict", triggers, "--model", model, "--properties", "--format", "csv")
-    rows = {row["event_id"]: row for row in csv.DictReader(properties.stdout.splitlines())}
+    by_id = {row["event_id"]: row for row in csv.DictReader(properties.stdout.splitlines())}
     as_document = _run("explain", "G1510", "--model", model, "--triggers", triggers, "--json")
     said = json.loads(as_document.stdout)["properties"]
     for name, column in (("HasNS", "has_ns"), ("HasRemnant", "has_remnant")):
-        assert said[name] == pytest.approx(float(rows["G1510"][column]), abs=1e-6)
+        assert said[name] == pytest.approx(float(by_id["G1510"][column]), abs=1e-6)
     assert said["source_mchirp"]["p50"] == pytest.approx(
-        float(rows["G1510"]["source_mchirp"]), abs=1e-6
+        float(by_id["G1510"]["source_mchirp"]), abs=1e-6
     )
     assert "If it is a signal, and p_astro is" in told.stdout
     assert told.stdout.index("For a signal, in decibans") < told.stdout.index("density at FAR")
