@@ -91,8 +91,8 @@ def test_a_streamed_table_is_written_as_a_small_one_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = zerolag(tmp_path / "x_zerolag_1_10.xml.gz", 5000)
-    monkeypatch.setattr("spiir_pastro.io.ligolw.inflate._CHUNK", 5000)
-    monkeypatch.setattr("spiir_pastro.io.ligolw.inflate._FIRST_BLOCK", 50_000)
+    monkeypatch.setattr("spiir_pastro.io.ligolw.inflate._CHUNK_BYTES", 5000)
+    monkeypatch.setattr("spiir_pastro.io.ligolw.inflate._FIRST_BLOCK_BYTES", 50_000)
     monkeypatch.setattr("spiir_pastro.pipeline.extract._ROWS_PER_GROUP", 1000)
     extract(raw_files([raw]), tmp_path / "staging", workers=1)
     staged = tmp_path / "staging" / "x_zerolag_1_10.postcoh.parquet"

@@ -15,7 +15,7 @@ from spiir_pastro.pipeline.evaluations import as_evaluated, read_evaluation
 
 __all__ = ["command"]
 
-_SHOWN = 30
+_MOST_MERGERS_SHOWN = 30
 
 
 @click.command("evaluate")
@@ -79,7 +79,7 @@ def _earlier(against: Path, judge: Judge) -> Evaluated:
 def _print(evaluation: Evaluation) -> None:
     click.secho(evaluation.holdout.sentence, bold=True)
     known = evaluation.known_mergers
-    seen = known.filter(known["event_id"].is_not_null()).sort("far_hz").head(_SHOWN)
+    seen = known.filter(known["event_id"].is_not_null()).sort("far_hz").head(_MOST_MERGERS_SHOWN)
     if seen.height:
         print_table(
             seen.select(
@@ -93,7 +93,7 @@ def _print(evaluation: Evaluation) -> None:
                 "NSBH",
                 "BBH",
             ),
-            title=f"Known mergers SPIIR has, the {_SHOWN} most significant at most",
+            title=f"Known mergers SPIIR has, the {_MOST_MERGERS_SHOWN} most significant at most",
         )
         click.echo("")
     for name, value in evaluation.metrics().items():

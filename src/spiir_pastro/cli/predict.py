@@ -21,7 +21,7 @@ from spiir_pastro.pipeline.predict import predict_files
 
 __all__ = ["command"]
 
-_MOST_ROWS = 200
+_MOST_ROWS_SHOWN = 200
 _TRIGGER_COLUMNS = ("far_hz", "snr", "mchirp_det", "mtotal_det", "ifos")
 
 
@@ -117,9 +117,9 @@ def _print(blocks: Iterable[tuple[TriggerRead, pl.DataFrame]]) -> None:
         parts.append(read.rejects.select("event_id", note="rule"))
     table = pl.concat(parts, how="diagonal").sort("p_astro", descending=True, nulls_last=True)
     first = ["event_id", "p_astro", "p_astro_low", "p_astro_high"]
-    print_table(table.select(*first, pl.exclude(first)).head(_MOST_ROWS))
-    if table.height > _MOST_ROWS:
-        click.echo(f"and {table.height - _MOST_ROWS} more; --format csv gives all", err=True)
+    print_table(table.select(*first, pl.exclude(first)).head(_MOST_ROWS_SHOWN))
+    if table.height > _MOST_ROWS_SHOWN:
+        click.echo(f"and {table.height - _MOST_ROWS_SHOWN} more; --format csv gives all", err=True)
 
 
 def _write_csv(

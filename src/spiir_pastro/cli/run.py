@@ -24,7 +24,7 @@ __all__ = ["command"]
 
 # The second campaign is judged, not learnt from: noise far beyond the FAR threshold may be absent.
 _SECOND_FAR_MAX_HZ = 1e-3
-_SHOWN = 5
+_EVENTS_SHOWN = 5
 
 
 @click.command(name="run")
@@ -100,7 +100,7 @@ def command(
     loudest = pl.read_csv(workspace.predictions, infer_schema_length=None).sort(
         "p_astro", descending=True, nulls_last=True
     )
-    print_table(loudest.drop("note").head(_SHOWN), title="\nIts most probable signals")
+    print_table(loudest.drop("note").head(_EVENTS_SHOWN), title="\nIts most probable signals")
     if evaluation is not None:
         _print(evaluation)
         click.echo(f"\nopen {workspace.reports / 'report.html'}")

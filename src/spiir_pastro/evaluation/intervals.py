@@ -17,10 +17,10 @@ __all__ = ["fraction_interval", "score_intervals"]
 
 Floats = NDArray[np.float64]
 
-_DRAWS = 400
+_BOOTSTRAP_DRAWS = 400
 _LOG_ODDS_STEP = 0.05
 _CELLS_AT_ONCE = 2_000_000  # of draws times levels; 16 MB
-_CERTAIN = 1e-15
+_SURE_PROBABILITY = 1e-15
 
 
 def fraction_interval(hits: ArrayLike, total: ArrayLike, *, level: float = 0.9) -> Floats:
@@ -57,7 +57,7 @@ class _Levels:
 
     @classmethod
     def of(cls, p: Floats, is_signal: NDArray[np.bool_]) -> "_Levels":
-        clipped = np.clip(p, _CERTAIN, 1 - _CERTAIN)
+        clipped = np.clip(p, _SURE_PROBABILITY, 1 - _SURE_PROBABILITY)
         steps = np.rint(logit(clipped) / _LOG_ODDS_STEP).astype(np.int64)
         level = np.unique(steps, return_inverse=True)[1]
         size = int(level.max()) + 1
@@ -104,7 +104,10 @@ def score_intervals(
     levels = _Levels.of(np.asarray(p_signal, float), np.asarray(is_signal, bool))
     rng = np.random.default_rng(seed)
     rows = max(_CELLS_AT_ONCE // levels.count.size, 1)
-    shapes = [(min(rows, _DRAWS - k), *levels.count.shape) for k in range(0, _DRAWS, rows)]
+    shapes = [
+        (min(rows, _BOOTSTRAP_DRAWS - k), *levels.count.shape)
+        for k in range(0, _BOOTSTRAP_DRAWS, rows)
+    ]
     parts = [levels.scores(rng.poisson(levels.count, shape).astype(np.float64)) for shape in shapes]
     tails = ((1 - level) / 2, (1 + level) / 2)
     ends = {}

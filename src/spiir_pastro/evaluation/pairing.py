@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 _CLASSES = [str(source) for source in Source]
-_CALLED = 0.5
+_CALLED_P_ASTRO = 0.5
 _FATES = ("found", "counts", "heard", "right")
 
 
@@ -90,7 +90,7 @@ def injections_of(
         "source_class",
         found=pl.col("far_hz") <= far_hz,
         counts=pl.col("far_hz") <= far_hz,
-        heard=(pl.col("p_astro") >= _CALLED).fill_null(value=False),
+        heard=(pl.col("p_astro") >= _CALLED_P_ASTRO).fill_null(value=False),
         right=(_most_probable() == pl.col("source_class")).fill_null(value=False),
     )
     lost = missed.select(

@@ -6,8 +6,8 @@ __all__ = ["disagreement"]
 
 Number = float | None
 
-_OFF = math.log(1.5)
-_TELLING = math.log(2)
+_LOG_RATIO_OFF = math.log(1.5)
+_LOG_FACTOR_TELLING = math.log(2)
 
 
 def disagreement(
@@ -43,7 +43,7 @@ def disagreement(
         reasons.append(f"called noise (p_astro {p_astro:.2g})" + _because(log_factors))
     if catalogue_class and called and called != catalogue_class:
         reasons.append(f"called {called}, the catalogue says {catalogue_class}")
-    if reasons and mchirp_ratio is not None and abs(math.log(mchirp_ratio)) > _OFF:
+    if reasons and mchirp_ratio is not None and abs(math.log(mchirp_ratio)) > _LOG_RATIO_OFF:
         reasons.append(f"SPIIR's template has {mchirp_ratio:.2g} of its chirp mass")
     return "; ".join(reasons)
 
@@ -56,7 +56,7 @@ def _because(log_factors: dict[str, float]) -> str:
     against = [
         f"{_NAMES[name]} is {math.exp(-log):.2g} times likelier in noise"
         for name, log in log_factors.items()
-        if log < -_TELLING
+        if log < -_LOG_FACTOR_TELLING
     ]
     if against:
         return ": " + ", ".join(against)

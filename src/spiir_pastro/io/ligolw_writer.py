@@ -82,6 +82,7 @@ class LigolwTable:
         if DTYPES[kind] == pl.String():
             return pl.format('"{}"', _escaped(values)).alias(column)
         if DTYPES[kind].is_float():
+            # Polars writes the shortest decimals that read back the same; SPIIR writes 5 for 5.0.
             return values.cast(pl.String).str.strip_suffix(".0")
         return values
 
@@ -150,6 +151,7 @@ def _format_rows(frame: pl.DataFrame) -> memoryview:
     """Format rows with their separators between, not after, them."""
     end = f",{_INDENT}"
     text = BytesIO()
+    # Quotes are ours already: LIGO_LW escapes by a backslash, CSV by doubling.
     frame.write_csv(text, include_header=False, quote_style="never", line_terminator=end)
     return text.getbuffer()[: -len(end)]
 

@@ -61,6 +61,7 @@ def seal(path: Path) -> Seal:
         descriptor = file.fileno()
         size = os.fstat(descriptor).st_size
         for name, offset, length in _chunks(_footer(descriptor, size)):
+            # By pread: several may read the same file at once, and no position is shared.
             crc32 = isal_zlib.crc32(os.pread(descriptor, length, offset))
             found[name].append(Chunk(offset, length, crc32))
         # A table without rows has no row group that would name its columns.
@@ -127,6 +128,7 @@ def _chunks(footer: bytes) -> Iterator[tuple[str, int, int]]:
     for group in _Thrift(footer).struct().get(_ROW_GROUPS, ()):
         for column in group[_COLUMNS]:
             meta = column[_META]
+            # A chunk begins with its dictionary, if it has one; an offset of 0 means it has none.
             start = min(meta[_DATA], meta.get(_DICTIONARY) or meta[_DATA])
             yield b".".join(meta[_PATH]).decode(), start, meta[_LENGTH]
 
@@ -142,6 +144,8 @@ class _Thrift:
         """Read a struct."""
         fields: dict[int, Any] = {}
         field = 0
+        # A head of 0 ends a struct. Its upper half is the step to the next field's number, 0 where
+        # that follows by itself; its lower half the kind, in which booleans are their own value.
         while head := self._byte():
             step, kind = head >> 4, head & 15
             field = field + step if step else self._integer()
@@ -166,6 +170,7 @@ class _Thrift:
 
     def _list(self) -> Sequence[Any]:
         head = self._byte()
+        # Lengths up to 14 stand in the head itself.
         length = self._varint() if head >> 4 == 15 else head >> 4
         return [self._value(head & 15) for _ in range(length)]
 

@@ -16,8 +16,8 @@ __all__ = ["ConditionalGrid", "LeaningGrid", "cell", "equidistant"]
 
 Floats = NDArray[np.float64]
 
-_FINE = 4
-_TRUNCATE = 8.0
+_CELLS_PER_NODE = 4
+_TRUNCATE_WIDTHS = 8.0
 """Widths of a kernel at which it ends."""
 
 
@@ -153,7 +153,7 @@ class ConditionalGrid:
         slower = feature.size ** (1 / 5 - 1 / 6)
         widths = [silverman_bandwidth(values) * slower for values in (feature, y)]
         y_span = ends or (float(y.min()) - 3 * widths[1], float(y.max()) + 3 * widths[1])
-        edges = [np.linspace(a, b, _FINE * (size - 1) + 2) for a, b in (span, y_span)]
+        edges = [np.linspace(a, b, _CELLS_PER_NODE * (size - 1) + 2) for a, b in (span, y_span)]
         steps = [edge[1] - edge[0] for edge in edges]
         counts = np.histogram2d(feature, y, bins=edges)[0]
         in_steps = [w / step for w, step in zip(widths, steps, strict=True)]
@@ -165,8 +165,10 @@ class ConditionalGrid:
 
         def smoothed(wider: float) -> tuple[Floats, Floats]:
             sigma = [wider * width for width in in_steps]
-            smooth = gaussian_filter(counts, sigma, mode=modes, truncate=_TRUNCATE)
-            density = (smooth / (feature.size * steps[0] * steps[1]))[::_FINE, ::_FINE]
+            smooth = gaussian_filter(counts, sigma, mode=modes, truncate=_TRUNCATE_WIDTHS)
+            density = (smooth / (feature.size * steps[0] * steps[1]))[
+                ::_CELLS_PER_NODE, ::_CELLS_PER_NODE
+            ]
             return density, np.log((1 - floor) * density + floor / area)
 
         density, log_values = smoothed(1)
@@ -179,8 +181,8 @@ class ConditionalGrid:
         centres = [edge[:-1] + step / 2 for edge, step in zip(edges, steps, strict=True)]
         return cls(
             column=column,
-            nodes=centres[0][::_FINE],
-            y_nodes=centres[1][::_FINE],
+            nodes=centres[0][::_CELLS_PER_NODE],
+            y_nodes=centres[1][::_CELLS_PER_NODE],
             log_values=log_values,
             node_errors=errors,
             tail_scale=GridDensity.left_scale if ends is None else 0.0,

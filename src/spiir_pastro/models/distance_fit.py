@@ -30,12 +30,12 @@ ESTIMATORS: tuple[Estimator, ...] = ("pycbc", "robust", "faint", "network")
 
 _FEWEST_EVENTS = 3
 _FOLDS = 10
-_HUBER = 1.345  # 95 % as efficient as least squares on normal residuals
+_HUBER_STD = 1.345  # 95 % as efficient as least squares on normal residuals
 _MAD_TO_STD = 1.4826
-_OUTLIER = 3.0
-_ENOUGH_TO_CHOOSE = 30  # events; fewer hold out too little to compare forms
-_SURE = 2.0  # standard errors by which a richer form must lead
-_ROUNDS = 100
+_OUTLIER_STD = 3.0
+_FEWEST_TO_CHOOSE = 30  # events; fewer hold out too little to compare forms
+_LEAD_STD_ERRORS = 2.0  # standard errors by which a richer form must lead
+_MOST_ITERATIONS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +125,7 @@ def hold_out_residuals(
 def _choose(events: _Events) -> Estimator:
     """Return the form with the least scatter over held-out events, or PyCBC's if none is sure."""
     best: Estimator = "pycbc"
-    if events.snr.size < _ENOUGH_TO_CHOOSE:
+    if events.snr.size < _FEWEST_TO_CHOOSE:
         return best
     least = baseline = _hold_out(events, "pycbc") ** 2
     for name in ESTIMATORS[1:]:
@@ -134,7 +134,7 @@ def _choose(events: _Events) -> Estimator:
         squares = _hold_out(events, name) ** 2
         lead = baseline - squares
         error = np.std(lead) / np.sqrt(lead.size)
-        if squares.mean() < least.mean() and lead.mean() > _SURE * error:
+        if squares.mean() < least.mean() and lead.mean() > _LEAD_STD_ERRORS * error:
             best, least = name, squares
     return best
 
@@ -168,7 +168,7 @@ def _fit(events: _Events, estimator: Estimator) -> DistanceModel:
         fit=DistanceFit(
             estimator=estimator,
             events=residuals.size,
-            outliers=int(np.sum(np.abs(residuals) > _OUTLIER * _robust_std(residuals))),
+            outliers=int(np.sum(np.abs(residuals) > _OUTLIER_STD * _robust_std(residuals))),
             fractional_scatter=_rms(events.mean / estimate - 1),
             hold_out_scatter=_rms(_hold_out(events, estimator)),
             log_sigma_scatter=_rms(sigma_residuals),
@@ -206,13 +206,13 @@ def _line(x: Floats, y: Floats, *, robust: bool) -> tuple[tuple[float, float], F
     An x that does not vary has no slope, and no error of it.
     """
     weight = np.ones_like(y)
-    for _ in range(_ROUNDS if robust else 1):
+    for _ in range(_MOST_ITERATIONS if robust else 1):
         x_mean, y_mean = np.average(x, weights=weight), np.average(y, weights=weight)
         spread = np.sum(weight * (x - x_mean) ** 2)
         slope = np.sum(weight * (x - x_mean) * y) / spread if spread > 0 else 0.0
         residuals = y - y_mean - slope * (x - x_mean)
         if robust:
-            bound = _HUBER * _robust_std(residuals)
+            bound = _HUBER_STD * _robust_std(residuals)
             previous, weight = weight, bound / np.maximum(np.abs(residuals), bound)
             if np.allclose(weight, previous, rtol=0, atol=1e-9):
                 break

@@ -29,7 +29,7 @@ __all__ = ["MassContourClassifier", "shares_at_distances"]
 
 Floats = NDArray[np.float64]
 
-_BLOCK = 4096  # events whose intermediate arrays stay in a processor's cache
+_EVENTS_AT_ONCE = 4096  # events whose intermediate arrays stay in a processor's cache
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,8 +128,8 @@ class MassContourClassifier:
         columns = _checked(mchirp, snr, eff_distance)
         n = columns[0].size
         shares = np.empty((n, len(regions(boundaries))))
-        for start in range(0, n, _BLOCK):
-            block = slice(start, start + _BLOCK)
+        for start in range(0, n, _EVENTS_AT_ONCE):
+            block = slice(start, start + _EVENTS_AT_ONCE)
             mean, sigma = self._source_mchirp(*(column[block] for column in columns))
             shares[block] = _area_shares(mean, sigma, boundaries).T
         return shares

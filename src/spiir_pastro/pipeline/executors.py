@@ -64,6 +64,7 @@ def run_all(
 
 
 def _on_processes(function: Callable[[T], R], tasks: Iterable[T], count: int) -> Iterator[R]:
+    # A forked child would inherit Polars' locks, held by threads that it does not have.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin_worker)
     try:
@@ -71,6 +72,8 @@ def _on_processes(function: Callable[[T], R], tasks: Iterable[T], count: int) ->
         waiting: set[Future[R]] = set()
         while True:
             room = _WAITING_PER_WORKER * count - len(waiting)
+            # Two tasks a worker: none waits for the next one, and tasks are drawn no sooner than
+            # needed.
             waiting |= {pool.submit(function, task) for task in islice(todo, room)}
             if not waiting:
                 return
@@ -100,6 +103,7 @@ def _begin_worker() -> None:
 
 def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
     parent.join()
+    # At once: nobody is left to take the result, and interpreters that wait for threads do not end.
     os._exit(1)
 
 
@@ -120,6 +124,7 @@ def _on_cluster(function: Callable[[T], R], tasks: Iterable[T], address: str) ->
 
         def submit(number: int) -> None:
             for task in islice(todo, number):
+                # Not pure: a file that is read again may have changed, and must be read.
                 waiting.add(client.submit(function, task, pure=False))
 
         submit(_WAITING_ON_CLUSTER)

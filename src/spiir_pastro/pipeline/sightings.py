@@ -14,7 +14,6 @@ import msgspec
 
 __all__ = ["Sighting", "sight"]
 
-_BLOCK = 1 << 20
 _SETTLED_NS = 50_000_000
 
 
@@ -42,6 +41,7 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
         Just after a write another may follow at the same ctime, whose clock ticks every few
         milliseconds; such a sighting is noted with a ctime that no file has.
         """
+        # As git does with its index: "racily clean" entries are read again.
         settled = began_ns - status.st_ctime_ns > _SETTLED_NS
         return cls(
             size=status.st_size,
@@ -67,9 +67,8 @@ def sight(path: Path, last: Sighting | None) -> Sighting:
     """
     if last is not None and last.still_is(path.stat()):
         return last
-    digest, began_ns = hashlib.sha256(), time.time_ns()
+    began_ns = time.time_ns()
     with path.open("rb") as file:
-        status = os.fstat(file.fileno())
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return Sighting.of(status, digest.hexdigest(), began_ns=began_ns)
+        status = os.fstat(file.fileno())  # before its bytes: a write meanwhile must show
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return Sighting.of(status, sha256, began_ns=began_ns)

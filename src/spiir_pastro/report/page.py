@@ -31,7 +31,7 @@ from spiir_pastro.report.style import SOURCE_COLOURS
 __all__ = ["write_event_page", "write_report"]
 
 _TEMPLATES = files("spiir_pastro.report").joinpath("templates")
-_SHORT = 16
+_LONGEST_EVENT_LABEL = 16
 _SCRIPTS = ("cells.js", "pictures.js", "report.js")
 
 
@@ -117,7 +117,7 @@ def _fill(template: str, payload: Mapping[str, Any], **content: Any) -> bytes:  
 def _label(row: Mapping[str, Any]) -> str:
     """Name a candidate shortly: by its merger or its id; by what it is where that is long."""
     name = str(row.get("known_event") or row["event_id"])
-    if len(name) <= _SHORT:
+    if len(name) <= _LONGEST_EVENT_LABEL:
         return name
     far = "no FAR" if row["far_hz"] is None else f"{row['far_hz']:.0e} Hz"
     return f"{far}, {numbers.figure(row['mchirp_det'])} M☉"

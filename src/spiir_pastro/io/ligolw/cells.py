@@ -18,11 +18,11 @@ from spiir_pastro.io.ligolw.layout import REJECTS, Batch, Layout, typed
 
 __all__ = ["CellReader"]
 
-_ENOUGH = 4 << 20
-_TOO_LONG = 256 << 20
-_SAMPLE = 1000
+_BATCH_CHARACTERS = 4 << 20
+_MOST_LINE_CHARACTERS = 256 << 20
+_SAMPLE_LINES = 1000
 _LINES_IN_A_STRING = 100
-_SHOWN = 500
+_SHOWN_CHARACTERS = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,13 +65,16 @@ class CellReader:
         """Take more text and yield the rows it completes."""
         self._pieces.append(text)
         self._length += len(text)
-        if self._length < _ENOUGH and not last:
+        if self._length < _BATCH_CHARACTERS and not last:
             return
         ready = "".join(self._pieces)
+        # A line that is not whole yet waits for more text.
         cut = len(ready) if last else ready.rfind("\n") + 1
         self._pieces, self._length = [ready[cut:]], len(ready) - cut
-        if self._length > _TOO_LONG:
-            raise TableError(f"line {self._line}: a line of more than {_TOO_LONG} characters")
+        if self._length > _MOST_LINE_CHARACTERS:
+            raise TableError(
+                f"line {self._line}: a line of more than {_MOST_LINE_CHARACTERS} characters"
+            )
         if self._rows is None:
             self._rows = self._choose(ready[:cut])
         lines = enumerate(ready[:cut].split("\n"), self._line)
@@ -86,14 +89,16 @@ class CellReader:
         """Take lines one by one if most of them hold exactly one row."""
         columns = len(self._layout.names)
         lines = [line for line in text.split("\n") if line.strip()]
-        before = min(self._row, _SAMPLE)
-        splits = [_Split.of(line, self._delimiter) for line in lines[: _SAMPLE - before]]
+        before = min(self._row, _SAMPLE_LINES)
+        splits = [_Split.of(line, self._delimiter) for line in lines[: _SAMPLE_LINES - before]]
         full = before + sum(
             split.rule is None
             and len(split.cells) == columns
             and (split.delimited or i == len(lines) - 1)
             for i, split in enumerate(splits)
         )
+        # By the majority of the first thousand lines: some bad ones must not turn a table of a row
+        # a line into a stream of cells, in which one missing cell would shift every later row.
         by_line = columns > 1 and 2 * full > before + len(splits)
         return (_RowALine if by_line else _Counted)(columns, self._delimiter)
 
@@ -116,7 +121,7 @@ class CellReader:
         good = pl.Series([rule is None for rule in rules], dtype=pl.Boolean)
         frame = layout.deliver(values, height=len(rows)).filter(good)
         bad = [
-            (layout.table, self._row + i, row.line, rule, row.text[:_SHOWN])
+            (layout.table, self._row + i, row.line, rule, row.text[:_SHOWN_CHARACTERS])
             for i, (row, rule) in enumerate(zip(rows, rules, strict=True))
             if rule is not None
         ]
@@ -142,6 +147,7 @@ class _Split:
             cells = list(tokens.append(text))
             if not tokens.data.strip():
                 return cls(cells=cells)
+            # The last row of a table may end without a delimiter; a string that is open stays open.
             closing = list(tokens.append(delimiter))
         except ValueError as error:
             return cls(cells=(), rule=f"cannot be split into cells: {error}")
@@ -175,6 +181,7 @@ class _RowALine:
         self._held.append((line, number))
         text, first = "\n".join(held for held, _ in self._held), self._held[0][1]
         split = _Split.of(text, self._delimiter)
+        # A string may hold line breaks, but a quote that was lost must not swallow the file.
         if split.open_string and len(self._held) < _LINES_IN_A_STRING:
             return
         if split.rule and len(self._held) > 1:

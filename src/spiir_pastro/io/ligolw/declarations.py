@@ -10,7 +10,7 @@ __all__ = ["Declarations", "Wanted", "table_name"]
 Wanted = Mapping[str, Sequence[str] | None]
 """Columns to deliver, by table; None for all columns of that table."""
 
-_SHOWN = 50
+_SHOWN_CHARACTERS = 50
 
 
 def table_name(name: str) -> str:
@@ -39,7 +39,7 @@ class Declarations:
         """Take an opening tag; return a layout where a wanted table's rows begin."""
         if not self._has_root and name != "LIGO_LW":
             raise TableError(
-                f"the document is <{name[:_SHOWN]}>, not LIGO_LW; "
+                f"the document is <{name[:_SHOWN_CHARACTERS]}>, not LIGO_LW; "
                 "name a file that SPIIR or GraceDB wrote"
             )
         self._has_root = True

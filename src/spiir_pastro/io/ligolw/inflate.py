@@ -19,10 +19,10 @@ __all__ = ["MAX_BYTES", "Fingerprint", "blocks"]
 MAX_BYTES = 8 << 30
 """Default limit on the bytes of one inflated file: ten million SPIIR triggers."""
 
-_FIRST_BLOCK = 2 << 20
-_BLOCK = 8 << 20
-_CHUNK = 256 << 10
-_MOST_BLANK = 64  # chunks of white space in a row; nobody writes 16 MiB of it
+_FIRST_BLOCK_BYTES = 2 << 20
+_BLOCK_BYTES = 8 << 20
+_CHUNK_BYTES = 256 << 10
+_MOST_BLANK_CHUNKS = 64  # chunks of white space in a row; nobody writes 16 MiB of it
 _GZIP = b"\x1f\x8b"
 _FOREIGN = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip"}
 
@@ -87,15 +87,18 @@ def blocks(
         holds white space without end.
     """
     held: list[bytes] = []
-    size, enough = 0, _FIRST_BLOCK
+    size, enough = 0, _FIRST_BLOCK_BYTES
     for chunk in _chunks(Path(path), max_bytes, fingerprint or Fingerprint()):
+        # Whole lines if possible: a row cut in two would have to be joined again by whoever parses.
         end = chunk.rfind(b"\n") + 1 or len(chunk)
         size += len(chunk)
         if size < enough:
             held.append(chunk)
             continue
         yield b"".join((*held, memoryview(chunk)[:end]))
-        held, size, enough = [chunk[end:]], len(chunk) - end, min(2 * enough, _BLOCK)
+        # Blocks grow from 2 to 8 MiB: the parser's threads have work early, and later little
+        # overhead.
+        held, size, enough = [chunk[end:]], len(chunk) - end, min(2 * enough, _BLOCK_BYTES)
     yield b"".join(held)
 
 
@@ -105,7 +108,7 @@ def _chunks(path: Path, max_bytes: int, fingerprint: Fingerprint) -> Iterator[by
         with _opened(path) as file:
             fingerprint.begin(os.fstat(file.fileno()))
             source = _Source(file, fingerprint)
-            start = source.read(_CHUNK)
+            start = source.read(_CHUNK_BYTES)
             for kind in (kind for mark, kind in _FOREIGN.items() if start.startswith(mark)):
                 raise TableError(f"compressed with {kind}; unpack it, or compress it with gzip")
             inflate = _inflated if start.startswith(_GZIP) else _plain
@@ -117,10 +120,11 @@ def _chunks(path: Path, max_bytes: int, fingerprint: Fingerprint) -> Iterator[by
                         "if the file is sound, read it with a larger max_bytes"
                     )
                 blank = blank + 1 if chunk.isspace() else 0
-                if blank > _MOST_BLANK:
+                if blank > _MOST_BLANK_CHUNKS:
+                    mib = _MOST_BLANK_CHUNKS * _CHUNK_BYTES >> 20
                     raise TableError(
-                        f"more than {_MOST_BLANK * _CHUNK >> 20} MiB of nothing but white space, "
-                        f"before byte {total}; the file is damaged, or made to exhaust its reader"
+                        f"more than {mib} MiB of nothing but white space, before "
+                        f"byte {total}; the file is damaged, or made to exhaust its reader"
                     )
                 yield chunk
     except OSError as error:
@@ -150,7 +154,7 @@ class _Source:
 def _plain(file: _Source, chunk: bytes) -> Iterator[bytes]:
     while chunk:
         yield chunk
-        chunk = file.read(_CHUNK)
+        chunk = file.read(_CHUNK_BYTES)
 
 
 def _inflated(file: _Source, compressed: bytes) -> Iterator[bytes]:
@@ -160,7 +164,7 @@ def _inflated(file: _Source, compressed: bytes) -> Iterator[bytes]:
         member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
         while not member.eof:
             try:
-                chunk = member.decompress(compressed, _CHUNK)
+                chunk = member.decompress(compressed, _CHUNK_BYTES)
             except (igzip_lib.IsalError, EOFError, ValueError) as error:  # type: ignore[misc]
                 raise TableError(
                     f"damaged gzip data after {done} inflated bytes ({error}); copy the file again"
@@ -170,14 +174,15 @@ def _inflated(file: _Source, compressed: bytes) -> Iterator[bytes]:
                 yield chunk
             compressed = b""
             if member.needs_input and not member.eof:
-                compressed = file.read(_CHUNK)
+                compressed = file.read(_CHUNK_BYTES)
                 if not compressed:
                     raise TableError(
                         f"the gzip data end early, after {done} inflated bytes: "
                         "the file was cut short; copy it again"
                     )
-        compressed = (member.unused_data or file.read(_CHUNK)).lstrip(b"\0")
-        while not compressed and (more := file.read(_CHUNK)):  # padding is allowed
+        # A gzip file is a sequence of members, and tar or tape tools pad it with zeros.
+        compressed = (member.unused_data or file.read(_CHUNK_BYTES)).lstrip(b"\0")
+        while not compressed and (more := file.read(_CHUNK_BYTES)):  # padding is allowed
             compressed = more.lstrip(b"\0")
         if compressed and not compressed.startswith(_GZIP[: len(compressed)]):
             raise TableError(

@@ -52,6 +52,7 @@ class ParsedLines:
         frame = self.frame
         if frame[_LAST].null_count() != frame.height:
             return False
+        # All strings at once: rule 3 is about bytes, and where they stood does not matter.
         inside = "".join(frame[name].str.join().item() for name in self.layout.strings).encode()
         delimiters = count(self.piece.text, b",") - count(inside, b",")
         characters = np.frombuffer(inside, np.uint8)
@@ -68,6 +69,7 @@ class ParsedLines:
             value = self.frame[name]
             if name in self.layout.strings:
                 value = typed(value, kind)
+                # A cell that was there and gave nothing, like an id without a number.
                 if value.null_count() != self.frame[name].null_count():
                     return None
             values.append(value)
@@ -85,6 +87,7 @@ def parse_lines(piece: Piece, layout: Layout) -> ParsedLines | None:
     layout
         The table's columns.
     """
+    # The delimiter that ends each row makes a further, empty field of it.
     text, schema = piece.text, layout.cells | {_LAST: pl.String}
     if not text:
         return ParsedLines(piece, pl.DataFrame(schema=schema), layout)

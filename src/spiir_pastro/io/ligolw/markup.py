@@ -31,14 +31,15 @@ _DECLARATION = re.compile(
     rb"<\?xml\s+version\s*=\s*[\"']1\.0[\"']"
     rb"(?:\s+encoding\s*=\s*[\"'](?i:utf-8|us-ascii)[\"'])?\s*\?>"
 )
+# No %, so no parameter entities, and no <!ENTITY: what is matched here cannot expand.
 _DOCTYPE = re.compile(
     rb"<!DOCTYPE\s+LIGO_LW(?:\s+SYSTEM\s+(?:\"[^\"]*\"|'[^']*'))?\s*"
     rb"(?:\[(?:[^\]<%]|<!(?:ELEMENT|ATTLIST)\s[^<>]*>)*\]\s*)?>"
 )
 _ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"))
 _BLANK = b" \t\n"
-_LONGEST_TAG = 64 << 10
-_LONGEST_LINE = 64 << 20
+_LONGEST_TAG_BYTES = 64 << 10
+_LONGEST_LINE_BYTES = 64 << 20
 
 
 class NotOrdinaryError(Exception):
@@ -76,6 +77,7 @@ class Piece(NamedTuple):
 
 def count(text: bytes | memoryview, byte: bytes) -> int:
     """Count a byte; five times faster than ``bytes.count``."""
+    # NumPy compares 32 bytes at a time; bytes.count looks for a byte with memchr, hit by hit.
     return int(np.count_nonzero(np.frombuffer(text, np.uint8) == byte[0]))
 
 
@@ -83,6 +85,9 @@ def is_plain(piece: Piece) -> bool:
     """Whether text means the same with and without an XML parser, but for three entities."""
     text = piece.text
     return (
+        # Bytes above 127 may be broken UTF-8, "]]>" is not allowed in text, an "&" may begin any
+        # entity, and of control characters XML has only tab and line break (and the carriage
+        # return, which a parser changes): nothing else in text depends on a parser.
         text.isascii()
         and (b"]" not in text or b"]]>" not in text)
         and (
@@ -157,14 +162,19 @@ class Markup:
             self._take(self._at + 1)
         while (end := self._data.find(b"<", self._at)) < 0:
             end = self._data.rfind(b"\n", self._at) + 1
+            # What follows may be </Stream>, which would make this line the last row: it is then
+            # ended as a row by _ended, so it must be in the last piece.
             if not self._data.endswith(b",\n"):  # the last row may end without a delimiter
                 end = self._data.rfind(b"\n", self._at, end - 1) + 1
             if end > self._at:
                 yield self._take(end), False
             if not self._more():
                 raise NotOrdinaryError("the document ends inside a table")
+        # The "<" is the block's last byte: whether a "/" follows stands in the next block.
         if end + 1 == len(self._data) and self._more():
             end = self._data.find(b"<")
+        # A comment or CDATA section among the rows is allowed in XML, but hides what a byte search
+        # finds.
         if not self._data.startswith(b"</", end):
             raise NotOrdinaryError(f"line {self._line}: markup inside a table's rows")
         yield self._take(end), True
@@ -181,9 +191,11 @@ class Markup:
         block = next(self._blocks, None)
         if block is None:
             return False
+        # The unread rest is a part of one line, as a rule, so this copies little more than the
+        # block.
         self._data = self._data[self._at :] + block
         self._at = 0
-        if len(self._data) > _LONGEST_LINE:
+        if len(self._data) > _LONGEST_LINE_BYTES:
             raise NotOrdinaryError("a line without end")
         return True
 
@@ -206,7 +218,7 @@ class Markup:
     def _match(self, pattern: re.Pattern[bytes]) -> re.Match[bytes]:
         """Match a pattern here, and move past it."""
         while (match := pattern.match(self._data, self._at)) is None:
-            if len(self._data) - self._at > _LONGEST_TAG or not self._more():
+            if len(self._data) - self._at > _LONGEST_TAG_BYTES or not self._more():
                 raise NotOrdinaryError(f"line {self._line}: no ordinary tag")
         self._take(match.end())
         return match
@@ -232,6 +244,8 @@ class Markup:
             if default is not None:
                 attributes.setdefault(name, default)
             value = attributes.get(name, "")
+            # A parser trims and joins white space in attributes of other types (XML 1.0, section
+            # 3.3.3).
             if kind != "CDATA" and value != " ".join(value.split(" ")).strip():
                 raise NotOrdinaryError("white space that a parser would take off")
         return attributes
@@ -251,6 +265,8 @@ def _declared(prolog: bytes) -> _Declared:
     parser = expat.ParserCreate()
     parser.AttlistDeclHandler = declare
     try:
+        # An empty root makes a whole document of it: expat judges declarations better than a
+        # pattern.
         parser.Parse(prolog + b"<LIGO_LW/>", True)
     except expat.ExpatError as error:
         raise NotOrdinaryError(f"the document type is damaged: {error}") from error

@@ -18,7 +18,7 @@ __all__ = ["ordinary_batches"]
 
 Lines = tuple[Piece, bool]  # whole lines of a table, and whether they are its last
 _THREADS = 2  # each waits for the CSV reader's own; two, so that those never rest
-_AHEAD = 3
+_PIECES_AHEAD = 3
 _BLANK = b" \t\n"
 
 
@@ -48,12 +48,14 @@ def _rows(markup: Markup, layout: Layout, stream: Tag) -> Iterator[Batch]:
     with closing(_ahead(parse, markup.text())) as pieces:
         for (piece, last), parsed in pieces:
             batch = parsed.proved() if parsed and reader is None else None
+            # is_plain is looked at only where there is no proof, which covers it and costs less.
             if batch is None and not is_plain(piece):
                 raise NotOrdinaryError(f"line {piece.line}: text that only an XML parser can read")
             if batch is not None:
                 row += batch.frame.height
                 yield batch
                 continue
+            # From here to the table's end: the tokenizer holds cells of unfinished rows.
             if reader is None:
                 reader = CellReader(layout, delimiter=delimiter, line=piece.line, row=row)
             yield from reader.feed(decoded(piece.text), last=last)
@@ -72,11 +74,12 @@ def _ahead(
 
     Where Polars keeps to one thread, as beside other workers, nothing is parsed ahead.
     """
-    ahead = _AHEAD if pl.thread_pool_size() > 1 else 0
+    ahead = _PIECES_AHEAD if pl.thread_pool_size() > 1 else 0
     with ThreadPoolExecutor(_THREADS) as threads:
         coming: deque[tuple[Lines, Future[ParsedLines | None]]] = deque()
         for lines in pieces:
             coming.append((lines, threads.submit(parse, lines)))
+            # In order, and no more than so many pieces are in memory.
             if len(coming) > ahead:
                 first, parsed = coming.popleft()
                 yield first, parsed.result()

@@ -14,7 +14,7 @@ from spiir_pastro.io.ligolw.layout import Batch
 
 __all__ = ["parse", "reference_batches"]
 
-_STEP = 1 << 20
+_STEP_BYTES = 1 << 20
 _ENCODINGS = ("utf-8", "us-ascii", "iso-8859-1", "utf-16", "utf-16le", "utf-16be")
 
 
@@ -34,14 +34,15 @@ def reference_batches(blocks: Iterator[bytes], wanted: Wanted | None) -> Generat
 
 def parse(blocks: Iterator[bytes], parser: expat.XMLParserType) -> Iterator[None]:
     """Feed a parser, and pause after each piece."""
+    # Otherwise expat calls back for each line of text, ten thousand times a megabyte.
     parser.buffer_text = True
     parser.XmlDeclHandler = _refuse_encoding
     parser.EntityDeclHandler = _refuse_entity
     parser.SkippedEntityHandler = _refuse_unknown_entity
     try:
         for block in blocks:
-            for start in range(0, len(block), _STEP):
-                parser.Parse(block[start : start + _STEP], False)
+            for start in range(0, len(block), _STEP_BYTES):
+                parser.Parse(block[start : start + _STEP_BYTES], False)
                 yield
         parser.Parse(b"", True)
         yield

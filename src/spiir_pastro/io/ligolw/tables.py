@@ -123,6 +123,7 @@ def consume(
         try:
             return _consumed(ordinary_batches, source(), consumer, wanted)
         except NotOrdinaryError:
+            # From the beginning: what the fast lane gave before it met the unusual may be wrong.
             return _consumed(reference_batches, source(), consumer, wanted)
     except TableError as error:
         raise TableError(f"{path}: {error}") from error

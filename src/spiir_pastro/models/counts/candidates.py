@@ -52,6 +52,8 @@ def scaled_densities(log_bayes_factors: ArrayLike, classes: int | None = None) -
         largest = logs[rows].max(axis=1)
         if not np.all(largest < np.inf):
             _refuse(logs)
+        # A factor common to a candidate's densities cancels in all that is asked, so the largest is
+        # made 1: a Bayes factor of exp(800) must not overflow.
         shift = np.maximum(largest, 0.0)
         np.exp(logs[rows] - shift[:, None], out=densities[rows, :-1])
         np.exp(-shift, out=densities[rows, -1])
@@ -112,21 +114,26 @@ def most_probable_counts(
     """
     n, sources = densities.shape
     free = sources if expected_noise is None else sources - 1
+    # Half of them noise, the rest shared evenly. Any start will do: there is one maximum.
     counts = np.full(sources, prior_power + n / (2 * (sources - 1)))
     counts[-1] = prior_power + n / 2 if expected_noise is None else expected_noise
     here = _expand(densities, counts, free, prior_power)
     for step in itertools.count():
+        # EM keeps the counts positive and is quick far from the maximum, Newton near it.
         if step < 4:
             move = here.gradient * counts[:free]  # one step of expectation maximisation
         else:
             move = np.linalg.solve(here.hessian, here.gradient)
+            # Newton's decrement: twice what ln(posterior) may still gain.
             if here.gradient @ move < 1e-14:
                 break
+            # No count loses more than nine tenths in a step, so none becomes negative.
             move *= 0.9 / max(0.9, float(np.max(-move / counts[:free])))
         for _ in range(60):
             trial = counts.copy()
             trial[:free] += move
             there = _expand(densities, trial, free, prior_power)
+            # The rounding of a sum over millions of candidates must not look like a step downwards.
             if there.value >= here.value - 1e-12 * abs(here.value):
                 break
             move /= 2

@@ -25,7 +25,7 @@ from scipy import optimize
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.counts.candidates import most_probable_counts, scaled_densities
 from spiir_pastro.models.counts.integration import Prior, TooNarrowError, prior_power
-from spiir_pastro.models.counts.lattice import CUTOFF
+from spiir_pastro.models.counts.lattice import LOG_CUTOFF
 from spiir_pastro.models.counts.mixture import CompressedMixture
 from spiir_pastro.models.counts.posterior import CountPosterior
 
@@ -34,8 +34,8 @@ __all__ = ["fit_counts"]
 Floats = NDArray[np.float64]
 
 _MOST_CLASSES = 3
-_ROOM = 1.5  # how far beyond today's posterior the compressed likelihood shall hold,
-_LEAST_ROOM = 1.2  # and how far it must
+_BOX_MARGIN = 1.5  # how far beyond today's posterior the compressed likelihood shall hold,
+_LEAST_BOX_MARGIN = 1.2  # and how far it must
 
 
 def fit_counts(
@@ -84,27 +84,33 @@ def fit_counts(
     if expected_noise is None:
         total = counts.sum()
         counts, hessian = counts / total, total**2 * _on_simplex(hessian)
+    # The likelihood is compressed within a box, but how large a box the posterior needs is known
+    # from the posterior only: guess, integrate, and widen until there is _LEAST_BOX_MARGIN to
+    # spare. What is to spare serves later updates.
     box = _guess_box(counts, hessian)
     while True:
         nothing = CompressedMixture.around(
             counts,
             pinned=expected_noise is not None,
             scale=np.asarray(np.linalg.cholesky(hessian), dtype=np.float64),
-            box=_ROOM * box,
+            box=_BOX_MARGIN * box,
         )
         try:
             posterior = CountPosterior.of(nothing.including(densities), prior=prior)
         except TooNarrowError as error:
+            # By a factor of 2.5 at most: the chord that bounds the posterior outside the box is
+            # crude.
             box = np.clip(error.needed, 2.5 * box[0], 2.5 * box[1])
             continue
         needed = posterior.corners
-        if np.all(needed / nothing.box < 1 / _LEAST_ROOM):
+        if np.all(needed / nothing.box < 1 / _LEAST_BOX_MARGIN):
             return posterior
         box = np.stack([np.minimum(box[0], needed[0]), np.maximum(box[1], needed[1])])
 
 
 def _on_simplex(hessian: Floats) -> Floats:
     """Restrict a form in k + 1 shares to the k that are free."""
+    # Shares sum to one: the last one's change is minus that of all others.
     fixed_sum = np.vstack([np.eye(len(hessian) - 1), -np.ones(len(hessian) - 1)])
     return fixed_sum.T @ hessian @ fixed_sum
 
@@ -114,8 +120,10 @@ def _guess_box(centre: Floats, hessian: Floats) -> Floats:
     shapes = centre[:-1] ** 2 * np.diag(hessian)
 
     def edge(shape: float, sign: int) -> float:
-        far = sign * (2 - CUTOFF / shape + 12 / math.sqrt(shape))
-        t = optimize.brentq(lambda t: shape * (math.expm1(t) - t) + CUTOFF, 0, far)
+        # A bracket that holds the root, since exp(t) - 1 - t > t^2 / 2 above zero, and > -t - 1
+        # below.
+        far = sign * (2 - LOG_CUTOFF / shape + 12 / math.sqrt(shape))
+        t = optimize.brentq(lambda t: shape * (math.expm1(t) - t) + LOG_CUTOFF, 0, far)
         return math.sqrt(shape) * math.expm1(t)
 
     # The coordinates of the box mix the classes: experience stretches one side, trims the other.

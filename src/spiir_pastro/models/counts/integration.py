@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiir_pastro.errors import FitError
-from spiir_pastro.models.counts.lattice import CUTOFF, Lattice, lattice_of
+from spiir_pastro.models.counts.lattice import LOG_CUTOFF, Lattice, lattice_of
 from spiir_pastro.models.counts.mixture import CompressedMixture
 from spiir_pastro.models.counts.sticks import Sticks
 
@@ -24,10 +24,14 @@ Prior = Literal["uniform", "jeffreys"]
 
 _PRIOR_POWERS: dict[object, float] = {"uniform": 1.0, "jeffreys": 0.5}
 
-_SETTLED = {1: 1e-13, 2: 1e-12, 3: 1e-8}  # by classes: nodes are dear in three dimensions
-_TOLERABLE = 1e-5
+_TOLERANCE_BY_CLASSES = {
+    1: 1e-13,
+    2: 1e-12,
+    3: 1e-8,
+}  # by classes: nodes are dear in three dimensions
+_WORST_TOLERANCE = 1e-5
 _MOST_NODES = 400_000
-_MOST_WORK = 1_000_000_000  # nodes times candidates kept singly
+_MOST_EVALUATIONS = 1_000_000_000  # nodes times candidates kept singly
 
 
 def prior_power(prior: object) -> float:
@@ -72,17 +76,23 @@ def log_posterior(
     def density(t: Floats) -> Floats:
         logs = sticks.log_sources(t)
         points = np.exp(logs)
+        # The compressed likelihood is exact inside its box only. Beyond it an upper bound is
+        # enough: what is below the cutoff even so need not be known, and what is not asks for a
+        # larger box.
         excess = likelihood.distance(points)
         outside = excess > 1
         if outside.any():
             fraction = 1 / excess[outside, None]
+            # Where the ray from the reference through the point leaves the box.
             wall = reference + fraction * (points[outside] - reference)
             logs[outside] = np.log(wall)
         value = in_box(logs)
         value[outside] = at_reference + (value[outside] - at_reference) * excess[outside]
-        least = max(at_reference, value.max()) + CUTOFF - 4
+        # Four below the cutoff, so that no node that is kept was only bounded.
+        least = max(at_reference, value.max()) + LOG_CUTOFF - 4
         if np.any(value[outside] > least):
             heavy = likelihood.coordinates(points[value > least])
+            # Five per cent more than needed, or rounding would ask for the same box again.
             raise TooNarrowError(1.05 * np.stack([heavy.min(axis=0), heavy.max(axis=0)]))
         return value
 
@@ -98,12 +108,13 @@ def integrate(likelihood: CompressedMixture, prior: Prior) -> Lattice:
         If the integrals settle in none.
     """
     best: Lattice | None = None
+    # No rule tells which order that is; to try them costs less than a finer lattice.
     for first in (None, *range(likelihood.classes)):
         lattice = integrate_from(likelihood, prior, first)
-        if lattice.accuracy < _SETTLED[likelihood.classes]:
+        if lattice.accuracy < _TOLERANCE_BY_CLASSES[likelihood.classes]:
             return lattice
         best = lattice if best is None or lattice.accuracy < best.accuracy else best
-    if best is None or not best.accuracy < _TOLERABLE:
+    if best is None or not best.accuracy < _WORST_TOLERANCE:
         raise FitError(
             f"integrals over the counts of {likelihood.classes} classes do not settle; "
             "the candidates hardly tell the classes from each other or from noise: merge some"
@@ -119,6 +130,6 @@ def integrate_from(likelihood: CompressedMixture, prior: Prior, first: int | Non
     return lattice_of(
         log_posterior(likelihood, prior, sticks),
         sticks.frame_at(np.log(reference), likelihood.scale),
-        tolerance=_SETTLED[likelihood.classes],
-        most_nodes=min(_MOST_NODES, _MOST_WORK // max(1, len(likelihood.singles))),
+        tolerance=_TOLERANCE_BY_CLASSES[likelihood.classes],
+        most_nodes=min(_MOST_NODES, _MOST_EVALUATIONS // max(1, len(likelihood.singles))),
     )

@@ -19,16 +19,16 @@ from scipy.special import expit
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.counts.sticks import Frame
 
-__all__ = ["CUTOFF", "Lattice", "lattice_of"]
+__all__ = ["LOG_CUTOFF", "Lattice", "lattice_of"]
 
 Floats = NDArray[np.float64]
 LogDensity = Callable[[Floats], Floats]
 
-CUTOFF = -33.0  # nodes below exp(CUTOFF) of the largest weigh nothing
+LOG_CUTOFF = -33.0  # nodes below exp(LOG_CUTOFF) of the largest weigh nothing
 _STEPS = tuple(0.45 * 0.75**i for i in range(14))
-_SLACK = 3.0  # by which a line between neighbours of the survey may miss
-_WIDEST = 3_000_000  # nodes of a box looked at whole
-_ENVELOPE = 1.25  # no smooth density resolved by the lattice exceeds its chords by as much
+_LOG_SLACK = 3.0  # by which a line between neighbours of the survey may miss
+_MOST_BOX_NODES = 3_000_000  # nodes of a box looked at whole
+_ENVELOPE_FACTOR = 1.25  # no smooth density resolved by the lattice exceeds its chords by as much
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,6 +66,9 @@ class Lattice:
         A draw from the weights interpolated linearly (a node plus a triangular step) is accepted
         in proportion to the true density over the interpolated one, so nothing is approximated.
         """
+        # Rejection sampling. A node chosen by its weight plus a triangular step of one cell has the
+        # linear interpolation as its density; it is kept with probability true / (_ENVELOPE_FACTOR
+        # * interpolated).
         cells = np.rint(self.z / self.step).astype(np.int64)
         corner = cells.min(axis=0)
         table = np.zeros(cells.max(axis=0) - corner + 1)
@@ -74,19 +77,22 @@ class Lattice:
         unit = _log_weights(log_density, self.frame, heaviest) - np.log(self.weights.max())
         accepted: list[Floats] = []
         while sum(map(len, accepted)) < n:
+            # A few more than are missing, since about one in five is refused.
             nodes = rng.choice(len(self.weights), size=n + n // 2 + 16, p=self.weights)
             jitter = rng.triangular(-1, 0, 1, size=(len(nodes), cells.shape[1]))
             drawn = cells[nodes] + jitter
             z = drawn * self.step
             true = np.exp(_log_weights(log_density, self.frame, z) - unit)
             proposed = ndimage.map_coordinates(table, (drawn - corner).T, order=1, mode="constant")
-            kept = rng.random(len(nodes)) * proposed * _ENVELOPE < true
+            kept = rng.random(len(nodes)) * proposed * _ENVELOPE_FACTOR < true
             accepted.append(self.frame.sticks.log_sources(self.frame.unbend(z[kept])[0]))
         return np.concatenate(accepted)[:n]
 
 
 def _curvature(log_density: LogDensity, frame: Frame) -> tuple[Floats, Floats]:
     """Gradient and negative Hessian of a log density at the centre, in whitened units."""
+    # In whitened units the density changes on a scale of one: so large a step is accurate enough
+    # for a frame, and rounding does not matter.
     k, eps = len(frame.centre), 0.05
     unit = eps * np.eye(k)
     rows, columns = np.tril_indices(k, -1)
@@ -107,8 +113,10 @@ def _settle(log_density: LogDensity, frame: Frame) -> Frame:
     for _ in range(60):
         gradient, hessian = _curvature(log_density, frame)
         values, vectors = np.linalg.eigh(hessian)
+        # Away from the maximum the curvature may have either sign; Newton's step needs it positive.
         values = np.clip(values, 0.05, None)
         move = vectors @ (vectors.T @ gradient / values)
+        # Two standard deviations at most: the quadratic model holds no farther.
         move *= min(1.0, 2.0 / max(float(np.abs(move).max()), 1e-300))
         covariance = frame.factor @ (vectors / values) @ vectors.T @ frame.factor.T
         frame = Frame(
@@ -141,8 +149,10 @@ def lattice_of(
     survey = _survey(log_density, frame)
     lattice = _lattice(log_density, frame, survey.nodes(_STEPS[0]), _STEPS[0])
     for step in _STEPS[1:]:
-        hopeless = step < 0.2 and lattice.accuracy > 1e-3
-        if lattice.accuracy < tolerance or hopeless or survey.n_nodes(step) > _WIDEST:
+        # The error falls geometrically once the density is resolved. Where it has not begun to by
+        # now the density has an edge, and no step that fits into memory resolves it.
+        is_stuck = step < 0.2 and lattice.accuracy > 1e-3
+        if lattice.accuracy < tolerance or is_stuck or survey.n_nodes(step) > _MOST_BOX_NODES:
             break
         nodes = survey.nodes(step)
         if len(nodes) > most_nodes:
@@ -178,10 +188,12 @@ class _Survey:
     def nodes(self, step: float) -> Floats:
         """Nodes (g, k) of a lattice that may weigh something, and few others."""
         z = _grid(self._axes(step))
+        # The survey at step 1 is too coarse to integrate, but interpolated it is good to
+        # _LOG_SLACK: so most of the box is never evaluated on the fine lattice.
         guess: Floats = ndimage.map_coordinates(
             self.log_weights, (z - self.low).T, order=1, mode="nearest"
         )
-        near = guess > self.log_weights.max() + CUTOFF - _SLACK
+        near = guess > self.log_weights.max() + LOG_CUTOFF - _LOG_SLACK
         return np.asarray(z[near])
 
 
@@ -198,15 +210,18 @@ def _log_weights(log_density: LogDensity, frame: Frame, z: Floats) -> Floats:
 def _survey(log_density: LogDensity, frame: Frame) -> _Survey:
     """Widen a box until the posterior on its faces weighs nothing."""
     k = len(frame.centre)
+    # Seven standard deviations to begin with, where a normal density is at exp(-24.5) of its
+    # maximum.
     low, high = np.full(k, -7.0), np.full(k, 7.0)
-    while np.prod(high - low + 1) < _WIDEST:
+    while np.prod(high - low + 1) < _MOST_BOX_NODES:
         z = _grid([np.arange(a, b + 1) for a, b in zip(low, high, strict=True)])
         weights = _log_weights(log_density, frame, z)
-        heavy = z[weights > weights.max() + CUTOFF - _SLACK]
+        heavy = z[weights > weights.max() + LOG_CUTOFF - _LOG_SLACK]
         on_low, on_high = heavy.min(axis=0) <= low, heavy.max(axis=0) >= high
         if not (on_low.any() or on_high.any()):
             shape = (high - low + 1).astype(int)
             return _Survey(low=low, high=high, log_weights=weights.reshape(shape))
+        # Only the faces that still weigh something move: most tails are long on one side only.
         low, high = low - 3 * on_low, high + 3 * on_high
     raise FitError(
         f"the posterior of {k} classes' counts is too wide to integrate; merge classes that "
@@ -217,10 +232,11 @@ def _survey(log_density: LogDensity, frame: Frame) -> _Survey:
 def _lattice(log_density: LogDensity, frame: Frame, z: Floats, step: float) -> Lattice:
     """Evaluate a posterior on a lattice, and keep the nodes that weigh something."""
     log_weights = _log_weights(log_density, frame, z)
-    keep = log_weights > log_weights.max() + CUTOFF
+    keep = log_weights > log_weights.max() + LOG_CUTOFF
     weights = np.exp(log_weights[keep] - log_weights.max())
     log_sources = frame.sticks.log_sources(frame.unbend(z[keep])[0])
     whole = _integrals(log_sources, weights)
+    # In each direction by itself: a lattice may be fine enough in one and not in another.
     accuracy = max(
         _difference(whole, _integrals(log_sources[even], weights[even])) ** 2
         if even.any()
@@ -265,6 +281,8 @@ def _integrals(log_sources: Floats, weights: Floats) -> _Integrals:
     sources = np.exp(log_sources)
     mean = shares @ sources
     deviation = np.sqrt(shares @ (sources - mean) ** 2)
+    # What the posterior is asked for later is probabilities of candidates, so these are tested too:
+    # of one whose odds are even at the mean counts, and of those e^3 below and above.
     odds = log_sources[:, :-1] - log_sources[:, -1:]
     middle = shares @ odds
     p = np.stack([shares @ expit(odds - middle + rung) for rung in (-3.0, 0.0, 3.0)])

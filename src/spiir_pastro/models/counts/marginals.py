@@ -22,12 +22,14 @@ from numpy.typing import NDArray
 from scipy import optimize
 from scipy.special import gammainc, sici
 
-from spiir_pastro.models.counts.lattice import CUTOFF, Lattice
+from spiir_pastro.models.counts.lattice import LOG_CUTOFF, Lattice
 from spiir_pastro.models.counts.sticks import Frame, Sticks
 
 __all__ = ["LatticeMarginal", "Marginal", "SampledMarginal"]
 
-_BROADER = 5.0  # shares this much broader than the total; else the lattice resolves the total
+_BROADER_FACTOR = (
+    5.0  # shares this much broader than the total; else the lattice resolves the total
+)
 
 Floats = NDArray[np.float64]
 
@@ -94,6 +96,8 @@ class LatticeMarginal:
         """Sum a lattice over every coordinate but the first."""
         cells = np.rint(lattice.z[:, 0] / lattice.step).astype(np.int64)
         low, high = int(cells.min()), int(cells.max())
+        # The count as a function of the node's coordinate has no inverse in closed form: a table of
+        # it does.
         fine = lattice.step * np.linspace(low - 1, high + 1, 40_001, dtype=np.float64)
         z = np.zeros((len(fine), lattice.z.shape[1]))
         z[:, 0] = fine
@@ -119,9 +123,12 @@ class LatticeMarginal:
             return float(self._cdf_of_log(np.array(log_count)))
         log_shares, share_weights = self._fine_shares
         spread = np.sqrt(np.cov(log_shares, aweights=np.maximum(share_weights, 0)))
-        if spread > _BROADER * self.total_shape**-0.5:
+        # P(N w < x) is the mean of one factor's distribution function over the other's nodes. What
+        # is averaged must be no narrower than the distance of these nodes, hence the choice.
+        if spread > _BROADER_FACTOR * self.total_shape**-0.5:
             log_totals, weights = _gamma_nodes(self.total_shape)
             return float(weights @ self._cdf_of_log(log_count - log_totals))
+        # exp(700) is finite, and the distribution function is 1 long before.
         totals = np.exp(np.minimum(log_count - log_shares, 700.0))
         return float(share_weights @ gammainc(self.total_shape, totals))
 
@@ -130,6 +137,8 @@ class LatticeMarginal:
         """Logarithms of the share, and weights, eight times as dense: the sinc series itself."""
         step = self.nodes[1] - self.nodes[0]
         fine = np.arange(self.nodes[0], self.nodes[-1], step / 8)
+        # A density resolved by the lattice is its own sinc series, so this adds no error; a spline
+        # would.
         weights = np.sinc((fine[:, None] - self.nodes) / step) @ self.weights
         return np.interp(fine, *self.table), weights / weights.sum()
 
@@ -161,6 +170,6 @@ def _gamma_nodes(shape: float) -> tuple[Floats, Floats]:
     z = np.linspace(-14.0, 14.0, 281)[:, None]
     t, log_jacobian = frame.unbend(z)
     log_weights = shape * (t[:, 0] - np.log(shape)) - np.exp(t[:, 0]) + shape + log_jacobian
-    keep = log_weights > log_weights.max() + CUTOFF
+    keep = log_weights > log_weights.max() + LOG_CUTOFF
     weights = np.exp(log_weights[keep] - log_weights.max())
     return t[keep, 0], weights / weights.sum()

@@ -36,8 +36,8 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 ERROR_BUDGET = 1e-11
-_BLOCK = 400_000  # numbers the processor's cache holds
-_ORDERS = (3, 7)  # cheaper expansions, for the many candidates that need no more
+_NUMBERS_IN_CACHE = 400_000  # numbers the processor's cache holds
+_CHEAP_ORDERS = (3, 7)  # cheaper expansions, for the many candidates that need no more
 _MAX_MONOMIALS = 455  # three classes to twelfth order
 
 
@@ -68,6 +68,8 @@ def _monomials(variables: int, order: int) -> tuple[Integers, Integers, Floats, 
     factors = [product[-1] if product else 0 for product in products]
     weights = [0.0]
     for product in products[1:]:
+        # ln(1 + x) = sum of (-1)^(m+1) x^m / m, and by the multinomial theorem x^m = sum of m! /
+        # (product of the repeats' factorials) times the monomial.
         degree = len(product)
         repeats = math.prod(math.factorial(product.count(v)) for v in set(product))
         weights.append((-1) ** (degree + 1) * math.factorial(degree - 1) / repeats)
@@ -86,6 +88,7 @@ def _powers(values: Floats, order: int) -> Floats:
     powers = np.empty((sizes[order], len(values)))
     powers[0] = 1.0
     for start, stop in itertools.pairwise(sizes):
+        # One multiplication a monomial: each is one of a degree less, times a variable.
         np.take(powers, parents[start:stop], axis=0, out=powers[start:stop])
         powers[start:stop] *= columns[factors[start:stop]]
     return powers
@@ -150,18 +153,21 @@ class CompressedMixture:
         slopes, reach = self._slopes(densities)
         coefficients, error = self.coefficients.copy(), self.error
         left = np.arange(len(densities))
-        for order in (*_ORDERS, _highest_order(self.classes)):
+        for order in (*_CHEAP_ORDERS, _highest_order(self.classes)):
+            # Half of what is left of the budget, shared evenly: the rest is for higher orders and
+            # updates.
             allowance = (ERROR_BUDGET - error) / 2 / max(len(left), 1)
             remainder = _remainder(reach[left], order)
             enough = remainder <= allowance
             selected = left[enough]
             error += float(remainder[enough].sum())
             _, _, weights, sizes = _monomials(self.classes, order)
-            for rows in in_chunks(len(selected), _BLOCK // sizes[order]):
+            for rows in in_chunks(len(selected), _NUMBERS_IN_CACHE // sizes[order]):
                 chosen = slopes[selected[rows]]
                 sums = _powers(chosen, order) @ np.ones(len(chosen))
                 coefficients[: sizes[order]] += weights * sums
             left = left[~enough]
+        # No order of the expansion is good enough for these: they are kept as they are.
         singles = densities[left] / (densities[left] @ self.reference)[:, None]
         return replace(
             self,
@@ -179,8 +185,10 @@ class CompressedMixture:
         for rows in in_chunks(len(densities)):
             ratios = densities[rows] / (densities[rows] @ self.reference)[:, None]
             if not self.pinned:
+                # The noise's share is one minus the others, so its slope goes into theirs.
                 ratios = ratios - ratios[:, -1:]
             slopes[rows] = ratios[:, :-1] @ inverse
+            # A linear form is largest over a box at the corner that the signs of its slopes choose.
             up, down = np.maximum(slopes[rows], 0), np.minimum(slopes[rows], 0)
             highest = up @ self.box[1] + down @ self.box[0]
             lowest = up @ self.box[0] + down @ self.box[1]
@@ -199,7 +207,7 @@ class CompressedMixture:
     def log_likelihood(self, points: Floats) -> Floats:
         """Return ln L relative to the reference at points (g, k + 1); valid in the box."""
         total = np.empty(len(points))
-        for rows in in_chunks(len(points), _BLOCK // len(self.coefficients)):
+        for rows in in_chunks(len(points), _NUMBERS_IN_CACHE // len(self.coefficients)):
             total[rows] = self._polynomial(self.coordinates(points[rows]))
             total[rows] += self._log_singles(points[rows])
         return total
@@ -229,6 +237,8 @@ class CompressedMixture:
         total = np.zeros(len(points))
         with np.errstate(divide="ignore"):
             for start in range(0, len(self.singles), 128):
+                # Densities are relative to the reference, so eight of them multiply without
+                # overflow, and a logarithm is the dearest operation here.
                 products = self.singles[start : start + 128] @ points.T
                 for _ in range(3):
                     half = (len(products) + 1) // 2

@@ -25,11 +25,11 @@ __all__ = ["CountPosterior"]
 
 Floats = NDArray[np.float64]
 
-_DRAWS = 2_000
-_DRAWS_OF_MARGINAL = 100_000
-_RESOLVED = 1e-5
-_QUIET = 1e-4
-_BLOCK = 1 << 22  # numbers held at once while many candidates meet many nodes
+_INTERVAL_DRAWS = 2_000
+_MARGINAL_DRAWS = 100_000
+_MARGINAL_TOLERANCE = 1e-5
+_FAINT_PROBABILITY = 1e-4
+_NUMBERS_AT_ONCE = 1 << 22  # numbers held at once while many candidates meet many nodes
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,6 +93,7 @@ class CountPosterior:
 
     @cached_property
     def _means(self) -> Floats:
+        # Free counts are share times total, which are independent: <N w> = <N><w>.
         scale = 1.0 if self.likelihood.pinned else self._total_shape
         return scale * (self.lattice.weights @ self._sources)
 
@@ -114,6 +115,7 @@ class CountPosterior:
         within = (centred.T * weights) @ centred
         if self.likelihood.pinned:
             return within
+        # <N^2> = shape^2 + shape for a Gamma total: cov(N w) = shape^2 cov(w) + shape <w w>.
         shape = self._total_shape
         return shape**2 * within + shape * (sources.T * weights) @ sources
 
@@ -141,10 +143,10 @@ class CountPosterior:
 
     def _marginal(self, a: int) -> Marginal:
         lattice = integrate_from(self.likelihood, self.prior, a)
-        if lattice.accuracy < _RESOLVED:
+        if lattice.accuracy < _MARGINAL_TOLERANCE:
             total = None if self.likelihood.pinned else self._total_shape
             return LatticeMarginal.of(lattice, total_shape=total)
-        draws = self.draws(_DRAWS_OF_MARGINAL, np.random.default_rng(0))
+        draws = self.draws(_MARGINAL_DRAWS, np.random.default_rng(0))
         return SampledMarginal(log_counts=np.sort(np.log(draws[:, a])))
 
     def samples(self, n: int, rng: np.random.Generator) -> Floats:
@@ -175,7 +177,7 @@ class CountPosterior:
         densities = scaled_densities(log_bayes_factors, self.likelihood.classes)
         result = np.empty_like(densities)
         weights, sources = self._core
-        block = max(1, _BLOCK // len(weights))
+        block = max(1, _NUMBERS_AT_ONCE // len(weights))
         for start in range(0, len(densities), block):
             rows = densities[start : start + block]
             per_mixture = weights / (rows @ sources.T)
@@ -205,6 +207,7 @@ class CountPosterior:
     @cached_property
     def _core(self) -> tuple[Floats, Floats]:
         """The heaviest nodes, but for 1e-12 of the weight: a probability is due in microseconds."""
+        # Most of the lattice's nodes lie in its tails and weigh next to nothing together.
         order = np.argsort(self.lattice.weights)
         light = np.searchsorted(np.cumsum(self.lattice.weights[order]), 1e-12)
         kept = np.sort(order[light:])
@@ -227,7 +230,7 @@ class CountPosterior:
         """
         densities = scaled_densities(log_bayes_factors, self.likelihood.classes)
         result = np.empty((2, *densities.shape))
-        block = max(1, _BLOCK // (_DRAWS * densities.shape[1]))
+        block = max(1, _NUMBERS_AT_ONCE // (_INTERVAL_DRAWS * densities.shape[1]))
         tails = [(1 - level) / 2, (1 + level) / 2]
         for start in range(0, len(densities), block):
             rows = slice(start, start + block)
@@ -238,7 +241,7 @@ class CountPosterior:
 
     @cached_property
     def _fixed_draws(self) -> Floats:
-        return self.draws(_DRAWS, np.random.default_rng(0))
+        return self.draws(_INTERVAL_DRAWS, np.random.default_rng(0))
 
     def signals_among(
         self, log_bayes_factors: ArrayLike, n: int, rng: np.random.Generator
@@ -264,15 +267,17 @@ class CountPosterior:
         """
         densities = scaled_densities(log_bayes_factors, self.likelihood.classes)
         draws = self.draws(n, rng)
-        quiet = 1 - self.probabilities(log_bayes_factors)[:, -1] < _QUIET
+        quiet = 1 - self.probabilities(log_bayes_factors)[:, -1] < _FAINT_PROBABILITY
         expected = np.zeros((n, self.likelihood.classes))
         signals = np.zeros((n, self.likelihood.classes), dtype=np.int64)
         for density in densities[~quiet]:
             cumulative = np.cumsum(density * draws, axis=1)
             drawn = rng.random((n, 1)) * cumulative[:, -1:]
+            # True from the drawn class on, nowhere for noise: its difference has a one in that
+            # class's column.
             below = drawn < cumulative[:, :-1]
             signals += np.diff(below, axis=1, prepend=False)
-        block = max(1, _BLOCK // n)
+        block = max(1, _NUMBERS_AT_ONCE // n)
         faint = densities[quiet]
         for start in range(0, len(faint), block):
             rows = faint[start : start + block]

@@ -25,7 +25,7 @@ __all__ = ["Frame", "Sticks"]
 
 Floats = NDArray[np.float64]
 
-_BEND = 2.0  # the 2 whose square stands under the roots
+_BEND_RADIUS = 2.0  # the 2 whose square stands under the roots
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +72,8 @@ class Sticks:
             remaining = next(columns) if sharing else remaining
         for source in sharing[:-1]:
             stick = next(columns)
+            # ln of expit(stick), and below of 1 - expit(stick), without losing digits at either
+            # end.
             logs[:, source] = remaining - np.logaddexp(0, -stick)
             remaining = remaining - np.logaddexp(0, stick)
         for source in sharing[-1:]:
@@ -91,6 +93,7 @@ class Sticks:
     def frame_at(self, log_sources: Floats, scale: Floats) -> "Frame":
         """Start a frame at a point, from the Cholesky factor (k, k) of the curvature there."""
         centre = self.coordinates(log_sources)
+        # The curvature is known in shares or counts; a numerical Jacobian takes it to t.
         eps = 1e-5 * np.eye(self.classes)
         above, below = (np.exp(self.log_sources(centre + e)[:, :-1]) for e in (eps, -eps))
         bent = (above - below) / 2e-5 @ scale
@@ -126,13 +129,18 @@ class Frame:
     def unbend(self, z: Floats) -> tuple[Floats, Floats]:
         """Coordinates t and the logarithm of |dt/dz|, up to a constant, at z (g, k)."""
         spread = np.sqrt((self.factor**2).sum(axis=1))
+        # The left tail of a count's logarithm falls as exp(c t) with c = 1 / spread^2. There t goes
+        # as -4 bend u^2, so that bend = spread^2 / 8 makes it exp(-u^2 / 2). A logit has two tails,
+        # of exponents n w and n (1 - w) where 1 / spread^2 = n w (1 - w): hence the two parts.
         share = np.where(self.sticks.is_logit, expit(self.centre), 0.0)
-        bend = np.minimum(spread**2 / 8, 3 * spread / (8 * _BEND))
+        bend = np.minimum(spread**2 / 8, 3 * spread / (8 * _BEND_RADIUS))
+        # The bound on bend keeps `slope` above a quarter of `spread`, so that t increases with u.
         left, right = bend * (1 - share), bend * share
         u = z @ (self.factor / spread[:, None]).T
-        root = np.sqrt(_BEND**2 + u**2)
+        root = np.sqrt(_BEND_RADIUS**2 + u**2)
         below, above = (root - u) ** 2, (root + u) ** 2
-        slope = spread - 2 * _BEND * bend
-        t = slope * u - left * (below - _BEND**2) + right * (above - _BEND**2)
+        slope = spread - 2 * _BEND_RADIUS * bend
+        t = slope * u - left * (below - _BEND_RADIUS**2) + right * (above - _BEND_RADIUS**2)
         rate = slope + 2 * (left * below + right * above) / root
+        # The determinant of the triangular factor is the constant that is left out.
         return self.centre + t, np.log(rate).sum(axis=1)
