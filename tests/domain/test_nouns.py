@@ -2,23 +2,31 @@
 
 import math
 import re
+from dataclasses import fields
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spiir_pastro.domain import (
+    CLASSES,
     DETECTORS,
+    SOURCE_COLOURS,
+    SOURCE_MARKS,
     Candidates,
     MassBoundaries,
+    Region,
     Source,
     SourceProbabilities,
     Trigger,
+    class_of_region,
     join_ifos,
     split_ifos,
 )
 from spiir_pastro.errors import ConfigError, TriggerError
+from spiir_pastro.io.gwtc import class_of_masses
 
 
 @given(
@@ -46,6 +54,30 @@ def test_source_probabilities_write_then_read_is_identity(weights: list[float]) 
     probabilities = SourceProbabilities(bns=p[0], nsbh=p[1], bbh=p[2], terrestrial=p[3])
     assert SourceProbabilities.from_mapping(probabilities.as_mapping()) == probabilities
     assert list(probabilities.as_mapping()) == [str(source) for source in Source]
+
+
+def test_each_region_of_the_plane_belongs_to_one_class() -> None:
+    owners = [[s for s, one in CLASSES.items() if region in one.regions] for region in Region]
+    assert [len(owner) for owner in owners] == [1] * len(Region)
+    assert [class_of_region(region) for region in Region] == [owner[0] for owner in owners]
+    assert {field.name for field in fields(SourceProbabilities)} == {s.name.lower() for s in Source}
+    assert len({*SOURCE_COLOURS.values()}) == len({*SOURCE_MARKS.values()}) == len(Source)
+
+
+@given(st.floats(0.5, 100), st.floats(0.5, 100), st.sampled_from([None, 5.0]))
+def test_a_class_is_that_of_what_its_components_are(
+    mass1: float, mass2: float, gap_max: float | None
+) -> None:
+    boundaries = MassBoundaries(ns_max=3.0, gap_max=gap_max)
+    table = pl.DataFrame({"mass1_source": [mass1], "mass2_source": [mass2]})
+    stars = (mass1 <= 3.0) + (mass2 <= 3.0)
+    named = table.select(class_of_masses(boundaries)).item()
+    assert named == ("BBH", "NSBH", "BNS")[stars]
+
+
+def test_a_binary_with_an_unknown_mass_has_no_class() -> None:
+    table = pl.DataFrame({"mass1_source": [1.4, None], "mass2_source": [None, 1.4]})
+    assert table.select(class_of_masses(MassBoundaries())).to_series().to_list() == [None, None]
 
 
 def test_classes_that_round_to_more_than_one_are_certainly_a_signal() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from spiir_pastro.domain import ASTROPHYSICAL, MassBoundaries
+from spiir_pastro.domain import ASTROPHYSICAL, MassBoundaries, Source
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.io.populations import SHIPPED_POPULATIONS, convert_population, read_populations
 
@@ -31,6 +31,27 @@ def test_a_shipped_population_keeps_its_classes_apart(name: str) -> None:
         }[str(source)]
 
 
+@pytest.mark.parametrize("ns_max", [2.0, 2.5, 3.0, 4.0, 6.0])
+def test_the_border_of_the_plane_moves_and_leaves_no_hole(ns_max: float) -> None:
+    moved = read_populations("mass-plane", boundaries=MassBoundaries(ns_max=ns_max))
+    bns, nsbh, bbh = (moved[source] for source in ASTROPHYSICAL)
+    assert {bns.primary.high, bns.secondary.high, nsbh.secondary.high} == {ns_max}
+    assert {nsbh.primary.low, bbh.primary.low, bbh.secondary.low} == {ns_max}
+    if ns_max == 3.0:
+        assert moved == read_populations("mass-plane")
+    # Just beyond the border black holes are as thinly spread as the gap is, not absent.
+    just_above = np.array([ns_max * 1.001])
+    assert np.isfinite(bbh.log_mass_pdf(just_above, just_above)).all()
+
+
+def test_a_gap_that_somebody_left_between_the_classes_stays() -> None:
+    given = read_populations("gwtc-3")
+    assert read_populations("gwtc-3", boundaries=MassBoundaries(ns_max=3.0)) == given
+    cut = read_populations("gwtc-3", boundaries=MassBoundaries(ns_max=1.8))
+    assert cut[Source.NSBH].secondary.high == 1.8
+    assert cut[Source.BBH] == given[Source.BBH]
+
+
 def test_a_population_survives_its_plain_values() -> None:
     for population in read_populations("gwtc-3").values():
         assert convert_population(msgspec.to_builtins(population)) == population
@@ -39,7 +60,7 @@ def test_a_population_survives_its_plain_values() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"BNS": _CLASS}, "give BNS, NSBH and BBH"),
+        ({"BNS": _CLASS}, "give BNS, NSBH, BBH, and nothing else"),
         ({"BBH": {**_CLASS, "primary": {"low": 1.0, "hihg": 2}}}, "BBH: no population: .*no upper"),
         ({"BBH": {**_CLASS, "spin": 0}}, "BBH: no population: spin is an unknown key"),
         (

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.integrate import quad
 
-from spiir_pastro.domain import ASTROPHYSICAL, MassBoundaries
+from spiir_pastro.domain import ASTROPHYSICAL, MassBoundaries, Region
 from spiir_pastro.errors import ConfigError, TriggerError
 from spiir_pastro.models.cosmology import redshift
 from spiir_pastro.models.distance import PYCBC_LIVE_O3, DistanceModel
 from spiir_pastro.models.mass_contour import MassContourClassifier
-from spiir_pastro.models.mass_plane import Region, band_areas
+from spiir_pastro.models.mass_plane import band_areas
 from tolerances import QUADRATURE, ROUNDING
 
 Floats = NDArray[np.float64]

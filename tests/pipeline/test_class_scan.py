@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 
-from spiir_pastro.domain import Candidates
+from spiir_pastro.domain import Candidates, MassBoundaries
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.distances import read_distances
 from spiir_pastro.models.pastro import PastroModel, Predictions
@@ -110,3 +110,20 @@ def test_a_template_of_very_unequal_masses_is_no_binary_black_hole(
     _, nsbh, bbh, _ = said.probabilities.T
     assert nsbh[0] > 10 * bbh[0]
     assert bbh[1] > nsbh[1]
+
+
+def test_the_border_between_star_and_hole_lies_where_it_is_put(
+    uploads: tuple[Path, Path], distances: Path
+) -> None:
+    path, known = uploads
+    settings = FitSettings(boundaries=MassBoundaries(ns_max=2.0))
+    training = from_uploads(path, known_events_path=known, settings=settings)
+    light = fit(training, read_distances(distances), settings=settings).model
+    bns = scan(light, [1.188, 2.0, 2.2]).probabilities[:, 0]
+    # Two stars of 2 solar masses have a chirp mass of 1.74; as far as any is heard, 1.9.
+    assert bns[0] >= 0.98
+    assert (bns[1:] < 0.02).all()
+    usual = FitSettings()
+    training = from_uploads(path, known_events_path=known, settings=usual)
+    model = fit(training, read_distances(distances), settings=usual).model
+    assert scan(model, [2.0]).probabilities[0, 0] > 0.1

@@ -7,6 +7,7 @@ import click
 from spiir_pastro.cli.comparing import Judge, as_document, folds_option, judge_on, print_comparison
 from spiir_pastro.cli.options import FILE, candidate_options
 from spiir_pastro.cli.output import json_option, print_json, print_table
+from spiir_pastro.domain import ASTROPHYSICAL
 from spiir_pastro.evaluation.comparison import Evaluated, compare
 from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import load_model
@@ -89,9 +90,7 @@ def _print(evaluation: Evaluation) -> None:
                 "far_hz",
                 "spiir_snr",
                 "p_astro",
-                "BNS",
-                "NSBH",
-                "BBH",
+                *ASTROPHYSICAL,
             ),
             title=f"Known mergers SPIIR has, the {_MOST_MERGERS_SHOWN} most significant at most",
         )

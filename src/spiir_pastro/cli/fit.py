@@ -186,17 +186,20 @@ def command(
     A campaign also gives rates: detections a year of livetime, and mergers per Gpc^3 and year where
     the runs file says what the injections were drawn from.
     """
+    boundaries = MassBoundaries(m_min=m_min, ns_max=ns_max, gap_max=gap_max, m_max=m_max)
     settings = FitSettings(
         far_threshold_hz=far_threshold_hz,
         sharing=ClassSharing(sharing),
         prior=prior,
-        boundaries=MassBoundaries(m_min=m_min, ns_max=ns_max, gap_max=gap_max, m_max=m_max),
+        boundaries=boundaries,
         mchirp_relative_error=mchirp_relative_error,
         distance_estimator=distance_estimator,
         noise_trials=noise_trials,
         densities=DensitySettings(**{name: choices[name] for name in _DENSITIES}),
         response=Response(**{name: choices[name] for name in _RESPONSE}),
-        population=None if population is None else read_populations(population),
+        population=None
+        if population is None
+        else read_populations(population, boundaries=boundaries),
     )
     training = from_either(
         processed,

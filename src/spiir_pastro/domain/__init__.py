@@ -9,18 +9,34 @@ from spiir_pastro.domain.livetime import (
     livetime_by_combination,
     merge_segments,
 )
-from spiir_pastro.domain.masses import MassBoundaries
-from spiir_pastro.domain.sources import ASTROPHYSICAL, Source, SourceProbabilities
+from spiir_pastro.domain.masses import Body, MassBoundaries, Region
+from spiir_pastro.domain.sources import (
+    ASTROPHYSICAL,
+    CLASSES,
+    SOURCE_COLOURS,
+    SOURCE_MARKS,
+    Source,
+    SourceClass,
+    SourceProbabilities,
+    class_of_region,
+)
 from spiir_pastro.domain.triggers import Trigger
 
 __all__ = [
     "ASTROPHYSICAL",
+    "CLASSES",
     "DETECTORS",
+    "SOURCE_COLOURS",
+    "SOURCE_MARKS",
+    "Body",
     "Candidates",
     "MassBoundaries",
+    "Region",
     "Source",
+    "SourceClass",
     "SourceProbabilities",
     "Trigger",
+    "class_of_region",
     "coincident_segments",
     "intersect_segments",
     "is_within",

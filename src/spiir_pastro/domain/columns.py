@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from types import MappingProxyType
 
 from spiir_pastro.domain.detectors import DETECTORS
+from spiir_pastro.domain.sources import CLASSES
 
 __all__ = [
     "MEANINGS",
@@ -92,9 +93,7 @@ MEANINGS = MappingProxyType(
         "right_ascension": "of the source",
         "declination": "of the source",
         "p_astro": "probability of a signal of any class",
-        "BNS": "probability of a binary neutron star",
-        "NSBH": "probability of a neutron star and a black hole",
-        "BBH": "probability of a binary black hole",
+        **{str(source): f"probability of {one.description}" for source, one in CLASSES.items()},
         "Terrestrial": "probability of noise; the four sum to one",
         "p_astro_low": "lower end of the 90 % credible interval of p_astro",
         "p_astro_high": "its upper end",

@@ -3,10 +3,50 @@
 import itertools
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 
 from spiir_pastro.errors import ConfigError
 
-__all__ = ["MassBoundaries"]
+__all__ = ["Body", "MassBoundaries", "Region"]
+
+
+class Body(StrEnum):
+    """What a component is, by its mass."""
+
+    STAR = "N"
+    GAP = "G"
+    HOLE = "B"
+
+
+class Region(StrEnum):
+    """A part of the mass plane: what the components are, of neutron star, gap and black hole."""
+
+    BNS = "BNS"
+    GNS = "GNS"
+    NSBH = "NSBH"
+    GG = "GG"
+    BHG = "BHG"
+    BBH = "BBH"
+
+    @property
+    def secondary(self) -> Body:
+        """The lighter component."""
+        return _COMPONENTS[self][0]
+
+    @property
+    def primary(self) -> Body:
+        """The heavier component."""
+        return _COMPONENTS[self][1]
+
+
+_COMPONENTS = {  # secondary and primary
+    Region.BNS: (Body.STAR, Body.STAR),
+    Region.GNS: (Body.STAR, Body.GAP),
+    Region.NSBH: (Body.STAR, Body.HOLE),
+    Region.GG: (Body.GAP, Body.GAP),
+    Region.BHG: (Body.GAP, Body.HOLE),
+    Region.BBH: (Body.HOLE, Body.HOLE),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,16 +1,29 @@
 """The four things a trigger can be, and how probable each is.
 
-The names are those of GraceDB's ``p_astro.json`` and of the public alerts.
+The names are those of GraceDB's ``p_astro.json`` and of the public alerts. What a class of signals
+is stands in one table, `CLASSES`: densities, mass contour, labels of known mergers and injections,
+pages and pictures go through it.
 """
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
+from spiir_pastro.domain.masses import Body, Region
 from spiir_pastro.errors import TriggerError
 
-__all__ = ["ASTROPHYSICAL", "Source", "SourceProbabilities"]
+__all__ = [
+    "ASTROPHYSICAL",
+    "CLASSES",
+    "SOURCE_COLOURS",
+    "SOURCE_MARKS",
+    "Source",
+    "SourceClass",
+    "SourceProbabilities",
+    "class_of_region",
+]
 
 _SUM_TOLERANCE = 1e-9
 
@@ -24,8 +37,75 @@ class Source(StrEnum):
     TERRESTRIAL = "Terrestrial"
 
 
-ASTROPHYSICAL = (Source.BNS, Source.NSBH, Source.BBH)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceClass:
+    """What there is to know of a class of binaries.
+
+    Attributes
+    ----------
+    description
+        What it is, for people.
+    regions
+        Of the mass plane; every region belongs to one class. A component in the mass gap is
+        heavier than neutron stars.
+    colour, mark
+        In every picture: Okabe and Ito's, which people with any colour vision tell apart, and the
+        name of Plotly's symbol.
+    """
+
+    description: str
+    regions: tuple[Region, ...]
+    colour: str
+    mark: str
+
+    @property
+    def is_star(self) -> tuple[bool, bool]:
+        """Whether its secondary, and its primary, is a neutron star in all of its regions."""
+        return (
+            all(region.secondary is Body.STAR for region in self.regions),
+            all(region.primary is Body.STAR for region in self.regions),
+        )
+
+
+CLASSES: Mapping[Source, SourceClass] = {
+    Source.BNS: SourceClass(
+        description="a binary neutron star",
+        regions=(Region.BNS,),
+        colour="#0072B2",
+        mark="square",
+    ),
+    Source.NSBH: SourceClass(
+        description="a neutron star and a black hole",
+        regions=(Region.GNS, Region.NSBH),
+        colour="#009E73",
+        mark="triangle-up",
+    ),
+    Source.BBH: SourceClass(
+        description="a binary black hole",
+        regions=(Region.GG, Region.BHG, Region.BBH),
+        colour="#D55E00",
+        mark="circle",
+    ),
+}
+"""Each class of signals once, from light to heavy."""
+
+ASTROPHYSICAL = tuple(CLASSES)
 """The signal classes, in the order of every array's class axis; Terrestrial comes last."""
+
+SOURCE_COLOURS: Mapping[Source, str] = {
+    **{source: one.colour for source, one in CLASSES.items()},
+    Source.TERRESTRIAL: "#8C8C8C",
+}
+
+SOURCE_MARKS: Mapping[Source, str] = {
+    **{source: one.mark for source, one in CLASSES.items()},
+    Source.TERRESTRIAL: "x-thin-open",
+}
+
+
+def class_of_region(region: Region) -> Source:
+    """Return the class that a region of the mass plane belongs to."""
+    return next(source for source, one in CLASSES.items() if region in one.regions)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +141,12 @@ class SourceProbabilities:
             raise TriggerError(f"the four source probabilities sum to {total!r}, not to 1")
 
     @classmethod
+    def in_order(cls, probabilities: Iterable[float]) -> Self:
+        """Take one number a source, in the order of ``Source``."""
+        given = zip(Source, probabilities, strict=True)
+        return cls(**{source.name.lower(): float(p) for source, p in given})
+
+    @classmethod
     def from_mapping(cls, probabilities: dict[str, float]) -> Self:
         """Read GraceDB's form ``{"BNS": ..., "NSBH": ..., "BBH": ..., "Terrestrial": ...}``."""
         if set(probabilities) != set(Source):
@@ -68,12 +154,12 @@ class SourceProbabilities:
                 f"source probabilities are named {sorted(probabilities)}, "
                 f"where {sorted(Source)} belong"
             )
-        return cls(**{source.name.lower(): probabilities[source] for source in Source})
+        return cls.in_order(probabilities[source] for source in Source)
 
     @property
     def p_astro(self) -> float:
         """Probability of a signal of any class."""
-        return min(math.fsum((self.bns, self.nsbh, self.bbh)), 1.0)
+        return min(math.fsum(self._in_order()[:-1]), 1.0)
 
     @property
     def most_probable(self) -> Source:
@@ -84,5 +170,5 @@ class SourceProbabilities:
         """Return GraceDB's form, the content of ``p_astro.json``."""
         return {str(source): p for source, p in zip(Source, self._in_order(), strict=True)}
 
-    def _in_order(self) -> tuple[float, float, float, float]:
-        return (self.bns, self.nsbh, self.bbh, self.terrestrial)
+    def _in_order(self) -> tuple[float, ...]:
+        return tuple(getattr(self, source.name.lower()) for source in Source)

@@ -24,7 +24,12 @@ from spiir_pastro.io.field_types import misfits
 from spiir_pastro.io.properties import as_document as properties_document
 from spiir_pastro.io.properties import property_plane
 from spiir_pastro.io.training_digest import TrainingDigest
-from spiir_pastro.models.components import CandidateDensity, ComponentDensities, Outliers
+from spiir_pastro.models.components import (
+    ByDetectors,
+    CandidateDensity,
+    ComponentDensities,
+    Outliers,
+)
 from spiir_pastro.models.conditional import ConditionalGrid, LeaningGrid
 from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.counts import CountPosterior
@@ -53,6 +58,7 @@ _KINDS: Mapping[str, type] = {
     kind.__name__: kind
     for kind in (
         BinaryPopulation,
+        ByDetectors,
         CandidateDensity,
         ComponentDensities,
         ConditionalGrid,
@@ -247,10 +253,7 @@ def _digest(document: Mapping[str, Any]) -> str:
 def _reference(entry: Mapping[str, Any]) -> tuple[Trigger, SourceProbabilities]:
     trigger = msgspec.convert(entry["trigger"], _StoredTrigger)
     p = entry["probabilities"]
-    bns, nsbh, bbh, terrestrial = (float(p[source]) for source in Source)
-    return trigger.trigger(), SourceProbabilities(
-        bns=bns, nsbh=nsbh, bbh=bbh, terrestrial=terrestrial
-    )
+    return trigger.trigger(), SourceProbabilities.in_order(p[source] for source in Source)
 
 
 class _StoredTrigger(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from spiir_pastro.domain import MassBoundaries, Source
+from spiir_pastro.domain import Body, MassBoundaries, Region, class_of_region
 from spiir_pastro.errors import TableError
 
 __all__ = ["class_of_masses", "read_known_events"]
@@ -143,13 +143,18 @@ def _last_versions(table: pl.DataFrame, given: pl.DataFrame) -> pl.DataFrame:
 
 
 def class_of_masses(boundaries: MassBoundaries) -> pl.Expr:
-    """Name a binary's class by ``mass1_source`` >= ``mass2_source``; null without masses."""
-    light = [pl.col(m) <= boundaries.ns_max for m in ("mass1_source", "mass2_source")]
-    return (
-        pl.when(light[0])
-        .then(pl.lit(str(Source.BNS)))
-        .when(light[1])
-        .then(pl.lit(str(Source.NSBH)))
-        .when(pl.col("mass2_source").is_not_null())
-        .then(pl.lit(str(Source.BBH)))
+    """Name a binary's class by ``mass1_source`` and ``mass2_source``; null where one is unknown."""
+    masses = ["mass1_source", "mass2_source"]
+    pair = pl.min_horizontal(masses), pl.max_horizontal(masses)
+    classes = {f"{r.secondary}{r.primary}": str(class_of_region(r)) for r in Region}
+    return pl.when(pl.all_horizontal(pl.col(masses).is_not_null())).then(
+        pl.concat_str(_body(mass, boundaries) for mass in pair).replace_strict(classes)
     )
+
+
+def _body(mass: pl.Expr, boundaries: MassBoundaries) -> pl.Expr:
+    """Name what a component of a known mass is."""
+    heavy = pl.lit(Body.HOLE.value)
+    if boundaries.gap_max is not None:
+        heavy = pl.when(mass <= boundaries.gap_max).then(pl.lit(Body.GAP.value)).otherwise(heavy)
+    return pl.when(mass <= boundaries.ns_max).then(pl.lit(Body.STAR.value)).otherwise(heavy)

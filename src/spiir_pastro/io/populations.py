@@ -6,7 +6,7 @@ A population is a mapping with the attributes of `spiir_pastro.models.population
     secondary: {low: 5}
     redshift: {evolution: 0, high: 1.5}
 
-A population file has one for each of BNS, NSBH and BBH.
+A population file has one for each class of signals.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 import yaml
 
-from spiir_pastro.domain import ASTROPHYSICAL, Source
+from spiir_pastro.domain import ASTROPHYSICAL, MassBoundaries, Source
 from spiir_pastro.errors import ConfigError, FitError
-from spiir_pastro.models.population import BinaryPopulation
+from spiir_pastro.models.population import BinaryPopulation, with_border
 
 __all__ = ["MASS_PLANE", "SHIPPED_POPULATIONS", "convert_population", "read_populations"]
 
@@ -32,13 +32,17 @@ SHIPPED_POPULATIONS = ("gwtc-3", MASS_PLANE)
 """Names that `read_populations` knows."""
 
 
-def read_populations(name: str) -> Mapping[Source, BinaryPopulation]:
+def read_populations(
+    name: str, *, boundaries: MassBoundaries | None = None
+) -> Mapping[Source, BinaryPopulation]:
     """Read the population of each class, in the order of ``ASTROPHYSICAL``.
 
     Parameters
     ----------
     name
         One of ``SHIPPED_POPULATIONS``, or a YAML file.
+    boundaries
+        Where neutron stars end, see `with_border`; None for where the file has them end.
 
     Raises
     ------
@@ -57,7 +61,7 @@ def read_populations(name: str) -> Mapping[Source, BinaryPopulation]:
     except (yaml.YAMLError, ValueError) as exc:
         raise ConfigError(f"population {name}: no YAML: {exc}; correct it") from exc
     if not isinstance(content, dict) or set(content) != {str(s) for s in ASTROPHYSICAL}:
-        raise ConfigError(f"population {name}: give BNS, NSBH and BBH, and nothing else")
+        raise ConfigError(f"population {name}: give {', '.join(ASTROPHYSICAL)}, and nothing else")
     populations = {}
     for source_class in ASTROPHYSICAL:
         try:
@@ -70,7 +74,7 @@ def read_populations(name: str) -> Mapping[Source, BinaryPopulation]:
                 "source-frame masses; give redshift, and neither distance nor frame"
             )
         populations[source_class] = population
-    return populations
+    return with_border(populations, boundaries.ns_max) if boundaries else populations
 
 
 def convert_population(content: object) -> BinaryPopulation:

@@ -32,11 +32,12 @@ from numpy.typing import NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL, Candidates, Source
 from spiir_pastro.errors import FitError
-from spiir_pastro.models.conditional import cell, equidistant
+from spiir_pastro.models.conditional import ConditionalGrid, cell, equidistant
 from spiir_pastro.models.response import mass_difference
 
 __all__ = [
     "FACTORS",
+    "ByDetectors",
     "CandidateDensity",
     "ComponentDensities",
     "Factor",
@@ -44,6 +45,7 @@ __all__ = [
     "Outliers",
     "Terms",
     "Values",
+    "offered_templates",
     "values_of",
 ]
 
@@ -81,8 +83,9 @@ FACTORS: Mapping[str, Factor] = {
 """Each value of a candidate once. Densities, errors, explanations and pages go through this table;
 what a factor is of a candidate stands in `values_of`, how it is fitted in `fit_densities`."""
 
-LOG_FAR, LOG_MCHIRP = 1, 2
-"""Columns of ln(FAR / threshold) and of the logarithm of the chirp mass among the features."""
+LOG_FAR, LOG_MCHIRP, ALONE = 1, 2, 4
+"""Columns of ln(FAR / threshold), of the logarithm of the chirp mass, and of whether one detector
+saw the candidate, among the features."""
 
 LOUDEST_LOG_FAR_RATIO = -12.0
 """Below this ln(FAR / threshold) the regression of SNR holds still: FAR underflows, SNR doesn't."""
@@ -96,8 +99,9 @@ class Values:
     ----------
     by_factor
         Values by factor, (n,) each.
-    features : (n, 4)
-        What conditional densities are given: 1, ln FAR, ln mchirp and its square.
+    features : (n, 5)
+        What conditional densities are given: 1, ln FAR, ln mchirp and its square, and 1 for a
+        candidate of one detector, 0 for others.
     """
 
     by_factor: Mapping[str, Floats]
@@ -116,7 +120,9 @@ def values_of(candidates: Candidates, *, far_threshold_hz: float) -> Values:
             "w": mass_difference(candidates.eta),
             "snr": np.log(candidates.snr),
         },
-        features=np.stack([np.ones_like(x), clipped, m, m**2], axis=-1),
+        features=np.stack(
+            [np.ones_like(x), clipped, m, m**2, candidates.n_detectors == 1], axis=-1
+        ),
     )
 
 
@@ -130,6 +136,54 @@ class FactorDensity(Protocol):
     def log_errors(self, y: Floats, features: Floats) -> Floats:
         """Return the standard errors of that logarithm, below and above, (2, n)."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByDetectors:
+    """One density for candidates of one detector, another for those of more.
+
+    Attributes
+    ----------
+    alone, together
+        Of candidates of one detector, and of others.
+    fraction_alone
+        Of the component's candidates that one detector saw alone: the density is then of the
+        variable and the number of detectors. None where it is given that number.
+    fraction_std
+        Its standard error.
+    """
+
+    alone: FactorDensity
+    together: FactorDensity
+    fraction_alone: float | None = None
+    fraction_std: float = 0.0
+
+    def __post_init__(self) -> None:
+        fraction = 0.5 if self.fraction_alone is None else self.fraction_alone
+        if not (0 < fraction < 1 and 0 <= self.fraction_std < math.inf):
+            raise FitError(
+                f"{self.fraction_alone} +- {self.fraction_std} is no fraction of candidates that "
+                "one detector saw alone"
+            )
+
+    def log_pdf(self, y: Floats, features: Floats) -> Floats:
+        """Return the logarithm of the density of y (n,) given features (n, p)."""
+        alone = features[..., ALONE] == 1
+        log = self.together.log_pdf(y, features)
+        log[alone] = self.alone.log_pdf(y[alone], features[alone])
+        if self.fraction_alone is not None:
+            log += np.log(np.where(alone, self.fraction_alone, 1 - self.fraction_alone))
+        return log
+
+    def log_errors(self, y: Floats, features: Floats) -> Floats:
+        """Return the standard errors of that logarithm, below and above, (2, n)."""
+        alone = features[..., ALONE] == 1
+        errors = self.together.log_errors(y, features)
+        errors[:, alone] = self.alone.log_errors(y[alone], features[alone])
+        if self.fraction_alone is not None:
+            own = np.where(alone, self.fraction_alone, 1 - self.fraction_alone)
+            errors = np.asarray(np.hypot(errors, self.fraction_std / own))
+        return errors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,6 +359,16 @@ class ComponentDensities:
         yield from self.signals.values()
         yield self.noise
 
+    @property
+    def knows_one_detector(self) -> bool:
+        """Whether candidates of one detector have laws of their own."""
+        return isinstance(self.noise.factors["far"], ByDetectors)
+
+    def judge(self, candidates: Candidates) -> NDArray[np.bool_]:
+        """Tell which candidates these densities are of, (n,): by template and detectors."""
+        known = (candidates.n_detectors != 1) | self.knows_one_detector
+        return np.asarray(known & self.outliers.in_bank(candidates.mchirp_det))
+
     def log_errors(self, candidates: Candidates, *, far_threshold_hz: float) -> Floats:
         """Return standard errors of each source's factors, (4, factors, 2, n), below and above.
 
@@ -384,6 +448,12 @@ class ComponentDensities:
     def log_bayes_factors(self, candidates: Candidates, *, far_threshold_hz: float) -> Floats:
         """Return ln f_a / b, (n, 3): each class against noise; NaN where FAR is unknown."""
         return self.terms(candidates, far_threshold_hz=far_threshold_hz).log_bayes_factors
+
+
+def offered_templates(noise_w: FactorDensity | None) -> ConditionalGrid | None:
+    """Return how w is distributed among templates, where noise of two detectors or more says it."""
+    together = noise_w.together if isinstance(noise_w, ByDetectors) else noise_w
+    return together if isinstance(together, ConditionalGrid) else None
 
 
 def _fingerprint(density: object) -> str:

@@ -14,16 +14,16 @@ below it and BBH above it, with certainty. Where :math:`\sigma_D > D` the neares
 and where :math:`\sigma_M > M` so is the lightest contour: neither can be less.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spiir_pastro.domain import MassBoundaries
+from spiir_pastro.domain import ASTROPHYSICAL, MassBoundaries, Region, class_of_region
 from spiir_pastro.errors import ConfigError, TriggerError
 from spiir_pastro.models.cosmology import redshift
 from spiir_pastro.models.distance import DistanceModel
-from spiir_pastro.models.mass_plane import Region, band_areas, equal_mass_mchirp, regions
+from spiir_pastro.models.mass_plane import band_areas, equal_mass_mchirp, regions
 
 __all__ = ["MassContourClassifier", "shares_at_distances"]
 
@@ -77,11 +77,10 @@ class MassContourClassifier:
         return regions(self.boundaries)
 
     def probabilities(self, mchirp: ArrayLike, snr: ArrayLike, eff_distance: ArrayLike) -> Floats:
-        """Shares of BNS, NSBH and BBH, (n, 3).
+        """Shares of the classes of signals, (n, classes), each the sum of its regions'.
 
-        An object in the mass gap is heavier than ``ns_max``, so it counts as a black hole: the
-        gap's regions fold into NSBH (gap and neutron star) and BBH, and ``gap_max`` changes
-        nothing here. `region_shares` tells them apart.
+        An object in the mass gap is heavier than ``ns_max`` and counts as a black hole, as
+        ``CLASSES`` has it: ``gap_max`` changes nothing here. `region_shares` tells them apart.
 
         Parameters
         ----------
@@ -94,7 +93,7 @@ class MassContourClassifier:
 
         Returns
         -------
-        (n, 3)
+        (n, classes)
             A row sums to one, or is all NaN where a value it needs is unknown.
 
         Raises
@@ -102,37 +101,27 @@ class MassContourClassifier:
         TriggerError
             If shapes disagree, or a known value is not finite and positive.
         """
-        without_gap = replace(self.boundaries, gap_max=None)
-        return self._shares(mchirp, snr, eff_distance, without_gap)
+        return self.region_shares(mchirp, snr, eff_distance) @ _class_of_regions(self.boundaries)
 
     def region_shares(self, mchirp: ArrayLike, snr: ArrayLike, eff_distance: ArrayLike) -> Floats:
         """Shares of every region, the mass gap's among them, (n, regions); else as probabilities.
 
         PyCBC's "Mass Gap" is the sum of GNS, GG and BHG.
         """
-        return self._shares(mchirp, snr, eff_distance, self.boundaries)
+        columns = _checked(mchirp, snr, eff_distance)
+        n = columns[0].size
+        shares = np.empty((n, len(self.regions)))
+        for start in range(0, n, _EVENTS_AT_ONCE):
+            block = slice(start, start + _EVENTS_AT_ONCE)
+            mean, sigma = self._source_mchirp(*(column[block] for column in columns))
+            shares[block] = _area_shares(mean, sigma, self.boundaries).T
+        return shares
 
     def source_mchirp(
         self, mchirp: ArrayLike, snr: ArrayLike, eff_distance: ArrayLike
     ) -> tuple[Floats, Floats]:
         """Source-frame chirp mass and its standard deviation in solar masses, each (n,)."""
         return self._source_mchirp(*_checked(mchirp, snr, eff_distance))
-
-    def _shares(
-        self,
-        mchirp: ArrayLike,
-        snr: ArrayLike,
-        eff_distance: ArrayLike,
-        boundaries: MassBoundaries,
-    ) -> Floats:
-        columns = _checked(mchirp, snr, eff_distance)
-        n = columns[0].size
-        shares = np.empty((n, len(regions(boundaries))))
-        for start in range(0, n, _EVENTS_AT_ONCE):
-            block = slice(start, start + _EVENTS_AT_ONCE)
-            mean, sigma = self._source_mchirp(*(column[block] for column in columns))
-            shares[block] = _area_shares(mean, sigma, boundaries).T
-        return shares
 
     def _source_mchirp(
         self, mchirp: Floats, snr: Floats, eff_distance: Floats
@@ -153,7 +142,7 @@ def shares_at_distances(
     boundaries: MassBoundaries,
     mchirp_relative_error: float = 0.01,
 ) -> Floats:
-    """Shares of the classes where only a distribution of distances is known, (n, 3).
+    """Shares of the classes where only a distribution of distances is known, (n, classes).
 
     Parameters
     ----------
@@ -164,13 +153,20 @@ def shares_at_distances(
     weights : (d,)
         How probable each is; they sum to one.
     boundaries
-        Where neutron stars end and black holes begin; a mass gap changes nothing.
+        Where neutron stars end and black holes begin.
     mchirp_relative_error
         Relative error of the detector-frame chirp mass.
     """
     source = (mchirp[:, None] / (1 + redshift(distances_mpc))).ravel()
-    shares = _area_shares(source, source * mchirp_relative_error, replace(boundaries, gap_max=None))
-    return np.asarray(np.einsum("cnd,d->nc", shares.reshape(3, *distances_mpc.shape), weights))
+    shares = _area_shares(source, source * mchirp_relative_error, boundaries)
+    by_region = shares.reshape(-1, *distances_mpc.shape) @ weights
+    return np.asarray(by_region.T @ _class_of_regions(boundaries))
+
+
+def _class_of_regions(boundaries: MassBoundaries) -> Floats:
+    """Return which class each region belongs to, (regions, classes), of ones and zeros."""
+    classes = [ASTROPHYSICAL.index(class_of_region(region)) for region in regions(boundaries)]
+    return np.eye(len(ASTROPHYSICAL))[classes]
 
 
 def _area_shares(mchirp: Floats, sigma: Floats, boundaries: MassBoundaries) -> Floats:

@@ -14,45 +14,25 @@ m1 and the integral at those crossings give the area under the contour in every 
 """
 
 import math
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from spiir_pastro.domain import MassBoundaries
+from spiir_pastro.domain import Body, MassBoundaries, Region
 
-__all__ = ["Region", "band_areas", "equal_mass_mchirp", "partner_mass", "region_bounds", "regions"]
+__all__ = ["band_areas", "equal_mass_mchirp", "partner_mass", "region_bounds", "regions"]
 
 Floats = NDArray[np.float64]
 
 _EQUAL_MASS = 2**-0.2
 
 
-class Region(StrEnum):
-    """A part of the mass plane: what the components are, of neutron star, gap and black hole."""
-
-    BNS = "BNS"
-    GNS = "GNS"
-    NSBH = "NSBH"
-    GG = "GG"
-    BHG = "BHG"
-    BBH = "BBH"
-
-
-_COMPONENTS = {  # secondary and primary
-    Region.BNS: ("N", "N"),
-    Region.GNS: ("N", "G"),
-    Region.NSBH: ("N", "B"),
-    Region.GG: ("G", "G"),
-    Region.BHG: ("G", "B"),
-    Region.BBH: ("B", "B"),
-}
-
-
 def regions(boundaries: MassBoundaries) -> tuple[Region, ...]:
     """Regions these boundaries cut the plane into; the gap's three only if there is a gap."""
-    return tuple(r for r in Region if boundaries.gap_max or "G" not in _COMPONENTS[r])
+    return tuple(
+        r for r in Region if boundaries.gap_max or Body.GAP not in (r.secondary, r.primary)
+    )
 
 
 def region_bounds(
@@ -72,9 +52,8 @@ def _edges(boundaries: MassBoundaries) -> tuple[float, ...]:
 
 def _bins(region: Region, boundaries: MassBoundaries) -> tuple[int, int]:
     """Return the number of the edge below the secondary mass, and below the primary."""
-    kinds = "NB" if boundaries.gap_max is None else "NGB"
-    secondary, primary = _COMPONENTS[region]
-    return kinds.index(secondary), kinds.index(primary)
+    bodies = [body for body in Body if boundaries.gap_max or body is not Body.GAP]
+    return bodies.index(region.secondary), bodies.index(region.primary)
 
 
 def equal_mass_mchirp(mass: float) -> float:

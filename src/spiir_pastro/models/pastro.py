@@ -27,6 +27,8 @@ Floats = NDArray[np.float64]
 
 NO_FAR = "no FAR assigned"
 
+ONE_DETECTOR = "one detector; the model was fitted on candidates of two or more"
+
 NO_CONTOUR = "no chirp mass for the mass contour; classes shared by their densities"
 
 DECISIVE = np.array([0.1, 0.5, 0.9])
@@ -94,8 +96,6 @@ class PastroModel:
         The mass plane and the search's response, which the signals' densities of masses are from.
     sharing
         How p_astro is shared among the classes.
-    least_detectors
-        A candidate of fewer detectors than any that the densities know is not judged by them.
     """
 
     far_threshold_hz: float
@@ -104,7 +104,6 @@ class PastroModel:
     contour: MassContourClassifier
     sources: SourceModel
     sharing: ClassSharing = ClassSharing.MULTI_COMPONENT
-    least_detectors: int = 1
 
     def __post_init__(self) -> None:
         if not 1e-30 <= self.far_threshold_hz <= 1:
@@ -156,9 +155,8 @@ class PastroModel:
             f"chirp mass outside the bank's {outliers.mchirp_min:g} to {outliers.mchirp_max:g} "
             "solar masses"
         )
-        if self.least_detectors > 1:
-            alone = candidates.n_detectors < self.least_detectors
-            notes[alone] = "one detector; the model was fitted on candidates of two or more"
+        if not self.densities.knows_one_detector:
+            notes[candidates.n_detectors == 1] = ONE_DETECTOR
         return notes
 
     def _shared(self, candidates: Candidates, counted: Floats, explained: Floats) -> Floats:
@@ -220,8 +218,7 @@ class PastroModel:
         row = predictions.probabilities[0]
         if np.isnan(row).any():
             raise TriggerError(f"trigger {trigger.event_id}: {predictions.notes[0]}")
-        bns, nsbh, bbh, terrestrial = (float(p) for p in row)
-        return SourceProbabilities(bns=bns, nsbh=nsbh, bbh=bbh, terrestrial=terrestrial)
+        return SourceProbabilities.in_order(row.tolist())
 
     def __repr__(self) -> str:
         expected = ", ".join(f"{mean} {source}" for source, mean, _ in self._expected())

@@ -19,13 +19,15 @@ Injections may also follow a power law in luminosity distance, and have detector
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spiir_pastro.domain import CLASSES, Source
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.cosmology import (
     comoving_volume_slope,
@@ -34,7 +36,7 @@ from spiir_pastro.models.cosmology import (
     redshift,
 )
 
-__all__ = ["BinaryPopulation", "DistanceLaw", "MassLaw", "RedshiftLaw"]
+__all__ = ["BinaryPopulation", "DistanceLaw", "MassLaw", "RedshiftLaw", "with_border"]
 
 Floats = NDArray[np.float64]
 
@@ -326,6 +328,48 @@ class BinaryPopulation:
         with np.errstate(divide="ignore"):
             shape = np.log(self._redshift_shape(np.clip(z, nodes[0], nodes[-1])))
         return np.where(inside, shape - math.log(cumulative[-1]), -np.inf)
+
+
+def with_border(
+    populations: Mapping[Source, BinaryPopulation], ns_max: float
+) -> Mapping[Source, BinaryPopulation]:
+    """Let neutron stars end, and what is heavier begin, at ``ns_max`` solar masses.
+
+    Where black holes begin at the mass at which neutron stars end, both move there. Limits that
+    leave a gap between them are somebody's choice: they stay, and are cut only.
+    """
+    stars = {law.high for law, is_star in _laws(populations) if is_star}
+    border = stars & {law.low for law, is_star in _laws(populations) if not is_star}
+    moved = (
+        (_ending if is_star else _beginning)(law, ns_max, border)
+        for law, is_star in _laws(populations)
+    )
+    return {
+        source: replace(population, secondary=next(moved), primary=next(moved))
+        for source, population in populations.items()
+    }
+
+
+def _laws(populations: Mapping[Source, BinaryPopulation]) -> Iterator[tuple[MassLaw, bool]]:
+    """Go through secondaries and primaries, with whether each is a neutron star."""
+    for source, population in populations.items():
+        yield from zip(
+            (population.secondary, population.primary), CLASSES[source].is_star, strict=True
+        )
+
+
+def _ending(law: MassLaw, ns_max: float, border: Container[float | None]) -> MassLaw:
+    """Return a law of neutron stars that ends at the border, or before it."""
+    moves = law.high is None or law.high in border or law.high > ns_max
+    return replace(law, high=ns_max) if moves else law
+
+
+def _beginning(law: MassLaw, ns_max: float, border: Container[float | None]) -> MassLaw:
+    """Return a law of what is heavier that begins at the border, or beyond it."""
+    if law.low not in border and law.low >= ns_max:
+        return law
+    in_gap = law.gap_high is not None and law.gap_high > ns_max
+    return replace(law, low=ns_max, gap_high=law.gap_high if in_gap else None)
 
 
 class _Tabulated:

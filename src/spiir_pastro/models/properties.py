@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL, Candidates
+from spiir_pastro.models.components import offered_templates
 from spiir_pastro.models.conditional import ConditionalGrid
 from spiir_pastro.models.distance import DistanceModel
 from spiir_pastro.models.pastro import PastroModel
@@ -190,7 +191,7 @@ class PropertyPlane:
             core_reach=WIDTHS * response.width(true_m),
             can_be_far=response.misrecovered(true_m) > 0,
             response=response,
-            templates=w if isinstance(w, ConditionalGrid) else None,
+            templates=offered_templates(w),
             distance=model.contour.distance,
         )
 

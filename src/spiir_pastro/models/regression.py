@@ -27,7 +27,7 @@ class StudentRegression:
     Attributes
     ----------
     coefficients : (p,)
-        Of the features, the first being the constant 1.
+        Of the first features, the very first being the constant 1. It looks at no others.
     scale
         Width of the scatter.
     dof
@@ -65,7 +65,7 @@ class StudentRegression:
 
     def log_pdf(self, y: Floats, features: Floats) -> Floats:
         """Return the logarithm of the density of y (n,) given features (n, p)."""
-        t = (y - features @ self.coefficients) / self.scale
+        t = (y - self._known(features) @ self.coefficients) / self.scale
         half = (self.dof + 1) / 2
         norm = gammaln(half) - gammaln(self.dof / 2) - 0.5 * math.log(self.dof * math.pi)
         tails = half * np.log1p(t * t / self.dof)
@@ -78,6 +78,7 @@ class StudentRegression:
         JASA 84, 881), the former to second order; beyond the largest residual to be expected of
         the events it was fitted to, from the depth of a tail that is assumed.
         """
+        features = self._known(features)
         dof, t = self.dof, (y - features @ self.coefficients) / self.scale
         leverage = ((features @ self.inverse_moments) * features).sum(axis=-1)
         location = (dof + 3) / (dof + 1) * leverage
@@ -90,6 +91,9 @@ class StudentRegression:
         depth[beyond] = -np.log(self.events * 2 * stdtr(dof, -np.abs(t[beyond])))
         errors = np.sqrt(variance + depth**2)
         return np.stack([errors, errors])
+
+    def _known(self, features: Floats) -> Floats:
+        return features[..., : self.coefficients.size]
 
     @classmethod
     def fit(

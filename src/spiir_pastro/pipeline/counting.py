@@ -88,8 +88,8 @@ def update(artifact: ModelArtifact, table: Path) -> tuple[ModelArtifact, Mapping
     below = triggers.filter(pl.col("far_hz") <= model.far_threshold_hz)
     clustered = cluster(below)
     known = artifact.trained_on.knows(clustered)
-    outside = ~model.densities.outliers.in_bank(to_candidates(clustered).mchirp_det)
-    new = clustered.filter(pl.Series(~known & ~outside))
+    judged = model.densities.judge(to_candidates(clustered))
+    new = clustered.filter(pl.Series(~known & judged))
     if new.is_empty():
         raise FitError(
             f"{table}: none of {triggers.height} rows is a new candidate with a FAR up to "

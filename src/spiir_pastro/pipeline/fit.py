@@ -42,9 +42,6 @@ __all__ = ["fit"]
 REFERENCE_TRIGGERS = 10
 """From least to most probable, and half as many of the most."""
 
-FEWEST_OF_ONE_DETECTOR = 200
-"""Noise candidates of a single detector from which the densities know them."""
-
 
 def fit(
     training: TrainingSet,
@@ -76,7 +73,8 @@ def fit(
     labelled = training.labelled
     histograms = [read_noise_statistics(path) for path in noise_statistics]
     sources = SourceModel(
-        populations=settings.population or read_populations(MASS_PLANE),
+        populations=settings.population
+        or read_populations(MASS_PLANE, boundaries=settings.boundaries),
         response=fitted_response(labelled, settings.response),
     )
     densities = fit_densities(
@@ -93,9 +91,10 @@ def fit(
     )
     if histograms:
         densities = _with_noise_snr(densities, histograms, settings)
-    factors = densities.log_bayes_factors(
-        to_candidates(training.counted), far_threshold_hz=threshold
-    )
+    # What the densities are not of, they cannot count.
+    judged = densities.judge(to_candidates(training.counted))
+    counted = training.counted.filter(pl.Series(judged))
+    factors = densities.log_bayes_factors(to_candidates(counted), far_threshold_hz=threshold)
     posterior = fit_counts(factors, prior=settings.prior)
     model = PastroModel(
         far_threshold_hz=threshold,
@@ -108,16 +107,15 @@ def fit(
         ),
         sharing=settings.sharing,
         sources=sources,
-        least_detectors=_least_detectors(labelled),
     )
-    gps_ns = training.counted["gps_ns"]
+    gps_ns = counted["gps_ns"]
     provenance = {
         **training.provenance,
         "settings": _plain(asdict(settings)),
         "effective_signals": _effective_signals(labelled),
         "rates": _rates(posterior, training),
         **({"noise_statistics": _described(noise_statistics, histograms)} if histograms else {}),
-        "candidates": training.counted.height,
+        "candidates": counted.height,
         "gps_span_ns": [gps_ns.min(), gps_ns.max()],
         "versions": {name: metadata.version(name) for name in ("spiir-pastro", "numpy", "scipy")},
     }
@@ -125,8 +123,8 @@ def fit(
         model=model,
         provenance=provenance,
         compressed_counts=posterior.as_mapping(),
-        reference=_reference(model, training.counted),
-        trained_on=TrainingDigest.of(labelled, training.counted),
+        reference=_reference(model, counted),
+        trained_on=TrainingDigest.of(labelled, counted),
         version=metadata.version("spiir-pastro"),
     )
 
@@ -148,13 +146,6 @@ def _plain(value: Any) -> Any:  # noqa: ANN401  (any part of the settings)
     if isinstance(value, dict):
         return {str(key): _plain(part) for key, part in value.items()}
     return value.tolist() if isinstance(value, np.ndarray) else value
-
-
-def _least_detectors(labelled: pl.DataFrame) -> int:
-    """Return the fewest detectors that enough noise candidates have."""
-    numbers = labelled.filter(~pl.col("is_signal"))["ifos"].str.len_bytes() // 2
-    alone = int((numbers == 1).sum())
-    return 1 if alone >= FEWEST_OF_ONE_DETECTOR else 2
 
 
 def _are_mergers(labelled: pl.DataFrame) -> NDArray[np.bool_]:

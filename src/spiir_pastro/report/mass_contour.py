@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from spiir_pastro.domain import MassBoundaries, Source
+from spiir_pastro.domain import MassBoundaries, Region, class_of_region
 from spiir_pastro.models.distance import PYCBC_LIVE_O3
 from spiir_pastro.models.mass_contour import MassContourClassifier
-from spiir_pastro.models.mass_plane import Region, equal_mass_mchirp, partner_mass, region_bounds
+from spiir_pastro.models.mass_plane import equal_mass_mchirp, partner_mass, region_bounds
 from spiir_pastro.report import style
 
 Floats = NDArray[np.float64]
@@ -26,9 +26,7 @@ Floats = NDArray[np.float64]
 __all__ = ["mass_contour_figure", "plot_mass_contour"]
 
 _COLOURS: dict[Region, str] = {
-    Region.BNS: style.SOURCE_COLOURS[Source.BNS],
-    Region.NSBH: style.SOURCE_COLOURS[Source.NSBH],
-    Region.BBH: style.SOURCE_COLOURS[Source.BBH],
+    **{region: style.SOURCE_COLOURS[class_of_region(region)] for region in Region},
     Region.GNS: style.tint(style.GAP_COLOUR, 0.55),
     Region.GG: style.tint(style.GAP_COLOUR, 0.75),
     Region.BHG: style.GAP_COLOUR,

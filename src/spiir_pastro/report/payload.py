@@ -11,19 +11,24 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from spiir_pastro.domain import ASTROPHYSICAL, Source
+from spiir_pastro.domain import (
+    ASTROPHYSICAL,
+    SOURCE_COLOURS,
+    SOURCE_MARKS,
+    Source,
+    class_of_region,
+)
 from spiir_pastro.evaluation.reasons import disagreement
 from spiir_pastro.evaluation.result import SCORED, Evaluation
 from spiir_pastro.io.properties import property_plane
 from spiir_pastro.io.triggers import EFF_DISTANCES, to_candidates
 from spiir_pastro.models.explanation import Explanation, explain
-from spiir_pastro.models.mass_plane import partner_mass
+from spiir_pastro.models.mass_plane import partner_mass, region_bounds, regions
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.models.properties import MCHIRP_BINS, SourceProperties
 from spiir_pastro.report import charts
 from spiir_pastro.report.evidence import FACTS, Evidence, weigh
 from spiir_pastro.report.numbers import utc
-from spiir_pastro.report.style import SOURCE_COLOURS
 from spiir_pastro.report.thinning import interesting_rows, telling_rows
 
 __all__ = ["event_payload", "report_payload"]
@@ -128,9 +133,15 @@ def _constants(model: PastroModel) -> Json:
     return {
         "sources": [str(source) for source in Source],
         "colours": [SOURCE_COLOURS[source] for source in Source],
+        "marks": [SOURCE_MARKS[source] for source in Source],
         "facts": FACTS,
         "boundaries": {"m_min": b.m_min, "ns_max": b.ns_max, "m_max": b.m_max},
         "mchirp_edges": rounded(np.array(MCHIRP_BINS)),
+        "regions": [
+            {"source": str(class_of_region(region)), "m2": m2, "m1": m1}
+            for region in regions(b)
+            for m2, m1 in [region_bounds(region, b)]
+        ],
         "contour": [rounded(primary), rounded(partner_mass(primary, np.ones(1)))],
     }
 

@@ -12,7 +12,7 @@ import matplotlib as mpl
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-from spiir_pastro.domain import Source
+from spiir_pastro.domain import SOURCE_COLOURS
 
 __all__ = [
     "ACCENT",
@@ -24,14 +24,6 @@ __all__ = [
     "save",
     "tint",
 ]
-
-SOURCE_COLOURS = {
-    Source.BNS: "#0072B2",
-    Source.NSBH: "#009E73",
-    Source.BBH: "#D55E00",
-    Source.TERRESTRIAL: "#8C8C8C",
-}
-"""The colour of a class, in every figure."""
 
 GAP_COLOUR = "#CC79A7"
 ACCENT = "#E69F00"

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from spiir_pastro.domain import Source
+from spiir_pastro.domain import SOURCE_COLOURS
 from spiir_pastro.serve.drift import Drift
 from spiir_pastro.serve.model import Model
 from spiir_pastro.serve.spool import Record
@@ -53,14 +53,6 @@ tr:last-child td { border-bottom: 0 } th { color: var(--dim); font-weight: 500 }
 .key i { display: inline-block; width: .7rem; height: .7rem;
   border-radius: 2px; margin-right: .3rem }
 """
-
-# As in every figure of the project; not taken from there, since that needs Matplotlib.
-COLOURS = {
-    Source.BNS: "#0072B2",
-    Source.NSBH: "#009E73",
-    Source.BBH: "#D55E00",
-    Source.TERRESTRIAL: "#8C8C8C",
-}
 
 _STATES = {
     "done": ("on GraceDB", "good"),
@@ -171,16 +163,16 @@ def _bar(content: bytes) -> str:
     said = msgspec.json.decode(content, type=dict[str, float])
     parts = "".join(
         f'<i style="width:{100 * said.get(source, 0):.2f}%;background:{colour}"></i>'
-        for source, colour in COLOURS.items()
+        for source, colour in SOURCE_COLOURS.items()
     )
-    title = ", ".join(f"{source} {said.get(source, 0):.3g}" for source in COLOURS)
+    title = ", ".join(f"{source} {said.get(source, 0):.3g}" for source in SOURCE_COLOURS)
     return f'<span class="bar" title="{title}">{parts}</span>'
 
 
 def _key() -> str:
     parts = "".join(
         f'<span><i style="background:{colour}"></i>{source}</span>'
-        for source, colour in COLOURS.items()
+        for source, colour in SOURCE_COLOURS.items()
     )
     return f'<span class="dim key">{parts}</span>'
 

@@ -13,7 +13,7 @@ const plot = (holder, chart, height) => {
 // A colour is the mixture of the sources' colours by their probabilities.
 const RGB = DATA.colours.map((hex) => [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16)));
 const mixed = (row) => `rgb(${[0, 1, 2].map((c) => Math.round(DATA.sources.reduce((sum, s, k) => sum + (row[s] || 0) * RGB[k][c], 0))).join()})`;
-const SYMBOL = { BNS: "square", NSBH: "triangle-up", BBH: "circle", Terrestrial: "x-thin-open" };
+const SYMBOL = Object.fromEntries(DATA.sources.map((source, k) => [source, DATA.marks[k]]));
 const called = (row) => DATA.sources.reduce((a, b) => row[b] > row[a] ? b : a);
 const said = (row) => row.p_astro === null ? "no numbers" : DATA.sources.filter((s) => row[s] > 5e-4).map((s) => `${s} ${probability(row[s])}`).join(", ");
 
@@ -44,10 +44,10 @@ const plane = (holder, rows) => {
 // The band of source chirp mass in the plane of masses: a contour of unit chirp mass, drawn larger.
 const massPlane = (holder, row) => {
   const b = DATA.boundaries, [m1, m2] = DATA.contour, [mean, std] = [row.source_mchirp, row.source_mchirp_std];
-  const low = Math.max(mean - std, 0.05), high = mean + std, classes = DATA.sources.slice(0, 3);
+  const low = Math.max(mean - std, 0.05), high = mean + std, classes = DATA.sources.slice(0, -1);
   const end = Math.min(b.m_max, Math.max(1.7 * b.ns_max, 3.2 * high)), top = Math.min(end, Math.max(1.2 * b.ns_max, 1.6 * high));
-  const box = (x0, x1, y0, y1, source) => ({ type: "rect", x0, x1, y0, y1, fillcolor: COLOUR[source], opacity: 0.13, line: { width: 0 }, layer: "below" });
-  const shapes = [box(b.m_min, b.ns_max, b.m_min, b.ns_max, "BNS"), box(b.ns_max, b.m_max, b.m_min, b.ns_max, "NSBH"), box(b.ns_max, b.m_max, b.ns_max, b.m_max, "BBH")];
+  const box = (r) => ({ type: "rect", x0: r.m1[0], x1: r.m1[1], y0: r.m2[0], y1: r.m2[1], fillcolor: COLOUR[r.source], opacity: 0.13, line: { width: 0 }, layer: "below" });
+  const shapes = DATA.regions.map(box);
   const side = (m) => m1.map((x, k) => [m * x, m * m2[k]]), edge = [...side(high), ...side(low).reverse()];
   const names = classes.map((s) => `${s} ${(100 * row[`contour_${s}`]).toFixed(1)} %`).join("   ");
   plot(holder, { data: [{ x: edge.map((p) => p[0]), y: edge.map((p) => p[1]), fill: "toself", mode: "lines", line: { width: 0 }, fillcolor: "rgba(122,127,135,.65)", hoverinfo: "skip" },
@@ -77,7 +77,7 @@ const waterfall = (row) => {
 
 // How the shares of the classes change as each fact is taken in.
 const shares = (row) => {
-  const classes = DATA.sources.slice(0, 3), judged = row.p_astro !== null;
+  const classes = DATA.sources.slice(0, -1), judged = row.p_astro !== null;
   const steps = DATA.facts.map((name, k) => [name, row.shares[k]]).filter(([name]) => judged || name !== "FAR");
   return node("table", { class: "bars" }, node("tbody", {}, ...steps.map(([name, step], k) => node("tr", { class: k === steps.length - 1 ? "total" : null },
     node("th", { scope: "row", class: "l" }, k === 0 ? name : `+ ${name}`), node("td", { class: "track" }, node("span", { class: "bar" },
