@@ -58,7 +58,7 @@ def test_recorded_alerts_are_answered_with_the_models_probabilities(
 
 def test_the_model_says_what_it_expects_a_day(artifact: ModelArtifact) -> None:
     rates = expected_rates(artifact)
-    first_ns, last_ns = artifact.provenance["gps_span_ns"]
+    first_ns, last_ns = artifact.provenance.gps_span_ns
     days = (last_ns - first_ns) / 86_400e9
     assert rates["Terrestrial"].mean * days == pytest.approx(artifact.model.counts.noise_mean)
     assert rates["BBH"].mean * days == pytest.approx(artifact.model.counts.mean[2])

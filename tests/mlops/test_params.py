@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from spiir_pastro.cli import app
 from spiir_pastro.evaluation.change import Tolerance
 from spiir_pastro.io.artifact import load_model
+from spiir_pastro.io.provenance import plain_settings
 from spiir_pastro.pipeline.summary import ProcessSettings
 from spiir_pastro.pipeline.training import FitSettings
 
@@ -86,7 +87,7 @@ def test_the_settings_are_what_the_parameters_say(
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     expected = json.dumps(asdict(FitSettings()), default=np.ndarray.tolist)
-    assert load_model(model).provenance["settings"] == json.loads(expected)
+    assert plain_settings(load_model(model).provenance.settings) == json.loads(expected)
     seconds = {n: v for n, v in _CHOSEN["process"].items() if n.endswith("_window")}
     settings = ProcessSettings()
     assert {name: round(value * 1e9) for name, value in seconds.items()} == {

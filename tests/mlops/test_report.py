@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from spiir_pastro.cli import app
 from spiir_pastro.errors import ConfigError, DocumentError
 from spiir_pastro.evaluation.result import Evaluation
+from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.pipeline.evaluations import read_evaluation, write_evaluated
 from spiir_pastro.pipeline.revisions import evaluation_of_revision
 
@@ -46,8 +47,9 @@ def _write(folder: Path, *, sharpened: float) -> Path:
     evaluation = Evaluation(
         candidates=candidates, known_mergers=mergers, far_threshold_hz=3e-4, data="uploads.csv"
     )
-    settings = {"settings": {"sharpened": sharpened}}
-    artifact = SimpleNamespace(provenance=settings)
+    artifact = SimpleNamespace(
+        provenance=SimpleNamespace(settings=FitSettings(noise_trials=sharpened))
+    )
     write_evaluated(
         evaluation, cast("ModelArtifact", artifact), folder, name="m.json",
         page=lambda path: path.write_text("page"),
@@ -65,7 +67,7 @@ def test_a_worse_model_is_told_and_stopped(tmp_path: Path) -> None:
     assert "worse beyond noise: log_loss" in result.stderr
     text = page.read_text()
     assert "**Worse beyond noise: log_loss, brier, expected_calibration_error.**" in text
-    assert "| `sharpened` | 1.0 | 3.0 |" in text
+    assert "| `noise_trials` | 1.0 | 3.0 |" in text
     assert "| GW1 | BBH |" in text
     for name in ("calibration", "roc"):
         assert f"]({name}.png)" in text
@@ -121,7 +123,7 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     assert read.candidates["is_signal"].dtype == pl.Boolean
     assert read.known_mergers["p_astro"].null_count() == 1
     assert read.spans == ((0, 799 * 10**9),)
-    assert read.settings == {"sharpened": "1.0"}
+    assert read.settings["noise_trials"] == "1.0"
     assert read.metrics["held_out"] == 0
 
 
@@ -165,7 +167,7 @@ def test_two_folders_are_compared_in_the_terminal(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["compare", str(good), str(bad)])
     assert result.exit_code == 0, result.output
     assert result.output.startswith("Worse beyond noise: log_loss")
-    assert re.search(r"sharpened +1\.0 +3\.0", result.output)
+    assert re.search(r"noise_trials +1\.0 +3\.0", result.output)
     result = CliRunner().invoke(app, ["compare", str(good), str(good), "--json"])
     said = json.loads(result.output)
     assert said["changes"][0]["verdict"] == "same"

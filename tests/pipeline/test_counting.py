@@ -61,17 +61,19 @@ def test_counts_of_another_table_leave_the_densities(
     np.testing.assert_allclose(
         counted.model.counts.means, expected.model.counts.means, rtol=ROUNDING
     )
-    assert counted.provenance["counted"]["inputs"][0]["name"] == uploads[0].name
-    assert "why_not" in counted.provenance["rates"]
+    of_table = counted.provenance.counted
+    assert of_table is not None
+    assert of_table.inputs[0].name == uploads[0].name
+    assert counted.provenance.rates.why_not
 
 
 def test_a_larger_volume_scales_its_class_alone(artifact: ModelArtifact) -> None:
     scaled = rescale(artifact, {Source.BNS: 2.4}, noise=0.5)
     before, after = artifact.model.counts.means, scaled.model.counts.means
     np.testing.assert_allclose(after / before, [2.4, 1, 1, 0.5])
-    assert scaled.provenance["rescaled"] == {"BNS": 2.4, "noise": 0.5}
+    assert scaled.provenance.rescaled == {"BNS": 2.4, "noise": 0.5}
     twice = rescale(scaled, {Source.BNS: 2.0})
-    assert twice.provenance["rescaled"]["BNS"] == pytest.approx(4.8)
+    assert twice.provenance.rescaled["BNS"] == pytest.approx(4.8)
     for trigger, said in scaled.reference:
         assert scaled.assess(trigger) == said
     with pytest.raises(FitError, match="positive factors"):

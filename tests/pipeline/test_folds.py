@@ -1,9 +1,12 @@
 """Scores are of candidates the judging model had not seen, or the evaluation says so."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -13,14 +16,15 @@ from hypothesis import strategies as st
 
 from spiir_pastro.cli import app
 from spiir_pastro.domain import MassBoundaries
-from spiir_pastro.errors import FitError
+from spiir_pastro.errors import ArtifactError, FitError
 from spiir_pastro.evaluation.result import SCORED
-from spiir_pastro.io.artifact import ModelArtifact, write_model
+from spiir_pastro.io.artifact import ModelArtifact, load_model, write_model
 from spiir_pastro.io.distances import CAMPAIGN, read_distances
+from spiir_pastro.io.provenance import NoiseStatistics, plain_provenance, read_provenance
 from spiir_pastro.io.training_digest import TrainingDigest
 from spiir_pastro.pipeline.evaluate import evaluate_triggers
 from spiir_pastro.pipeline.fit import fit
-from spiir_pastro.pipeline.folds import Panel, cut_times, fold_of, seen_in_training, settings_of
+from spiir_pastro.pipeline.folds import Panel, cut_times, fold_of, seen_in_training
 from spiir_pastro.pipeline.training import FitSettings, TrainingSet, from_uploads, within_gps
 
 SECOND_NS = 10**9
@@ -73,9 +77,8 @@ def test_each_trigger_is_judged_by_its_fold(artifact: ModelArtifact, training: T
 def test_a_model_says_how_it_was_fitted(training: TrainingSet) -> None:
     settings = FitSettings(prior="uniform", boundaries=MassBoundaries(gap_max=5.0))
     artifact = fit(training, read_distances(CAMPAIGN), settings=settings)
-    read = json.loads(json.dumps(artifact.provenance))
-    assert settings_of(replace(artifact, provenance=read)).boundaries == settings.boundaries
-    assert settings_of(replace(artifact, provenance=read)).prior == "uniform"
+    read = read_provenance(plain_provenance(artifact.provenance)).settings
+    assert (read.boundaries, read.prior) == (settings.boundaries, "uniform")
 
 
 def test_scores_on_the_training_table_are_held_out(
@@ -140,10 +143,36 @@ def test_the_terminal_says_so_first(
 def test_a_model_that_cannot_be_refitted_is_scored_with_a_banner(
     artifact: ModelArtifact, uploads: tuple[Path, Path]
 ) -> None:
-    provenance = {k: v for k, v in artifact.provenance.items() if k != "settings"}
-    silent = replace(artifact, provenance=provenance)
-    evaluation = evaluate_triggers(silent, uploads[0], known_events_path=uploads[1])
-    assert "does not say how it was fitted" in evaluation.holdout.sentence
+    statistics = NoiseStatistics(name="bank", sha256="0", events=1, livetime_s=1.0, slides=1)
+    with_noise = msgspec.structs.replace(artifact.provenance, noise_statistics=(statistics,))
+    evaluation = evaluate_triggers(
+        replace(artifact, provenance=with_noise), uploads[0], known_events_path=uploads[1]
+    )
+    assert "it took statistics files of noise" in evaluation.holdout.sentence
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda p: p.pop("candidates"), "missing required field `candidates`"),
+        (lambda p: p.pop("settings"), "missing required field `settings`"),
+        (lambda p: p["settings"].pop("prior"), "its settings are of another version"),
+        (lambda p: p["settings"].update(unheard_of=1), "its settings are of another version"),
+        (lambda p: p.update(unheard_of=1), "unknown field `unheard_of`"),
+        (lambda p: p["rates"].update(classes={"BNS": {}}), "missing required field `detections"),
+        (lambda p: p.update(gps_span_ns=[1]), "gps_span_ns"),
+    ],
+)
+def test_provenance_is_read_whole_or_refused_in_a_line(
+    change: Callable[[dict[str, Any]], object], said: str, artifact: ModelArtifact, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.json"
+    write_model(artifact, path)
+    document = json.loads(path.read_text())
+    change(document["provenance"])
+    path.write_text(json.dumps(document))
+    with pytest.raises(ArtifactError, match=f"damaged model: provenance: .*{said}.*fit the model"):
+        load_model(path)
 
 
 def test_a_fit_on_a_part_of_the_time_has_seen_no_other(training: TrainingSet) -> None:
@@ -155,7 +184,7 @@ def test_a_fit_on_a_part_of_the_time_has_seen_no_other(training: TrainingSet) ->
     assert times[0].max() < middle <= times[1].min()
     assert within_gps(training) is training
     artifact = fit(early, read_distances(CAMPAIGN))
-    assert artifact.provenance["until_gps"] == middle
+    assert artifact.provenance.until_gps == middle
     assert seen_in_training(artifact, late.labelled) == 0
     with pytest.raises(FitError, match=r"no candidate lies between GPS 1\.0 and 2\.0; those given"):
         within_gps(training, since_s=1.0, until_s=2.0)

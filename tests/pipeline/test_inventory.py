@@ -227,7 +227,7 @@ def test_the_command_names_the_file_and_ends_with_code_3(campaign: Path) -> None
     )
     assert f"missing: {_NAME}: " in ended.stderr
     training = from_processed(campaign / "processed", settings=FitSettings(far_threshold_hz=0.05))
-    assert training.provenance["missing"][_NAME].startswith("missing: its raw file is gone")
+    assert training.data.missing[_NAME].startswith("missing: its raw file is gone")
 
 
 def test_flipped_bits_of_receipts_are_found_or_change_nothing(campaign: Path) -> None:

@@ -16,6 +16,7 @@ from spiir_pastro.errors import FitError
 from spiir_pastro.io.artifact import ModelArtifact, load_model, write_model
 from spiir_pastro.io.distances import CAMPAIGN, read_distances
 from spiir_pastro.io.documents import write_document
+from spiir_pastro.io.provenance import Rates
 from spiir_pastro.io.triggers import from_postcoh
 from spiir_pastro.models.population import BinaryPopulation, DistanceLaw, MassLaw, RedshiftLaw
 from spiir_pastro.pipeline.evaluate import evaluate_processed
@@ -93,27 +94,30 @@ def test_reweighted_injections_measure_the_volume_of_the_sky(
     reweighted: ModelArtifact, source: Source
 ) -> None:
     """Against a campaign injected with the sky's population; 4 sigma, false alarm 6e-5 a class."""
-    rates = reweighted.provenance["rates"]
-    one = rates["classes"][str(source)]
-    measured = one["exposure"]["size"] / rates["livetime_yr"]
+    rates = reweighted.provenance.rates
+    one = rates.classes[source]
+    assert one.exposure is not None
+    assert rates.livetime_yr is not None
+    measured = one.exposure.size / rates.livetime_yr
     volume, error = _found_directly(source)
-    assert 30 < one["effective"] < one["found"]
-    assert abs(math.log(measured / volume)) < 4 * math.hypot(error, one["exposure"]["log_error"])
-    assert math.hypot(error, one["exposure"]["log_error"]) < 0.2
+    assert 30 < one.effective < one.found
+    assert abs(math.log(measured / volume)) < 4 * math.hypot(error, one.exposure.log_error)
+    assert math.hypot(error, one.exposure.log_error) < 0.2
 
 
 @pytest.mark.parametrize("source", ASTROPHYSICAL)
 def test_the_merger_rate_put_in_is_found(reweighted: ModelArtifact, source: Source) -> None:
     """Within the central 99.9 %, by the 90 % interval stretched; once and for all by the seed."""
-    one = reweighted.provenance["rates"]["classes"][str(source)]
+    one = reweighted.provenance.rates.classes[source]
     campaign = build_campaign(replace(_CONFIG, injection_population=SIMULATED, banks=(source,)))
     kept = len(campaign.injections[source].binaries) / campaign.drawn[source]
     volume = SIMULATED[source].volume_gpc3 * kept
     put_in = _CONFIG.mergers_per_day[source] * 365.25 / volume
-    median, low, high = np.log(one["mergers_per_gpc3_yr"])
+    assert one.mergers_per_gpc3_yr is not None
+    median, low, high = np.log(one.mergers_per_gpc3_yr)
     pull = (math.log(put_in) - median) / ((high - low) / 3.29)
     assert abs(pull) < 3.3
-    counts = np.array(one["detections_per_yr"][1:]) * _CONFIG.seconds / YEAR_S
+    counts = np.array(one.detections_per_yr[1:]) * _CONFIG.seconds / YEAR_S
     drawn = reweighted.model.counts.interval[:, ASTROPHYSICAL.index(source)]  # of 40 000 draws
     np.testing.assert_allclose(counts, drawn, rtol=0.02)
 
@@ -122,23 +126,25 @@ def test_a_model_with_rates_is_stored_and_read(reweighted: ModelArtifact, tmp_pa
     path = tmp_path / "model.json"
     write_model(reweighted, path)
     read = load_model(path).provenance
-    assert read["rates"] == reweighted.provenance["rates"]
-    assert read["settings"]["population"]["BNS"]["primary"]["high"] == 2.2
-    assert all(30 < size < 400 for size in read["effective_signals"].values())
+    assert read.rates == reweighted.provenance.rates
+    assert read.settings.population == SIMULATED
+    assert all(30 < size < 400 for size in read.effective_signals.values())
 
 
 def test_rates_as_injected_are_those_of_the_population_injected(processed: Path) -> None:
-    rates = _fitted(processed, None).provenance["rates"]
-    same = _fitted(processed, _BROAD).provenance["rates"]
-    assert rates["livetime_yr"] == pytest.approx(_CONFIG.seconds / YEAR_S, rel=1e-6)
+    rates = _fitted(processed, None).provenance.rates
+    same = _fitted(processed, _BROAD).provenance.rates
+    assert rates.livetime_yr == pytest.approx(_CONFIG.seconds / YEAR_S, rel=1e-6)
     for source in ASTROPHYSICAL:
-        ours, theirs = rates["classes"][str(source)], same["classes"][str(source)]
-        assert ours["effective"] == pytest.approx(ours["found"], rel=1e-6)
-        assert ours["exposure"]["size"] == pytest.approx(theirs["exposure"]["size"], rel=1e-6)
+        ours, theirs = rates.classes[source], same.classes[source]
+        assert ours.exposure is not None
+        assert theirs.exposure is not None
+        assert ours.effective == pytest.approx(ours.found, rel=1e-6)
+        assert ours.exposure.size == pytest.approx(theirs.exposure.size, rel=1e-6)
         # Counts differ, for the densities of masses are of the population that is named; what
         # is divided by does not, up to how quantiles of few values are interpolated.
         mine, other = (
-            np.divide(c["mergers_per_gpc3_yr"], c["detections_per_yr"]) for c in (ours, theirs)
+            np.divide(c.mergers_per_gpc3_yr or np.nan, c.detections_per_yr) for c in (ours, theirs)
         )
         np.testing.assert_allclose(mine, other, rtol=0.1)
 
@@ -175,10 +181,10 @@ def test_without_a_population_injected_there_are_no_merger_rates(
     processed: Path, tmp_path: Path
 ) -> None:
     unknown = _changed(processed, tmp_path, injected=None)
-    classes = _fitted(unknown, None).provenance["rates"]["classes"]
-    assert all(one["mergers_per_gpc3_yr"] is None for one in classes.values())
-    assert all(one["detections_per_yr"][0] > 0 for one in classes.values())
-    assert "run bns_inj does not say what its injections" in classes["BNS"]["why_not"]
+    classes = _fitted(unknown, None).provenance.rates.classes
+    assert all(one.mergers_per_gpc3_yr is None for one in classes.values())
+    assert all(one.detections_per_yr[0] > 0 for one in classes.values())
+    assert "run bns_inj does not say what its injections" in classes[Source.BNS].why_not
     with pytest.raises(FitError, match="BNS cannot be reweighted: run bns_inj does not say"):
         _fitted(unknown, SIMULATED)
 
@@ -191,8 +197,8 @@ def test_injections_by_distance_need_a_population(processed: Path, tmp_path: Pat
         frame="detector",
     )
     changed = _changed(processed, tmp_path, injected=by_distance)
-    classes = _fitted(changed, None).provenance["rates"]["classes"]
-    assert "fills no volume; choose a population" in classes["BBH"]["why_not"]
+    classes = _fitted(changed, None).provenance.rates.classes
+    assert "fills no volume; choose a population" in classes[Source.BBH].why_not
 
 
 def test_a_population_that_was_not_injected_is_refused(processed: Path) -> None:
@@ -210,8 +216,8 @@ def test_a_population_that_was_not_injected_is_refused(processed: Path) -> None:
 
 def test_uploads_have_no_rates(uploads: tuple[Path, Path], distances: Path) -> None:
     training = from_uploads(uploads[0], known_events_path=uploads[1], settings=FitSettings())
-    rates = fit(training, read_distances(distances)).provenance["rates"]
-    assert rates == {"why_not": "the livetime of these candidates is not known"}
+    rates = fit(training, read_distances(distances)).provenance.rates
+    assert rates == Rates(why_not="the livetime of these candidates is not known")
     with pytest.raises(FitError, match="uploads have no injections"):
         from_uploads(
             uploads[0], known_events_path=uploads[1], settings=FitSettings(population=SIMULATED)

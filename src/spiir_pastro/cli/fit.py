@@ -1,11 +1,11 @@
 """``spiir-pastro fit``."""
 
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 import polars as pl
 
 from spiir_pastro.cli.options import FILE, candidate_options, from_either
@@ -14,6 +14,7 @@ from spiir_pastro.domain import ASTROPHYSICAL, MassBoundaries
 from spiir_pastro.io.artifact import ModelArtifact, write_model
 from spiir_pastro.io.distances import CAMPAIGN, read_distances
 from spiir_pastro.io.populations import MASS_PLANE, SHIPPED_POPULATIONS, read_populations
+from spiir_pastro.io.provenance import Rates
 from spiir_pastro.models.counts import Prior
 from spiir_pastro.models.distance_fit import ESTIMATORS, Estimator
 from spiir_pastro.models.fitting import DensitySettings
@@ -217,7 +218,7 @@ def command(
         noise_statistics=noise_statistics,
     )
     write_model(artifact, model)
-    for file, why in artifact.provenance.get("missing", {}).items():
+    for file, why in artifact.provenance.missing.items():
         click.echo(f"{file}: {why}", err=True)
     summary = _summary(training, artifact)
     if as_json:
@@ -232,39 +233,39 @@ def command(
         f"expected {expected}"
     )
     _print_dropped(training)
-    _print_rates(summary["rates"])
+    _print_rates(artifact.provenance.rates)
 
 
 def _print_dropped(training: TrainingSet) -> None:
     """Say how many rows of a table of uploads are no candidates, and why."""
-    said = training.provenance
-    reasons = {"that are no triggers": said.get("rejects", 0), **said.get("dropped", {})}
+    said = training.data
+    reasons = {"that are no triggers": said.rejects or 0, **said.dropped}
     dropped = {reason: count for reason, count in reasons.items() if count}
     if dropped:
-        click.echo(f"dropped {sum(dropped.values())} of {said['rows']} rows:")
+        click.echo(f"dropped {sum(dropped.values())} of {said.rows} rows:")
     for reason, count in dropped.items():
         click.echo(f"  {count} {reason}")
-    for run, why in said.get("left_out", {}).items():
+    for run, why in said.left_out.items():
         click.echo(f"left out {run}: {why}")
 
 
-def _print_rates(rates: Mapping[str, Any]) -> None:
+def _print_rates(rates: Rates) -> None:
     """Print the median rates with their 90 % intervals, and why one is not known."""
-    if "classes" not in rates:
-        click.echo(f"no rates: {rates['why_not']}")
+    if not rates.classes:
+        click.echo(f"no rates: {rates.why_not}")
         return
     rows = [
-        (name, *one["detections_per_yr"], *(one["mergers_per_gpc3_yr"] or [None] * 3))
-        for name, one in rates["classes"].items()
+        (str(source), *one.detections_per_yr, *(one.mergers_per_gpc3_yr or [None] * 3))
+        for source, one in rates.classes.items()
     ]
     columns = ["class", "detections/yr", "5 %", "95 %", "mergers/Gpc3/yr", "5 % ", "95 % "]
     print_table(
         pl.DataFrame(rows, schema=columns, orient="row", infer_schema_length=None),
-        title=f"\nRates from {rates['livetime_yr']:.4g} years of livetime",
+        title=f"\nRates from {rates.livetime_yr:.4g} years of livetime",
     )
-    for name, one in rates["classes"].items():
-        if one["why_not"]:
-            click.echo(f"no merger rate of {name}: {one['why_not']}")
+    for source, one in rates.classes.items():
+        if one.why_not:
+            click.echo(f"no merger rate of {source}: {one.why_not}")
 
 
 def _summary(training: TrainingSet, artifact: ModelArtifact) -> dict[str, Any]:
@@ -276,5 +277,5 @@ def _summary(training: TrainingSet, artifact: ModelArtifact) -> dict[str, Any]:
             str(source): {"mean": float(mean), "std": float(std)}
             for source, mean, std in zip(ASTROPHYSICAL, counts.mean, counts.std, strict=True)
         },
-        "rates": artifact.provenance["rates"],
+        "rates": msgspec.to_builtins(artifact.provenance.rates),
     }

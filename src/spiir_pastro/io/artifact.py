@@ -23,6 +23,7 @@ from spiir_pastro.io.atomic import remove_drafts, write_atomically
 from spiir_pastro.io.field_types import misfits
 from spiir_pastro.io.properties import as_document as properties_document
 from spiir_pastro.io.properties import property_plane
+from spiir_pastro.io.provenance import Provenance, plain_provenance, read_provenance
 from spiir_pastro.io.training_digest import TrainingDigest
 from spiir_pastro.models.components import (
     ByDetectors,
@@ -94,7 +95,7 @@ class ModelArtifact:
         The model.
     provenance
         What it was fitted on and with: inputs and their hashes, GPS span, parameters, counts,
-        versions. Plain JSON values.
+        versions.
     compressed_counts
         The posterior of the counts in full, compressed, as `CountPosterior.as_mapping` writes it.
     reference
@@ -109,7 +110,7 @@ class ModelArtifact:
     """
 
     model: PastroModel
-    provenance: Mapping[str, Any]
+    provenance: Provenance
     compressed_counts: Mapping[str, Any]
     reference: Sequence[tuple[Trigger, SourceProbabilities]] = ()
     trained_on: TrainingDigest = field(default_factory=TrainingDigest)
@@ -117,7 +118,8 @@ class ModelArtifact:
     is_as_written: bool = True
 
     def __repr__(self) -> str:
-        return f"<ModelArtifact with {self.model!r}, provenance of {', '.join(self.provenance)}>"
+        first, last = self.provenance.gps_span_ns
+        return f"<ModelArtifact with {self.model!r}, of GPS {first / 1e9:.0f} to {last / 1e9:.0f}>"
 
     def _repr_html_(self) -> str:
         return self.model._repr_html_()
@@ -168,7 +170,7 @@ def as_document(artifact: ModelArtifact) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "version": artifact.version,
-        "provenance": artifact.provenance,
+        "provenance": plain_provenance(artifact.provenance),
         "reference": [
             {"trigger": _encode(trigger), "probabilities": probabilities.as_mapping()}
             for trigger, probabilities in artifact.reference
@@ -226,15 +228,14 @@ def load_model(path: str | Path) -> ModelArtifact:
 
 def _artifact(document: Mapping[str, Any]) -> ModelArtifact:
     """Make a model of a file's content, part by part."""
-    model, provenance, counts = (document[name] for name in ("model", "provenance", "counts"))
-    model = _decode(model)
+    model, counts = _decode(document["model"]), document["counts"]
     if not isinstance(model, PastroModel):
         raise ArtifactError(f"it holds a {type(model).__name__}, not a PastroModel")
-    if not (isinstance(provenance, dict) and isinstance(counts, dict)):
-        raise ArtifactError("its provenance and counts are no objects")
+    if not isinstance(counts, dict):
+        raise ArtifactError("its counts are no object")
     return ModelArtifact(
         model=model,
-        provenance=provenance,
+        provenance=read_provenance(document["provenance"]),
         compressed_counts=counts,
         reference=[_reference(entry) for entry in document["reference"]],
         trained_on=TrainingDigest.from_text(document["trained_on"]),

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import polars as pl
 
@@ -17,6 +18,7 @@ from spiir_pastro.domain import Source, SourceProbabilities, Trigger
 from spiir_pastro.errors import FitError
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.gwtc import read_known_events
+from spiir_pastro.io.provenance import Counted
 from spiir_pastro.io.sources import read_triggers
 from spiir_pastro.io.training_digest import TrainingDigest
 from spiir_pastro.io.triggers import to_candidates
@@ -47,17 +49,19 @@ def counting(training: TrainingSet, uploads: Path, *, settings: FitSettings) -> 
         read_known_events(boundaries=settings.boundaries),
         far_threshold_hz=settings.far_threshold_hz,
     )
-    provenance = {
-        **training.provenance,
-        "counted": {
-            "inputs": fingerprints([uploads]),
-            "rows": read.triggers.height + read.rejects.height,
-            "rejects": read.rejects.height,
-            "left_out": dict(selection.left_out),
-        },
-    }
+    counted = Counted(
+        inputs=fingerprints([uploads]),
+        rows=read.triggers.height + read.rejects.height,
+        rejects=read.rejects.height,
+        left_out=dict(selection.left_out),
+    )
     # How long these were collected is not known, so there are no rates.
-    return replace(training, counted=selection.candidates, livetime_yr=None, provenance=provenance)
+    return replace(
+        training,
+        counted=selection.candidates,
+        livetime_yr=None,
+        data=msgspec.structs.replace(training.data, counted=counted),
+    )
 
 
 def update(artifact: ModelArtifact, table: Path) -> tuple[ModelArtifact, Mapping[str, int]]:
@@ -81,7 +85,7 @@ def update(artifact: ModelArtifact, table: Path) -> tuple[ModelArtifact, Mapping
     FitError
         If nothing new is there, the model was rescaled, or the counts move too far.
     """
-    if "rescaled" in artifact.provenance:
+    if artifact.provenance.rescaled:
         raise FitError("this model's counts were rescaled; update the model it was made from")
     model = artifact.model
     triggers = read_triggers(table).triggers
@@ -101,22 +105,19 @@ def update(artifact: ModelArtifact, table: Path) -> tuple[ModelArtifact, Mapping
     posterior = artifact.count_posterior().updated(factors)
     updated = replace(model, counts=CountSummary.of(posterior))
     digests = np.union1d(artifact.trained_on.values, TrainingDigest.of(new).values)
-    updates = [*artifact.provenance.get("updates", []), *fingerprints([table])]
-    span = artifact.provenance["gps_span_ns"]
+    provenance = artifact.provenance
+    times = sorted([*provenance.gps_span_ns, *new["gps_ns"]])
     return replace(
         artifact,
         model=updated,
         compressed_counts=posterior.as_mapping(),
         trained_on=TrainingDigest(values=digests),
-        provenance={
-            **artifact.provenance,
-            "updates": updates,
-            "candidates": posterior.n_candidates,
-            "gps_span_ns": [
-                min(span[0], new["gps_ns"].min()),
-                max(span[1], new["gps_ns"].max()),
-            ],
-        },
+        provenance=msgspec.structs.replace(
+            provenance,
+            updates=(*provenance.updates, *fingerprints([table])),
+            candidates=posterior.n_candidates,
+            gps_span_ns=(times[0], times[-1]),
+        ),
         reference=_reassessed(artifact, updated),
     ), {"added": new.height, "known": int(known.sum()), "above": triggers.height - below.height}
 
@@ -127,14 +128,14 @@ def rescale(
     """Return a model for detectors that hear farther; see `PastroModel.rescaled`."""
     model = artifact.model.rescaled(volumes, noise=noise)
     factors = {**{str(source): value for source, value in volumes.items()}, "noise": noise}
-    earlier = artifact.provenance.get("rescaled", {})
+    earlier = artifact.provenance.rescaled
     product = {
         name: earlier.get(name, 1.0) * factors.get(name, 1.0) for name in {**earlier, **factors}
     }
     return replace(
         artifact,
         model=model,
-        provenance={**artifact.provenance, "rescaled": product},
+        provenance=msgspec.structs.replace(artifact.provenance, rescaled=product),
         reference=_reassessed(artifact, model),
     )
 

@@ -27,6 +27,7 @@ from spiir_pastro.evaluation.result import PROBABILITIES, SCORED, Evaluation, Sp
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.documents import Document, encode_document, read_document
 from spiir_pastro.io.folders import read_verified, write_folder
+from spiir_pastro.io.provenance import plain_settings
 from spiir_pastro.io.triggers import EFF_DISTANCES
 
 __all__ = ["as_evaluated", "chosen_settings", "read_evaluation", "write_evaluated"]
@@ -183,7 +184,7 @@ def read_evaluation(folder: Path, *, name: str | None = None) -> Evaluated:
 
 def chosen_settings(artifact: ModelArtifact) -> Mapping[str, str]:
     """Return what was chosen in fitting a model, by dotted name."""
-    return dict(_leaves("", artifact.provenance.get("settings", {})))
+    return dict(_leaves("", plain_settings(artifact.provenance.settings)))
 
 
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401  (JSON)

@@ -1,22 +1,23 @@
 """Fit the composite model: a training set and localised events in, a model with provenance out."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from spiir_pastro.domain import ASTROPHYSICAL, SourceProbabilities, Trigger
+from spiir_pastro.domain import ASTROPHYSICAL, Source, SourceProbabilities, Trigger
 from spiir_pastro.errors import FitError
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.distances import LocalisedEvents
 from spiir_pastro.io.horizons import read_horizons
 from spiir_pastro.io.noise_statistics import read_noise_statistics
 from spiir_pastro.io.populations import MASS_PLANE, read_populations
+from spiir_pastro.io.provenance import NoiseStatistics, Provenance, Rates
 from spiir_pastro.io.training_digest import TrainingDigest
 from spiir_pastro.io.triggers import to_candidates, to_trigger_list
 from spiir_pastro.models.components import ComponentDensities
@@ -108,17 +109,17 @@ def fit(
         sharing=settings.sharing,
         sources=sources,
     )
-    gps_ns = counted["gps_ns"]
-    provenance = {
-        **training.provenance,
-        "settings": _plain(asdict(settings)),
-        "effective_signals": _effective_signals(labelled),
-        "rates": _rates(posterior, training),
-        **({"noise_statistics": _described(noise_statistics, histograms)} if histograms else {}),
-        "candidates": counted.height,
-        "gps_span_ns": [gps_ns.min(), gps_ns.max()],
-        "versions": {name: metadata.version(name) for name in ("spiir-pastro", "numpy", "scipy")},
-    }
+    gps_ns = counted["gps_ns"].sort()
+    provenance = Provenance(
+        **msgspec.structs.asdict(training.data),
+        settings=settings,
+        effective_signals=_effective_signals(labelled),
+        rates=_rates(posterior, training),
+        noise_statistics=_described(noise_statistics, histograms),
+        candidates=counted.height,
+        gps_span_ns=(gps_ns[0], gps_ns[-1]),
+        versions={name: metadata.version(name) for name in ("spiir-pastro", "numpy", "scipy")},
+    )
     return ModelArtifact(
         model=model,
         provenance=provenance,
@@ -141,11 +142,6 @@ def _reference(
     return [(t, model.assess(t)) for t in to_trigger_list(counted[rows])]
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401  (any part of the settings)
-    """Return plain JSON values."""
-    if isinstance(value, dict):
-        return {str(key): _plain(part) for key, part in value.items()}
-    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def _are_mergers(labelled: pl.DataFrame) -> NDArray[np.bool_]:
@@ -166,17 +162,17 @@ def _weights(labelled: pl.DataFrame) -> NDArray[np.float64] | None:
     return labelled["weight"].fill_null(1.0).to_numpy()
 
 
-def _effective_signals(labelled: pl.DataFrame) -> dict[str, float]:
+def _effective_signals(labelled: pl.DataFrame) -> dict[Source, float]:
     """Return how many signals of equal weight those of each class are worth."""
     weights = _weights(labelled)
     every = np.ones(labelled.height) if weights is None else weights
     classes = labelled["source_class"].fill_null("").to_numpy()
-    return {str(s): effective_size(every[classes == str(s)]) for s in ASTROPHYSICAL}
+    return {s: effective_size(every[classes == str(s)]) for s in ASTROPHYSICAL}
 
 
-def _rates(posterior: CountPosterior, training: TrainingSet) -> dict[str, Any]:
+def _rates(posterior: CountPosterior, training: TrainingSet) -> Rates:
     if not training.livetime_yr:
-        return {"why_not": "the livetime of these candidates is not known"}
+        return Rates(why_not="the livetime of these candidates is not known")
     return rates_of(posterior, training.livetime_yr, training.sensitivity)
 
 
@@ -201,14 +197,15 @@ def _with_noise_snr(
 
 def _described(
     paths: Sequence[Path], histograms: Sequence[NoiseHistogram]
-) -> Sequence[Mapping[str, Any]]:
+) -> tuple[NoiseStatistics, ...]:
     """Say what statistics of noise were used."""
-    return [
-        {
-            **file,
-            "events": int(histogram.counts.sum()),
-            "livetime_s": histogram.livetime_s,
-            "slides": histogram.slides,
-        }
+    return tuple(
+        NoiseStatistics(
+            name=file.name,
+            sha256=file.sha256,
+            events=int(histogram.counts.sum()),
+            livetime_s=histogram.livetime_s,
+            slides=histogram.slides,
+        )
         for file, histogram in zip(fingerprints(paths), histograms, strict=True)
-    ]
+    )

@@ -9,7 +9,6 @@ that two tables which differ by a few candidates are cut at the same ones.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -40,7 +39,6 @@ __all__ = [
     "fold_of",
     "scored_by",
     "seen_in_training",
-    "settings_of",
 ]
 
 Floats = NDArray[np.float64]
@@ -74,22 +72,6 @@ def cut_times(gps_ns: Ints, folds: int) -> tuple[int, ...]:
 def fold_of(gps_ns: Ints, cuts_gps_ns: Sequence[int]) -> Ints:
     """Return the fold of each time, from 0; a time on a cut belongs to the later one."""
     return np.searchsorted(np.asarray(cuts_gps_ns, dtype=np.int64), gps_ns, side="right")
-
-
-def settings_of(artifact: ModelArtifact) -> FitSettings:
-    """Return what was chosen in fitting a model.
-
-    Raises
-    ------
-    FitError
-        If the model does not say, or says what this version does not know.
-    """
-    try:
-        return msgspec.convert(
-            artifact.provenance["settings"], FitSettings, dec_hook=lambda _, value: np.array(value)
-        )
-    except (KeyError, msgspec.ValidationError) as exc:
-        raise FitError(f"the model does not say how it was fitted: {exc}; fit it again") from exc
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +155,7 @@ def scored_by(
         return itself, Holdout(seen=seen, why_not="no folds were asked for"), own
     cuts = cut_times(triggers["gps_ns"].to_numpy(), folds)
     try:
-        models = _held_out_models(artifact, training(settings_of(artifact)), cuts)
+        models = _held_out_models(artifact, training(artifact.provenance.settings), cuts)
     except FitError as exc:
         return itself, Holdout(seen=seen, why_not=f"no models without them: {exc}"), own
     panel = Panel(models=models, cuts_gps_ns=cuts)
@@ -208,9 +190,9 @@ def _held_out_models(
     artifact: ModelArtifact, training: TrainingSet, cuts_gps_ns: Sequence[int]
 ) -> tuple[PastroModel, ...]:
     """Fit a model for each fold, as the model was but without the fold."""
-    if artifact.provenance.get("noise_statistics"):
+    if artifact.provenance.noise_statistics:
         raise FitError("it took statistics files of noise, which are not at hand")
-    settings = settings_of(artifact)
+    settings = artifact.provenance.settings
     distances = read_distances(CAMPAIGN)
     models = []
     for k in range(len(cuts_gps_ns) + 1):

@@ -27,6 +27,7 @@ from spiir_pastro.io.documents import encode_document, read_document
 from spiir_pastro.io.folders import read_verified, write_folder
 from spiir_pastro.io.frames import FrameFormat, read_frame, write_frame
 from spiir_pastro.io.injections import INJECTION_UNITS
+from spiir_pastro.io.provenance import InputFile
 from spiir_pastro.io.runs import Purpose, Run, RunsFile
 from spiir_pastro.io.triggers import TRIGGER_UNITS
 from spiir_pastro.pipeline.fates import Fate, Fates
@@ -242,10 +243,10 @@ class ProcessedFolder:
         return read_frame(path, read_verified(path, sha256, remedy=_REMEDY))
 
     @property
-    def inputs(self) -> list[dict[str, str]]:
+    def inputs(self) -> tuple[InputFile, ...]:
         """Name and SHA-256 of each table, and of the summary without its checksum."""
         hashes = {**self.summary.tables, _SUMMARY: self.summary.checksum}
-        return [{"name": name, "sha256": sha256} for name, sha256 in hashes.items()]
+        return tuple(InputFile(name=name, sha256=sha256) for name, sha256 in hashes.items())
 
 
 def open_processed(folder: Path) -> ProcessedFolder:

@@ -7,8 +7,7 @@ multiplied by the livetime of the candidates counted it is their sensitive volum
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.errors import FitError
+from spiir_pastro.io.provenance import ClassRates, Quantiles, Rates
 from spiir_pastro.models.cosmology import redshift
 from spiir_pastro.models.counts import CountPosterior
 from spiir_pastro.models.kernels import effective_size
@@ -149,30 +149,31 @@ def sensitivities(
 
 def rates_of(
     posterior: CountPosterior, livetime_yr: float, measured: Mapping[Source, Sensitivity]
-) -> dict[str, Any]:
-    """Return rates by class as plain JSON values: median, and ends of the 90 % interval.
-
-    ``detections_per_yr`` is of signals below the FAR threshold a year of livetime,
-    ``mergers_per_gpc3_yr`` of mergers in the sky at redshift 0; null where ``why_not`` says why.
-    """
+) -> Rates:
+    """Return rates by class, with the ends of their 90 % intervals."""
     volume_times = [m.exposure or Exposure(size=1.0) for m in measured.values()]
     detections = _quantiles(posterior, [Exposure(size=livetime_yr)] * len(volume_times))
     densities = _quantiles(posterior, volume_times)
     classes = {
-        str(source): {
-            **asdict(one),
-            "detections_per_yr": detections[k],
-            "mergers_per_gpc3_yr": densities[k] if one.exposure else None,
-        }
+        source: ClassRates(
+            injections=one.injections,
+            found=one.found,
+            effective=one.effective,
+            uncovered=one.uncovered,
+            exposure=one.exposure,
+            why_not=one.why_not,
+            detections_per_yr=detections[k],
+            mergers_per_gpc3_yr=densities[k] if one.exposure else None,
+        )
         for k, (source, one) in enumerate(measured.items())
     }
-    return {"livetime_yr": livetime_yr, "classes": classes}
+    return Rates(livetime_yr=livetime_yr, classes=classes)
 
 
-def _quantiles(posterior: CountPosterior, exposures: Sequence[Exposure]) -> list[list[float]]:
+def _quantiles(posterior: CountPosterior, exposures: Sequence[Exposure]) -> list[Quantiles]:
     rates = RatePosterior(counts=posterior, exposures=tuple(exposures))
     table = np.stack([rates.quantile(0.5), *rates.interval(0.9)], axis=1)
-    return [[float(value) for value in row] for row in table]
+    return [(float(median), float(low), float(high)) for median, low, high in table]
 
 
 def _measure(

@@ -5,11 +5,11 @@ signals. Both become the same :class:`TrainingSet`.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -17,14 +17,11 @@ from numpy.typing import NDArray
 from spiir_pastro.domain import MassBoundaries, Source
 from spiir_pastro.errors import FitError
 from spiir_pastro.io.gwtc import class_of_masses, read_known_events
+from spiir_pastro.io.provenance import InputFile, TrainingData
 from spiir_pastro.io.sources import read_triggers
 from spiir_pastro.io.triggers import to_candidates
 from spiir_pastro.models.cosmology import redshift
-from spiir_pastro.models.counts import Prior
-from spiir_pastro.models.distance_fit import Estimator
-from spiir_pastro.models.fitting import DensitySettings
-from spiir_pastro.models.pastro import ClassSharing
-from spiir_pastro.models.population import BinaryPopulation
+from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.models.response import Response, mass_difference
 from spiir_pastro.pipeline.processed import open_processed
 from spiir_pastro.pipeline.sensitivity import (
@@ -33,7 +30,6 @@ from spiir_pastro.pipeline.sensitivity import (
     sensitivities,
     signal_weights,
 )
-from spiir_pastro.pipeline.summary import Summary
 from spiir_pastro.selection.clustering import SECOND_NS, cluster
 from spiir_pastro.selection.uploads import select_uploads
 
@@ -47,47 +43,6 @@ __all__ = [
     "source_class",
     "within_gps",
 ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitSettings:
-    """What a person chooses about a fit.
-
-    Attributes
-    ----------
-    far_threshold_hz
-        Candidates with a FAR up to this are counted.
-    prior
-        Prior of the counts, ``jeffreys`` or ``uniform``.
-    sharing
-        How p_astro is shared among the classes.
-    boundaries
-        Where neutron stars end and black holes begin.
-    mchirp_relative_error
-        Of the template's chirp mass.
-    distance_estimator
-        How distances are fitted.
-    noise_trials
-        A candidate's FAR over the one by its own bank's statistics, where those are given.
-    densities
-        The densities' own choices.
-    response
-        What a search recovers of binaries, before the signals correct it.
-    population
-        What the sky holds, by class: the densities of masses are of it and injections are
-        reweighted to it. None for the mass plane that ships, and rates as injected.
-    """
-
-    far_threshold_hz: float = 3e-4
-    prior: Prior = "jeffreys"
-    sharing: ClassSharing = ClassSharing.MULTI_COMPONENT
-    boundaries: MassBoundaries = field(default_factory=MassBoundaries)
-    mchirp_relative_error: float = 0.01
-    distance_estimator: Estimator = "best"
-    noise_trials: float = 8.0
-    densities: DensitySettings = field(default_factory=DensitySettings)
-    response: Response = field(default_factory=Response)
-    population: Mapping[Source, BinaryPopulation] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +64,8 @@ class TrainingSet:
         How long the candidates were counted; None where it is not known.
     sensitivity
         What injections measure, by class.
-    provenance
-        What a reader of the model should know of them; plain JSON values.
+    data
+        What a reader of the model should know of them.
     """
 
     labelled: pl.DataFrame
@@ -118,7 +73,7 @@ class TrainingSet:
     known_window_ns: int = SECOND_NS
     livetime_yr: float | None = None
     sensitivity: Mapping[Source, Sensitivity] = field(default_factory=dict)
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    data: TrainingData = field(default_factory=TrainingData)
 
 
 def within_gps(
@@ -156,7 +111,7 @@ def within_gps(
         counted=counted,
         livetime_yr=None,
         sensitivity={},
-        provenance={**training.provenance, "since_gps": since_s, "until_gps": until_s},
+        data=msgspec.structs.replace(training.data, since_gps=since_s, until_gps=until_s),
     )
 
 
@@ -188,14 +143,14 @@ def from_uploads(
     return TrainingSet(
         labelled=labelled,
         counted=labelled,
-        provenance={
-            "inputs": fingerprints([triggers_path, known_events_path]),
-            "rows": read.triggers.height + read.rejects.height,
-            "rejects": read.rejects.height,
-            "dropped": dict(selection.dropped),
-            "left_out": dict(selection.left_out),
-            "known_mergers": known["known_event"].to_list(),
-        },
+        data=TrainingData(
+            inputs=fingerprints([triggers_path, known_events_path]),
+            rows=read.triggers.height + read.rejects.height,
+            rejects=read.rejects.height,
+            dropped=dict(selection.dropped),
+            left_out=dict(selection.left_out),
+            known_mergers=tuple(known["known_event"]),
+        ),
     )
 
 
@@ -252,19 +207,13 @@ def from_processed(folder: Path, *, settings: FitSettings) -> TrainingSet:
             livetime_yr=livetime_yr,
             far_threshold_hz=settings.far_threshold_hz,
         ),
-        provenance={
-            "inputs": processed.inputs,
-            "livetime_s": summary.background_livetime_s,
-            **_gaps(summary),
-            "injections_found": foreground.height,
-        },
+        data=TrainingData(
+            inputs=processed.inputs,
+            livetime_s=summary.background_livetime_s,
+            missing={p.name: f"{p.trouble}: {p.why}" for p in summary.problems},
+            injections_found=foreground.height,
+        ),
     )
-
-
-def _gaps(summary: Summary) -> dict[str, Any]:
-    """Repeat what of the campaign was not there, if anything."""
-    missing = {p.name: f"{p.trouble}: {p.why}" for p in summary.problems}
-    return {"missing": missing} if missing else {}
 
 
 def _with_true_masses(labelled: pl.DataFrame, known_events: pl.DataFrame) -> pl.DataFrame:
@@ -317,10 +266,10 @@ def source_class(
     return masses.select(class_of_masses(boundaries)).to_series()
 
 
-def fingerprints(paths: Iterable[Path | None]) -> Sequence[Mapping[str, str]]:
+def fingerprints(paths: Iterable[Path | None]) -> tuple[InputFile, ...]:
     """Name and SHA-256 of each input given."""
-    return [
-        {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    return tuple(
+        InputFile(name=path.name, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
         for path in paths
         if path is not None and path.is_file()
-    ]
+    )

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
 from spiir_pastro.domain import ASTROPHYSICAL
 from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import ModelArtifact
+from spiir_pastro.io.provenance import Provenance, Quantiles, Rates
 from spiir_pastro.models.far_density import PowerLaw
 from spiir_pastro.models.pastro import ClassSharing, PastroModel
 from spiir_pastro.report.numbers import between, figure, utc
@@ -35,50 +35,42 @@ def model_card(artifact: ModelArtifact, evaluation: Evaluation) -> Card:
         "Data it was fitted on": _data(artifact.provenance),
         "Parameters": _parameters(artifact.model),
     }
-    if rates := _rates(artifact.provenance.get("rates", {})):
+    if rates := _rates(artifact.provenance.rates):
         panels["Rates (median, 90 %)"] = rates
     return Card(panels=panels, limits=_limits(artifact.model, evaluation))
 
 
-def _data(provenance: Mapping[str, Any]) -> Mapping[str, str]:
-    facts = {}
-    for given in provenance.get("inputs", [])[:12]:
-        facts[str(given["name"])] = f"SHA-256 {given['sha256']}"
-    if span_ns := provenance.get("gps_span_ns"):
-        first, last = (time[:19] for time in utc(np.array(span_ns)))
-        facts["Time span"] = f"{first} to {last} UTC"
+def _data(provenance: Provenance) -> Mapping[str, str]:
+    facts = {given.name: f"SHA-256 {given.sha256}" for given in provenance.inputs[:12]}
+    first, last = (time[:19] for time in utc(np.array(provenance.gps_span_ns)))
+    facts["Time span"] = f"{first} to {last} UTC"
     for name in ("rows", "rejects", "candidates", "injections_found", "livetime_s"):
-        if name in provenance:
-            facts[name.replace("_", " ").capitalize()] = f"{provenance[name]:,}"
-    if mergers := provenance.get("known_mergers"):
-        facts["Known mergers"] = f"{len(mergers)}: {', '.join(map(str, mergers))}"
-    for run, why in provenance.get("left_out", {}).items():
-        facts[f"Left out: {run}"] = str(why)
-    for file, why in provenance.get("missing", {}).items():
-        facts[f"Not as it should be: {file}"] = str(why)
-    for package, version in provenance.get("versions", {}).items():
-        facts[str(package)] = str(version)
-    return facts
+        if (value := getattr(provenance, name)) is not None:
+            facts[name.replace("_", " ").capitalize()] = f"{value:,}"
+    if mergers := provenance.known_mergers:
+        facts["Known mergers"] = f"{len(mergers)}: {', '.join(mergers)}"
+    facts |= {f"Left out: {run}": why for run, why in provenance.left_out.items()}
+    facts |= {f"Not as it should be: {file}": why for file, why in provenance.missing.items()}
+    return facts | provenance.versions
 
 
-def _rates(rates: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return rates by class; a model of an earlier version has none."""
+def _rates(rates: Rates) -> Mapping[str, str]:
+    """Return rates by class."""
     facts = {}
-    for name, one in rates.get("classes", {}).items():
-        detections, mergers = one["detections_per_yr"], one["mergers_per_gpc3_yr"]
-        facts[f"{name} detections a year"] = _with_interval(detections)
+    for name, one in rates.classes.items():
+        facts[f"{name} detections a year"] = _with_interval(one.detections_per_yr)
         facts[f"{name} mergers a Gpc³ and year"] = (
-            f"{_with_interval(mergers)}; {one['found']:,} of {one['injections']:,} injections "
-            f"found, worth {figure(one['effective'])}"
-            if mergers
-            else f"not known: {one['why_not']}"
+            f"{_with_interval(one.mergers_per_gpc3_yr)}; {one.found:,} of {one.injections:,} "
+            f"injections found, worth {figure(one.effective)}"
+            if one.mergers_per_gpc3_yr
+            else f"not known: {one.why_not}"
         )
-    if "why_not" in rates:
-        facts["Not known"] = str(rates["why_not"])
+    if rates.why_not:
+        facts["Not known"] = rates.why_not
     return facts
 
 
-def _with_interval(values: Sequence[float]) -> str:
+def _with_interval(values: Quantiles) -> str:
     median, low, high = values
     return f"{figure(median)} ({between((low, high))})"
 

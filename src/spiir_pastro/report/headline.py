@@ -1,8 +1,7 @@
 """What the first screen says: a sentence to quote, three figures, and on what they stand."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -10,6 +9,7 @@ from spiir_pastro.domain import ASTROPHYSICAL
 from spiir_pastro.evaluation.intervals import fraction_interval
 from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import ModelArtifact
+from spiir_pastro.io.provenance import Provenance
 from spiir_pastro.report.numbers import count_of, dates, figure, percent, percents, source_name
 
 __all__ = ["Headline", "PartOf", "headline", "sentence"]
@@ -144,18 +144,17 @@ def _tested(evaluation: Evaluation) -> str:
     return "; ".join(parts)
 
 
-def _trained(provenance: Mapping[str, Any]) -> str:
+def _trained(provenance: Provenance) -> str:
     """Say what the model was fitted on, as far as its file knows."""
-    names = dict.fromkeys(str(given["name"]) for given in provenance.get("inputs", []))
+    names = dict.fromkeys(given.name for given in provenance.inputs)
     tables = [name for name in names if name.endswith((".csv", ".parquet"))]
-    livetime_s = provenance.get("livetime_s")
+    livetime_s = provenance.livetime_s
     parts = tables[:1] if livetime_s is None else [f"{livetime_s / 86_400:.3g} days of background"]
-    if span_ns := provenance.get("gps_span_ns"):
-        parts.append(dates(*span_ns))
-    if found := provenance.get("injections_found"):
-        parts.append(count_of(found, "injection"))
-    if mergers := provenance.get("known_mergers"):
-        parts.append(count_of(len(mergers), "known merger"))
-    if missing := provenance.get("missing"):
-        parts.append(f"{count_of(len(missing), 'file')} missing, stale or damaged")
-    return "; ".join(parts) or "not known"
+    parts.append(dates(*provenance.gps_span_ns))
+    if provenance.injections_found:
+        parts.append(count_of(provenance.injections_found, "injection"))
+    if provenance.known_mergers:
+        parts.append(count_of(len(provenance.known_mergers), "known merger"))
+    if provenance.missing:
+        parts.append(f"{count_of(len(provenance.missing), 'file')} missing, stale or damaged")
+    return "; ".join(parts)

@@ -50,9 +50,9 @@ def expected_rates(model: object) -> dict[What, Rate]:
     Of anything else nothing is known. The span is taken by the calendar, so a live search with
     another duty cycle than the training's parts from it; the settings can name rates instead.
     """
-    if not isinstance(model, ModelArtifact) or "gps_span_ns" not in model.provenance:
+    if not isinstance(model, ModelArtifact):
         return {}
-    first_ns, last_ns = model.provenance["gps_span_ns"]
+    first_ns, last_ns = model.provenance.gps_span_ns
     days = (last_ns - first_ns) / 86_400e9
     counts = model.model.counts
     if days <= 0 or len(counts.mean) != len(ASTROPHYSICAL):
