@@ -16,6 +16,7 @@ from spiir_pastro.evaluation.change import (
     changes_of_means,
     contributions,
     judge,
+    stated_uncertainty,
 )
 from spiir_pastro.evaluation.comparison import Comparison, Evaluated, compare
 from spiir_pastro.evaluation.scores import reliability, score
@@ -161,6 +162,43 @@ def test_a_model_too_sure_of_itself_is_worse_calibrated() -> None:
     assert "log_loss" in compare(bad, good).verdict
 
 
+def test_classes_that_are_said_less_surely_are_worse_though_the_same_one_leads() -> None:
+    """One half of p_astro is shared evenly: among the classes the same one leads."""
+    p, y = _probabilities(n=400)
+    one = _evaluated(p, y)
+    shared = (pl.col(name) / 2 + pl.col("p_astro") / 6 for name in BANKS)
+    other = replace(one, candidates=one.candidates.with_columns(shared))
+    compared = compare(one, other)
+    by_name = {change.name: change for change in compared.changes}
+    assert by_name["class_log_loss"].after == pytest.approx(np.log(3 / 2))
+    assert by_name["class_log_loss"].events == y.sum()
+    assert by_name["log_loss"].is_same
+    assert "class_log_loss" in {change.name for change in compared.worse}
+    assert not compare(other, one).worse
+
+
+def _with_odds(times: float, p: np.ndarray) -> np.ndarray:
+    return np.asarray(p**times / (p**times + (1 - p) ** times))
+
+
+def test_a_model_that_hedges_is_worse_where_no_score_shows_it() -> None:
+    """Log odds of four fifths: the log loss of 400 candidates rises by less than its noise."""
+    p, y = _probabilities(400)
+    hedged = compare(_evaluated(p, y), _evaluated(_with_odds(0.8, p), y))
+    assert _names(hedged) == {"stated_uncertainty"}
+    sharper = compare(_evaluated(_with_odds(0.8, p), y), _evaluated(p, y))
+    assert not _names(sharper)
+    assert "stated_uncertainty" not in {c.name for c in sharper.having(Verdict.BETTER)}
+
+
+def test_doubt_that_the_scores_ask_for_is_not_worse() -> None:
+    p, y = _probabilities()
+    too_sure, right = _evaluated(_with_odds(3.0, p), y), _evaluated(p, y)
+    by_name = {c.name: c for c in compare(too_sure, right).changes}
+    assert by_name["stated_uncertainty"].p_worse < 1e-6
+    assert not _names(compare(too_sure, right))
+
+
 def test_injections_that_are_lost_count_as_missed() -> None:
     p, y = _probabilities()
     one = _evaluated(p, y)
@@ -236,14 +274,20 @@ def test_noise_is_not_taken_for_a_change() -> None:
         rng = np.random.default_rng(seed)
         odds = np.log(p / (1 - p))
         one, other = 1 / (1 + np.exp(-odds - rng.normal(0, 0.3, (2, p.size))))
-        changes = changes_of_means(contributions(one, y), contributions(other, y), paired=True)
+        sides = (
+            (stated_uncertainty(np.stack([q, 1 - q], axis=1)), *contributions(q, y))
+            for q in (one, other)
+        )
+        changes = changes_of_means(*sides, paired=True)
         alarms += Verdict.WORSE in judge(changes, Tolerance(negligible=0))
     assert alarms <= 2
 
 
-def _change(**values: float) -> Change:
-    usual = {"before": 1.0, "after": 0.9, "low": -0.2, "high": 0.0, "standard_error": 0.05}
-    return Change(name="x", events=9, better=1, p_fall=1e-9, p_rise=1.0, **{**usual, **values})
+def _change(*, standard_error: float = 0.05) -> Change:
+    return Change(
+        name="x", events=9, better=1, p_fall=1e-9, p_rise=1.0, before=1.0, after=0.9, low=-0.2,
+        high=0.0, standard_error=standard_error,
+    )  # fmt: skip
 
 
 def test_a_sure_but_negligible_change_does_not_count() -> None:

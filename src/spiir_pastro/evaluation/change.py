@@ -36,6 +36,7 @@ __all__ = [
     "contributions",
     "judge",
     "source_surprise",
+    "stated_uncertainty",
 ]
 
 Floats = NDArray[np.float64]
@@ -43,6 +44,10 @@ Labels = NDArray[np.bool_]
 
 _ROUNDING = 1e-12
 """Of a metric's own size; models that differ by less are the same."""
+
+UNCERTAINTY = "stated_uncertainty"
+
+_LOG_LOSSES = ("source_log_loss", "class_log_loss", "log_loss")
 
 _WIDTH = float(norm.ppf(0.95))
 """Half the central 90 % of a normal law, in standard errors."""
@@ -106,6 +111,8 @@ class Change:
         +1 if more is better, -1 if less is, 0 if it should stay as it is.
     p_fall, p_rise
         How often equally good models would show as large a fall, or rise.
+    is_only_a_cost
+        Whether less of it is no merit by itself; see `stated_uncertainty`.
     """
 
     name: str
@@ -118,6 +125,7 @@ class Change:
     better: int
     p_fall: float
     p_rise: float
+    is_only_a_cost: bool = False
 
     @property
     def difference(self) -> float:
@@ -140,7 +148,7 @@ class Change:
     @property
     def p_better(self) -> float:
         """How often equally good models would look as much better."""
-        if self.better == 0:
+        if self.better == 0 or self.is_only_a_cost:
             return 1.0
         return self.p_rise if self.better > 0 else self.p_fall
 
@@ -157,11 +165,14 @@ class Contributions:
         As in `Change`.
     values : (n,)
         Of the events.
+    is_only_a_cost
+        As in `Change`.
     """
 
     name: str
     better: int
     values: Floats
+    is_only_a_cost: bool = False
 
 
 def contributions(p_signal: Floats, is_signal: Labels) -> tuple[Contributions, ...]:
@@ -188,16 +199,37 @@ def contributions(p_signal: Floats, is_signal: Labels) -> tuple[Contributions, .
     )
 
 
-def source_surprise(p_true: Floats) -> Contributions:
-    """Return what candidates contribute to the log loss over all sources.
+def source_surprise(p_true: Floats, *, name: str = "source_log_loss") -> Contributions:
+    """Return what candidates contribute to the log loss over all sources, or over the classes.
 
     Parameters
     ----------
     p_true : (n,)
         Probability given to what each is.
+    name
+        Of the metric.
     """
     surprise = -np.log(np.clip(p_true, LEAST_PROBABILITY, 1.0))
-    return Contributions(name="source_log_loss", better=-1, values=surprise)
+    return Contributions(name=name, better=-1, values=surprise)
+
+
+def stated_uncertainty(probabilities: Floats) -> Contributions:
+    """Return what candidates contribute to the uncertainty that a model states.
+
+    That is the entropy of its probabilities, the log loss it expects of itself. A model that hedges
+    scores no worse on a few hundred events than one that does not, and yet tells less. But only
+    scores say which of two is right, so that being sure is no merit: stating more doubt is worse
+    where no log loss gets better by it.
+
+    Parameters
+    ----------
+    probabilities : (n, 4)
+        Of the sources.
+    """
+    p = np.clip(probabilities, LEAST_PROBABILITY, 1.0)
+    return Contributions(
+        name=UNCERTAINTY, better=-1, values=-(p * np.log(p)).sum(axis=1), is_only_a_cost=True
+    )
 
 
 def _placements(p: Floats, is_signal: Labels) -> Floats:
@@ -251,9 +283,23 @@ def judge(changes: Sequence[Change], tolerance: Tolerance) -> tuple[Verdict, ...
         rate = tolerance.false_alarm_rate
         worse[tested] = holm(np.array([c.p_worse for c in of_tested]), rate)
         better[tested] = holm(np.array([c.p_better for c in of_tested]), rate)
-    return tuple(
+    verdicts = [
         _verdict(change, tolerance, tested=bool(t), worse=bool(w), better=bool(b))
         for change, t, w, b in zip(changes, tested, worse, better, strict=True)
+    ]
+    if not _is_doubt_justified(changes, verdicts):
+        return tuple(verdicts)
+    return tuple(
+        Verdict.WITHIN_NOISE if change.is_only_a_cost and verdict is Verdict.WORSE else verdict
+        for change, verdict in zip(changes, verdicts, strict=True)
+    )
+
+
+def _is_doubt_justified(changes: Sequence[Change], verdicts: Sequence[Verdict]) -> bool:
+    """Tell whether a log loss is better beyond noise."""
+    return any(
+        verdict is Verdict.BETTER and change.name in _LOG_LOSSES
+        for change, verdict in zip(changes, verdicts, strict=True)
     )
 
 
@@ -317,6 +363,7 @@ def _change(
         better=before.better,
         p_fall=p_fall,
         p_rise=p_rise,
+        is_only_a_cost=before.is_only_a_cost,
     )
 
 

@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL
 from spiir_pastro.errors import TableError
@@ -25,6 +26,7 @@ from spiir_pastro.evaluation.change import (
     contributions,
     judge,
     source_surprise,
+    stated_uncertainty,
 )
 from spiir_pastro.evaluation.glossary import COMPARED
 from spiir_pastro.evaluation.pairing import (
@@ -40,9 +42,11 @@ from spiir_pastro.evaluation.pairing import (
     same_injections,
     within,
 )
-from spiir_pastro.evaluation.result import Span
+from spiir_pastro.evaluation.result import PROBABILITIES, Span
 
 __all__ = ["Comparison", "Evaluated", "compare"]
+
+Floats = NDArray[np.float64]
 
 _ROUNDING = 1e-12
 _SCORES = ("p_astro", "is_signal")
@@ -247,23 +251,48 @@ def _scores(
 ) -> tuple[Change, ...]:
     """Compare scores, of each evaluation against the truth it was given."""
     if paired:
-        names = [
-            ("p_before", "was_signal", "p_true_before"),
-            ("p_after", "is_signal", "p_true_after"),
+        sides = [
+            both.select(
+                *(pl.col(f"{name}_{when}").alias(name) for name in PROBABILITIES),
+                p_astro=f"p_{when}",
+                is_signal=is_signal,
+                p_true=f"p_true_{when}",
+            )
+            for when, is_signal in (("before", "was_signal"), ("after", "is_signal"))
         ]
-        sides = [both.select(p_astro=p, is_signal=y, p_true=true) for p, y, true in names]
-        known = both["p_true_before"].is_not_null() & both["p_true_after"].is_not_null()
-        of_known = [side["p_true"].filter(known) for side in sides]
     else:
-        sides = [side.select("p_astro", "is_signal", p_true=p_true()) for side in (old, new)]
-        of_known = [side["p_true"].drop_nulls() for side in sides]
+        sides = [
+            side.select(*PROBABILITIES, "p_astro", "is_signal", p_true=p_true())
+            for side in (old, new)
+        ]
     if any(side.is_empty() for side in sides):
         return ()
+    by_source = _known([side["p_true"] for side in sides], paired=paired)
+    by_class = _known([side.select(_p_class()).to_series() for side in sides], paired=paired)
     before, after = (
-        (source_surprise(true.to_numpy()), *contributions(*(side[c].to_numpy() for c in _SCORES)))
-        for side, true in zip(sides, of_known, strict=True)
+        (
+            source_surprise(of_sources),
+            source_surprise(of_classes, name="class_log_loss"),
+            stated_uncertainty(side.select(PROBABILITIES).to_numpy()),
+            *contributions(*(side[c].to_numpy() for c in _SCORES)),
+        )
+        for side, of_sources, of_classes in zip(sides, by_source, by_class, strict=True)
     )
     return changes_of_means(before, after, paired=paired)
+
+
+def _p_class() -> pl.Expr:
+    """Return the part of p_astro given to the true class; null of noise, and where none is said."""
+    is_said = pl.col("is_signal") & (pl.col("p_astro") > 0)
+    return pl.when(is_said).then(pl.col("p_true") / pl.col("p_astro"))
+
+
+def _known(sides: Sequence[pl.Series], *, paired: bool) -> list[Floats]:
+    """Return the values that are known; of pairs, where both are."""
+    if not paired:
+        return [side.drop_nulls().to_numpy() for side in sides]
+    known = sides[0].is_not_null() & sides[1].is_not_null()
+    return [side.filter(known).to_numpy() for side in sides]
 
 
 def _signals(

@@ -97,6 +97,16 @@ COMPARED: Mapping[str, Metric] = {
         "better",
         better=-1,
     ),
+    "class_log_loss": Metric(
+        meaning="mean over the signals of -ln of the part of p_astro given to their class; smaller "
+        "is better",
+        better=-1,
+    ),
+    "stated_uncertainty": Metric(
+        meaning="mean entropy of the four probabilities in nats, the log loss that the model "
+        "expects of itself; more is worse unless a log loss is better, less is no merit",
+        better=-1,
+    ),
     "log_loss": METRICS["log_loss"],
     "brier": METRICS["brier"],
     "expected_calibration_error": METRICS["expected_calibration_error"],

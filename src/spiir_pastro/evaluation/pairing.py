@@ -56,12 +56,23 @@ def beside(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
     ``p_true_before`` and ``p_true_after`` are the probabilities of what it is.
     """
     told = keyed(old).select(
-        "gps_ns", "_bank", p_before="p_astro", was_signal="is_signal", p_true_before=p_true()
+        "gps_ns",
+        "_bank",
+        *(pl.col(name).alias(f"{name}_before") for name in _CLASSES),
+        p_before="p_astro",
+        was_signal="is_signal",
+        p_true_before=p_true(),
     )
     return (
         keyed(new)
         .select(
-            "event_id", "gps_ns", "_bank", "is_signal", p_after="p_astro", p_true_after=p_true()
+            "event_id",
+            "gps_ns",
+            "_bank",
+            "is_signal",
+            *(pl.col(name).alias(f"{name}_after") for name in _CLASSES),
+            p_after="p_astro",
+            p_true_after=p_true(),
         )
         .join(told, on=["gps_ns", "_bank"], maintain_order="left")
     )
