@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from spiir_pastro.cli import app
 from spiir_pastro.domain import MassBoundaries
-from spiir_pastro.errors import ArtifactError, FitError
+from spiir_pastro.errors import ArtifactError, ConfigError
 from spiir_pastro.evaluation.result import SCORED
 from spiir_pastro.io.artifact import ModelArtifact, load_model, write_model
 from spiir_pastro.io.distances import CAMPAIGN, read_distances
@@ -26,6 +26,7 @@ from spiir_pastro.pipeline.evaluate import evaluate_triggers
 from spiir_pastro.pipeline.fit import fit
 from spiir_pastro.pipeline.folds import Panel, cut_times, fold_of, seen_in_training
 from spiir_pastro.pipeline.training import FitSettings, TrainingSet, from_uploads, within_gps
+from spiir_pastro.selection.during import During
 
 SECOND_NS = 10**9
 
@@ -104,6 +105,22 @@ def test_a_model_of_other_times_is_scored_itself(
     assert (evaluation.held_out, evaluation.holdout.folds) == (True, 0)
 
 
+def test_a_part_of_the_time_is_judged_as_in_the_whole(
+    artifact: ModelArtifact, uploads: tuple[Path, Path]
+) -> None:
+    whole = evaluate_triggers(artifact, uploads[0], known_events_path=uploads[1], folds=0)
+    times = whole.candidates["gps_ns"].to_numpy() / SECOND_NS
+    first, second = np.rint(np.quantile(times, [0.3, 0.6])).astype(int).tolist()
+    during = During(since_s=first, until_s=second)
+    part = evaluate_triggers(
+        artifact, uploads[0], known_events_path=uploads[1], folds=0, during=during
+    )
+    inside = pl.col("gps_ns").is_between(first * SECOND_NS, second * SECOND_NS, closed="left")
+    assert part.candidates.equals(whole.candidates.filter(inside))
+    assert 0 < part.known_mergers.height < whole.known_mergers.height
+    assert part.known_mergers["gps"].is_between(first, second).all()
+
+
 def test_parts_and_supersets_of_a_training_table_are_recognised(
     artifact: ModelArtifact, training: TrainingSet
 ) -> None:
@@ -177,17 +194,19 @@ def test_provenance_is_read_whole_or_refused_in_a_line(
 
 def test_a_fit_on_a_part_of_the_time_has_seen_no_other(training: TrainingSet) -> None:
     middle = float(np.median(training.counted["gps_ns"].to_numpy())) / 1e9
-    early = within_gps(training, until_s=middle)
-    late = within_gps(training, since_s=middle)
+    early = within_gps(training, During(until_s=middle))
+    late = within_gps(training, During(since_s=middle))
     assert early.counted.height + late.counted.height == training.counted.height
     times = [part.counted["gps_ns"].to_numpy() / 1e9 for part in (early, late)]
     assert times[0].max() < middle <= times[1].min()
-    assert within_gps(training) is training
+    assert within_gps(training, During()) is training
     artifact = fit(early, read_distances(CAMPAIGN))
     assert artifact.provenance.until_gps == middle
     assert seen_in_training(artifact, late.labelled) == 0
-    with pytest.raises(FitError, match=r"no candidate lies between GPS 1\.0 and 2\.0; those given"):
-        within_gps(training, since_s=1.0, until_s=2.0)
+    with pytest.raises(ConfigError, match=r"no candidate lies between GPS 1\.0 and 2\.0; those"):
+        within_gps(training, During(since_s=1.0, until_s=2.0))
+    with pytest.raises(ConfigError, match=r"no time lies from GPS 2\.0 on and before 1\.0"):
+        During(since_s=2.0, until_s=1.0)
 
 
 def test_fit_says_how_many_rows_it_dropped_and_why(

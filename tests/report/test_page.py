@@ -121,7 +121,6 @@ def test_mergers_of_another_search_are_explained_by_its_own_candidates(
         candidates=injections,
         known_mergers=evaluation.known_mergers,
         searched=evaluation.candidates,
-        counts=np.array([5.0, 6.0, 7.0, 8.0]),
         truth="injection",
     )
     payload = report_payload(other, artifact.model)

@@ -14,6 +14,7 @@ from spiir_pastro.evaluation.comparison import Comparison
 from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.pipeline.evaluate import FOLDS, evaluate_processed, evaluate_triggers
+from spiir_pastro.selection.during import ALWAYS, During
 
 __all__ = [
     "Judge",
@@ -57,17 +58,30 @@ folds_option = click.option(
 
 
 def judge_on(
-    processed: Path | None, triggers: Path | None, known_events: Path | None, *, folds: int
+    processed: Path | None,
+    triggers: Path | None,
+    known_events: Path | None,
+    *,
+    folds: int,
+    during: During = ALWAYS,
 ) -> Judge:
     """Return what evaluates a model on a processed campaign or on uploads, whichever was given."""
     return from_either(
         processed,
         triggers,
         of_campaign=lambda folder: partial(
-            evaluate_processed, folder=folder, known_events_path=known_events, folds=folds
+            evaluate_processed,
+            folder=folder,
+            known_events_path=known_events,
+            folds=folds,
+            during=during,
         ),
         of_uploads=lambda path: partial(
-            evaluate_triggers, triggers_path=path, known_events_path=known_events, folds=folds
+            evaluate_triggers,
+            triggers_path=path,
+            known_events_path=known_events,
+            folds=folds,
+            during=during,
         ),
     )
 

@@ -13,6 +13,7 @@ from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.pipeline.evaluate import write_evaluation
 from spiir_pastro.pipeline.evaluations import as_evaluated, read_evaluation
+from spiir_pastro.selection.during import During
 
 __all__ = ["command"]
 
@@ -23,6 +24,8 @@ _MOST_MERGERS_SHOWN = 30
 @click.option("--model", type=FILE, required=True, help="Model file that fit wrote.")
 @candidate_options
 @folds_option
+@click.option("--since", type=float, help="Judge candidates from this GPS second on.")
+@click.option("--until", type=float, help="Judge candidates before this GPS second.")
 @click.option(
     "--report",
     type=click.Path(path_type=Path, file_okay=False),
@@ -42,6 +45,8 @@ def command(
     processed: Path | None,
     known_events: Path | None,
     folds: int,
+    since: float | None,
+    until: float | None,
     report: Path,
     against: Path | None,
     as_json: bool,
@@ -50,7 +55,8 @@ def command(
 
     Writes report.html, metrics.json, tables and figures into the report folder.
     """
-    judge = judge_on(processed, triggers, known_events, folds=folds)
+    during = During(since_s=since, until_s=until)
+    judge = judge_on(processed, triggers, known_events, folds=folds, during=during)
     artifact = load_model(model)
     evaluation = judge(artifact)
     compared = None

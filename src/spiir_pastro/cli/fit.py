@@ -29,6 +29,7 @@ from spiir_pastro.pipeline.training import (
     from_uploads,
     within_gps,
 )
+from spiir_pastro.selection.during import During
 
 __all__ = ["command"]
 
@@ -210,7 +211,7 @@ def command(
     )
     if counted is not None:
         training = counting(training, counted, settings=settings)
-    training = within_gps(training, since_s=since, until_s=until)
+    training = within_gps(training, During(since_s=since, until_s=until))
     artifact = fit(
         training,
         read_distances(distances or CAMPAIGN),

@@ -72,8 +72,6 @@ class Evaluation:
         Name of another method to its probabilities of the same candidates, (n, 4).
     truth
         What a signal is, for people: "known merger" or "injection".
-    counts : (4,)
-        Expected numbers of each source that the candidates were judged with; None for the model's.
     searched
         The candidates among which known mergers were looked for, like ``candidates`` with
         ``known_event``, judged with the model's own counts; None if they are ``candidates``.
@@ -94,7 +92,6 @@ class Evaluation:
     left_out: Mapping[str, str] = field(default_factory=dict)
     alternatives: Mapping[str, Floats] = field(default_factory=dict)
     truth: str = "known merger"
-    counts: Floats | None = None
     searched: pl.DataFrame | None = None
     scored_by: str = ""
     holdout: Holdout = field(default_factory=Holdout)

@@ -61,7 +61,7 @@ class Counted(_Part, frozen=True, kw_only=True):
     left_out: dict[str, str]
 
 
-class ClassRates(_Part, frozen=True, kw_only=True):
+class ClassRates(_Part, frozen=True, kw_only=True, omit_defaults=False):
     """How often a class merges.
 
     Attributes

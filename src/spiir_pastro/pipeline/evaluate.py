@@ -1,9 +1,9 @@
 """Evaluate a model on uploads, some of them known mergers, or on a processed campaign."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from spiir_pastro.evaluation.comparison import Comparison
@@ -18,7 +18,7 @@ from spiir_pastro.models.counts import Prior, fit_counts
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.pipeline.alternatives import alternatives
 from spiir_pastro.pipeline.evaluations import write_evaluated
-from spiir_pastro.pipeline.folds import Judgement, Panel, scored_by
+from spiir_pastro.pipeline.folds import Panel, scored_by
 from spiir_pastro.pipeline.processed import open_processed
 from spiir_pastro.pipeline.training import (
     FitSettings,
@@ -29,6 +29,7 @@ from spiir_pastro.pipeline.training import (
 )
 from spiir_pastro.report.evaluation import write_figures
 from spiir_pastro.report.page import write_report
+from spiir_pastro.selection.during import ALWAYS, During
 from spiir_pastro.selection.known import label_known
 from spiir_pastro.selection.uploads import select_uploads
 
@@ -44,6 +45,7 @@ def evaluate_triggers(
     *,
     known_events_path: Path | None = None,
     folds: int = FOLDS,
+    during: During = ALWAYS,
 ) -> Evaluation:
     """Evaluate a model on a file of triggers, those of it that are independent candidates.
 
@@ -58,32 +60,39 @@ def evaluate_triggers(
     folds
         In how many folds of time to fit anew for the scores, where the model was trained on the
         triggers; fewer than 2 for none.
+    during
+        Candidates of which time to judge.
+
+    Raises
+    ------
+    FitError
+        If there is none.
     """
     model = artifact.model
     events = read_known_events(known_events_path, boundaries=model.contour.boundaries)
     selection = select_uploads(
         read_triggers(triggers_path).triggers, events, far_threshold_hz=model.far_threshold_hz
     )
-    triggers = selection.candidates.rename({"is_known": "is_signal", "known_class": "source_class"})
+    triggers = during.of(selection.candidates).rename(
+        {"is_known": "is_signal", "known_class": "source_class"}
+    )
     training = partial(from_uploads, triggers_path, known_events_path=known_events_path)
     _, holdout, scored = scored_by(
         artifact,
         triggers,
         lambda settings: training(settings=settings),
-        lambda panel: Judgement(said=panel.predictions(triggers)),
+        lambda panel: panel.predictions(triggers),
         folds=folds,
     )
     columns = [as_table(model.predict(to_candidates(triggers)))]
     if holdout.folds:
-        columns.append(_as_scored(scored.said))
+        columns.append(_as_scored(scored))
     candidates = pl.concat([triggers, *columns], how="horizontal")
     return Evaluation(
         candidates=candidates,
         known_mergers=_known_mergers(candidates, events),
         left_out=selection.left_out,
-        alternatives=alternatives(
-            model, to_candidates(triggers), scored.said["p_astro"].to_numpy()
-        ),
+        alternatives=alternatives(model, to_candidates(triggers), scored["p_astro"].to_numpy()),
         far_threshold_hz=model.far_threshold_hz,
         holdout=holdout,
         scored_by="by models fitted without the candidate's span of time" if holdout.folds else "",
@@ -97,6 +106,7 @@ def evaluate_processed(
     *,
     known_events_path: Path | None = None,
     folds: int = FOLDS,
+    during: During = ALWAYS,
 ) -> Evaluation:
     """Evaluate a model on a processed campaign: injections found against the background.
 
@@ -113,15 +123,20 @@ def evaluate_processed(
         What ``spiir-pastro process`` wrote.
     known_events_path
         Known mergers; None for the committed GWTC table.
-    folds
+    folds, during
         As in `evaluate_triggers`.
+
+    Raises
+    ------
+    FitError
+        If no candidate is of that time.
     """
     model = artifact.model
     settings = FitSettings(
         far_threshold_hz=model.far_threshold_hz, boundaries=model.contour.boundaries
     )
     campaign = from_processed(folder, settings=settings)
-    injections = campaign.labelled.sort("gps_ns", "event_id", maintain_order=True)
+    injections = during.of(campaign.labelled).sort("gps_ns", "event_id", maintain_order=True)
     prior: Prior = artifact.compressed_counts.get("prior", settings.prior)
     panel, holdout, scored = scored_by(
         artifact,
@@ -133,16 +148,15 @@ def evaluate_processed(
     triggers = to_candidates(injections)
     own = as_table(model.predict(triggers))
     events = read_known_events(known_events_path, boundaries=settings.boundaries)
-    searched = _searched(campaign, events, model, panel)
-    counts = scored.counts
+    counted = replace(campaign, counted=during.of(campaign.counted))
+    searched = _searched(counted, events, model, panel)
     return Evaluation(
-        candidates=pl.concat([injections, own, _as_scored(scored.said)], how="horizontal"),
+        candidates=pl.concat([injections, own, _as_scored(scored)], how="horizontal"),
         known_mergers=_known_mergers(searched, events),
-        alternatives=alternatives(model, triggers, scored.said["p_astro"].to_numpy()),
-        missed=_missed(folder, settings),
+        alternatives=alternatives(model, triggers, scored["p_astro"].to_numpy()),
+        missed=_missed(folder, settings, during),
         far_threshold_hz=model.far_threshold_hz,
         truth="injection",
-        counts=None if counts is None else np.append(counts.mean, counts.noise_mean),
         searched=searched,
         holdout=holdout,
         scored_by="at the injections' rates"
@@ -151,10 +165,10 @@ def evaluate_processed(
     )
 
 
-def _recounted(panel: Panel, injections: pl.DataFrame, prior: Prior) -> Judgement:
+def _recounted(panel: Panel, injections: pl.DataFrame, prior: Prior) -> pl.DataFrame:
     """Judge with the counts of these candidates."""
     counts = CountSummary.of(fit_counts(panel.factors(injections), prior=prior))
-    return Judgement(said=panel.predictions(injections, counts=counts), counts=counts)
+    return panel.predictions(injections, counts=counts)
 
 
 def _searched(
@@ -204,7 +218,7 @@ def write_evaluation(
     return folder / "report.html"
 
 
-def _missed(folder: Path, settings: FitSettings) -> pl.DataFrame | None:
+def _missed(folder: Path, settings: FitSettings, during: During) -> pl.DataFrame | None:
     """Return the injections made in analysed data that gave no candidate, or one above the FAR.
 
     None where no injection was.
@@ -226,7 +240,7 @@ def _missed(folder: Path, settings: FitSettings) -> pl.DataFrame | None:
                     injection_distance_mpc=f"{prefix}distance_mpc",
                 )
             )
-    return pl.concat(parts) if parts else None
+    return pl.concat(parts).filter(during.holds("injection_gps_ns")) if parts else None
 
 
 def _known_mergers(candidates: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:

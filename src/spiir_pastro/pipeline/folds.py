@@ -33,7 +33,6 @@ from spiir_pastro.pipeline.fit import fit
 from spiir_pastro.pipeline.training import FitSettings, TrainingSet
 
 __all__ = [
-    "Judgement",
     "Panel",
     "cut_times",
     "fold_of",
@@ -45,14 +44,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _STEPS_PER_FOLD = 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """What a panel says of triggers, a row each, and the counts it was asked to say it with."""
-
-    said: pl.DataFrame
-    counts: CountSummary | None = None
 
 
 def cut_times(gps_ns: Ints, folds: int) -> tuple[int, ...]:
@@ -124,10 +115,10 @@ def scored_by(
     artifact: ModelArtifact,
     triggers: pl.DataFrame,
     training: Callable[[FitSettings], TrainingSet],
-    ask: Callable[[Panel], Judgement],
+    ask: Callable[[Panel], pl.DataFrame],
     *,
     folds: int,
-) -> tuple[Panel, Holdout, Judgement]:
+) -> tuple[Panel, Holdout, pl.DataFrame]:
     """Judge triggers so that nobody judges what they were trained on.
 
     Refits stand for the model only if it was fitted as they are. A model that does worse than they
@@ -142,7 +133,7 @@ def scored_by(
     training
         Makes a training set of the same data, for refits.
     ask
-        Asks a panel.
+        Asks a panel; returns what it says, a row a trigger.
     folds
         How many; fewer than 2 to let the model judge itself.
     """
@@ -160,7 +151,7 @@ def scored_by(
         return itself, Holdout(seen=seen, why_not=f"no models without them: {exc}"), own
     panel = Panel(models=models, cuts_gps_ns=cuts)
     said = ask(panel)
-    if _is_worse(own.said, said.said, triggers):
+    if _is_worse(own, said, triggers):
         return itself, Holdout(seen=seen, why_not=_OTHERWISE), own
     return panel, Holdout(seen=seen, cuts_gps_ns=cuts, why_not=""), said
 

@@ -31,6 +31,7 @@ from spiir_pastro.pipeline.sensitivity import (
     signal_weights,
 )
 from spiir_pastro.selection.clustering import SECOND_NS, cluster
+from spiir_pastro.selection.during import ALWAYS, During
 from spiir_pastro.selection.uploads import select_uploads
 
 __all__ = [
@@ -76,42 +77,27 @@ class TrainingSet:
     data: TrainingData = field(default_factory=TrainingData)
 
 
-def within_gps(
-    training: TrainingSet, *, since_s: float | None = None, until_s: float | None = None
-) -> TrainingSet:
-    """Keep the candidates from one GPS second to before another, for a clean split in time.
+def within_gps(training: TrainingSet, during: During) -> TrainingSet:
+    """Keep the candidates of a part of the time, for a clean split in time.
 
     How long the part was searched, and with what sensitivity, is not known.
 
     Raises
     ------
-    FitError
+    ConfigError
         If no candidate is left.
     """
-    if since_s is None and until_s is None:
+    if during == ALWAYS:
         return training
-    first, end = (
-        None if seconds is None else round(seconds * SECOND_NS) for seconds in (since_s, until_s)
-    )
-    inside = pl.lit(value=True)
-    if first is not None:
-        inside &= pl.col("gps_ns") >= first
-    if end is not None:
-        inside &= pl.col("gps_ns") < end
-    labelled, counted = training.labelled.filter(inside), training.counted.filter(inside)
-    if counted.is_empty():
-        times = training.counted["gps_ns"].to_numpy() / 1e9
-        raise FitError(
-            f"no candidate lies between GPS {since_s} and {until_s}; those given lie between "
-            f"{times.min():.0f} and {times.max():.0f}"
-        )
     return replace(
         training,
-        labelled=labelled,
-        counted=counted,
+        labelled=training.labelled.filter(during.holds("gps_ns")),
+        counted=during.of(training.counted),
         livetime_yr=None,
         sensitivity={},
-        data=msgspec.structs.replace(training.data, since_gps=since_s, until_gps=until_s),
+        data=msgspec.structs.replace(
+            training.data, since_gps=during.since_s, until_gps=during.until_s
+        ),
     )
 
 
