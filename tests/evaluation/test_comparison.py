@@ -191,6 +191,14 @@ def test_a_model_that_hedges_is_worse_where_no_score_shows_it() -> None:
     assert "stated_uncertainty" not in {c.name for c in sharper.having(Verdict.BETTER)}
 
 
+def test_doubt_of_refits_is_not_held_against_that_of_a_whole_model() -> None:
+    p, y = _probabilities(400)
+    whole, refits = _evaluated(p, y), _evaluated(_with_odds(0.8, p), y)
+    in_folds = replace(refits, metrics={**refits.metrics, "folds": 5})
+    assert not _names(compare(whole, in_folds))
+    assert _names(compare(whole, refits)) == {"stated_uncertainty"}
+
+
 def test_doubt_that_the_scores_ask_for_is_not_worse() -> None:
     p, y = _probabilities()
     too_sure, right = _evaluated(_with_odds(3.0, p), y), _evaluated(p, y)

@@ -229,8 +229,11 @@ def compare(
     smaller = min(old.height, new.height)
     paired = both.height >= _FEWEST_SHARED * smaller and smaller > 0
     mergers = mergers_beside(before.known_mergers, after.known_mergers, spans)
+    scores = _scores(both, judged(old, far_hz), judged(new, far_hz), paired=paired)
+    # Refits without a fold know less than a whole model, and rightly say so.
+    alike = before.metrics.get("folds") == after.metrics.get("folds")
     changes = (
-        *_scores(both, judged(old, far_hz), judged(new, far_hz), paired=paired),
+        *(score for score in scores if alike or not score.is_only_a_cost),
         *_signals(before, after, spans, far_hz, paired=paired),
         *_agreement(mergers, paired=paired),
         _noise(old, new, far_hz, paired=paired),
