@@ -142,8 +142,6 @@ def _reference(
     return [(t, model.assess(t)) for t in to_trigger_list(counted[rows])]
 
 
-
-
 def _are_mergers(labelled: pl.DataFrame) -> NDArray[np.bool_]:
     """Tell which signals are mergers in the sky, (n,): injections are not."""
     if "injection_mass1_det" not in labelled.columns:
