@@ -25,7 +25,7 @@ COMMANDS: dict[str, str] = {
     "distances": "Run BAYESTAR on candidates: distances to fit effective distances to.",
     "fit": "Fit a model on a processed campaign, or on uploads and known mergers.",
     "update": "Add new candidates to the counts of MODEL, as if they had been in its fit.",
-    "rescale": "Scale the counts of MODEL for detectors that hear farther than they did.",
+    "rescale": "Scale the counts of MODEL to detectors of another sensitivity than in training.",
     "predict": "Give every trigger its probabilities BNS, NSBH, BBH, Terrestrial.",
     "explain": "Say why a candidate got its probabilities.",
     "evaluate": "Compare a model with injections, or with the known mergers among uploads.",

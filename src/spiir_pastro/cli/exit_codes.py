@@ -16,7 +16,7 @@ class ExitCode(IntEnum):
 
     @property
     def meaning(self) -> str:
-        """What it tells a script."""
+        """What a script reads from it."""
         return _MEANINGS[self]
 
 

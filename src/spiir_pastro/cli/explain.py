@@ -208,8 +208,9 @@ def _extrapolations(trigger: dict[str, Any], explained: Explanation) -> Iterator
         whose = [*(f"{name}'s" for name in ASTROPHYSICAL), "noise's"][source]
         below, above = explained.log_errors[source, term, :, 0]
         yield (
-            f"extrapolated: {factor.label} {trigger[factor.column]:.3g}, where too few events tell "
-            f"{whose} density; its logarithm may be {below:.1f} less or {above:.1f} more"
+            f"extrapolated: {factor.label} {trigger[factor.column]:.3g}, where there are too "
+            f"few events to say {whose} density; its logarithm may be {below:.1f} less or "
+            f"{above:.1f} more"
         )
 
 

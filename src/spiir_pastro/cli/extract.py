@@ -42,7 +42,7 @@ __all__ = ["command"]
     type=click.Path(file_okay=False, path_type=Path),
     default="data/staging",
     show_default=True,
-    help="Where to write; what is there already is not done again.",
+    help="Folder to write; files that were extracted before are skipped.",
 )
 @click.option(
     "--columns",

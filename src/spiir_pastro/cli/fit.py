@@ -97,7 +97,7 @@ def _densities(command: click.Command) -> click.Command:
     type=click.Choice(["jeffreys", "uniform"]),
     default="jeffreys",
     show_default=True,
-    help="Of the expected counts.",
+    help="Prior of the expected counts.",
 )
 @click.option(
     "--m-min", default=_MASSES.m_min, show_default=True, help="Least secondary mass, solar masses."
@@ -144,7 +144,7 @@ def _densities(command: click.Command) -> click.Command:
     type=click.FloatRange(min=0, min_open=True),
     default=FitSettings.noise_trials,
     show_default=True,
-    help="A candidate's FAR over the one by its own bank's statistics.",
+    help="Trials factor: a candidate's FAR over the FAR by its own bank's statistics.",
 )
 @click.option(
     "--counted",

@@ -41,14 +41,14 @@ def _not_negative(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default="data/staging",
     show_default=True,
-    help="Where extract left its tables.",
+    help="Folder that extract wrote.",
 )
 @click.option(
     "--processed",
     type=click.Path(file_okay=False, path_type=Path),
     default="data/processed",
     show_default=True,
-    help="Where to write; an earlier result there is replaced.",
+    help="Folder to write; an earlier result in it is replaced.",
 )
 @known_events_option
 @click.option(

@@ -36,7 +36,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
 @click.option("--gate", is_flag=True, help="Exit with 3 if the model got worse beyond noise.")
 @tolerance_options
 @click.option("--moved-by", default=0.05, show_default=True,
-              help="Tell of a known merger whose p_astro moved by more.")  # fmt: skip
+              help="List known mergers whose p_astro changed by more.")  # fmt: skip
 def command(
     *,
     report: Path,

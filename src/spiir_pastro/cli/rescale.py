@@ -43,7 +43,7 @@ def command(
     noise_rate: float,
     output: Path,
 ) -> None:
-    """Scale the counts of MODEL for detectors that hear farther than they did."""
+    """Scale the counts of MODEL to detectors of another sensitivity than in training."""
     if (volume is None) == (range_factor is None):
         raise click.UsageError("give --volume or --range, one of the two")
     volumes = _volumes(volume) if volume else dict.fromkeys(ASTROPHYSICAL, (range_factor or 1) ** 3)

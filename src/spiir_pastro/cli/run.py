@@ -34,7 +34,7 @@ _EVENTS_SHOWN = 5
     type=click.Path(file_okay=False, path_type=Path),
     default="demo",
     show_default=True,
-    help="Where every stage leaves its result.",
+    help="Folder for the results of all stages.",
 )
 @click.option(
     "--known-events",

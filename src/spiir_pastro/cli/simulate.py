@@ -73,7 +73,7 @@ def _banks(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[
     "--early-warning",
     default=_DEFAULT.early_warning_s,
     show_default=True,
-    help="Search up to so many seconds before each merger; give --banks what is heard then.",
+    help="End signals so many seconds before the merger; give the --banks detectable then.",
 )
 @click.option(
     "--gps-start",
@@ -92,7 +92,7 @@ def _banks(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[
     "--processes",
     default=os.cpu_count() or 1,
     show_default="all cores",
-    help="To use; the result is the same.",
+    help="Processes to use; the result is the same.",
 )
 def command(
     *,

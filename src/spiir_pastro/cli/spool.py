@@ -26,7 +26,7 @@ __all__ = ["command"]
     type=click.IntRange(1),
     default=50,
     show_default=True,
-    help="So many, the newest first.",
+    help="Number of events, the newest first.",
 )
 @json_option("the events, and the files' content,")
 def command(

@@ -301,7 +301,7 @@ def _known(sides: Sequence[pl.Series], *, paired: bool) -> list[Floats]:
 def _signals(
     before: Evaluated, after: Evaluated, spans: Sequence[Span], far_hz: float, *, paired: bool
 ) -> tuple[Change, ...]:
-    """Compare which injections were found, heard and given their class."""
+    """Compare which injections were found, called and given their class."""
     old, new = (injections_of(e.candidates, e.missed, spans, far_hz) for e in (before, after))
     if old is None or new is None:
         return ()

@@ -118,7 +118,7 @@ COMPARED: Mapping[str, Metric] = {
     ),
     "sensitive_volume.*": Metric(
         meaning="fraction of what was injected of a class that has a p_astro of one half or more: "
-        "the volume heard, in units of that injected",
+        "the volume in which mergers are called, in units of that injected",
         better=+1,
     ),
     "signal_class_agreement": Metric(

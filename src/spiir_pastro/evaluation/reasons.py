@@ -52,7 +52,7 @@ _NAMES = {"far": "its FAR", "mchirp": "its chirp mass", "snr": "its SNR"}
 
 
 def _because(log_factors: dict[str, float]) -> str:
-    """Name the terms that speak against a signal, or for it too weakly."""
+    """Name the terms that are evidence against a signal, or too little for one."""
     against = [
         f"{_NAMES[name]} is {math.exp(-log):.2g} times likelier in noise"
         for name, log in log_factors.items()

@@ -37,7 +37,7 @@ Name = Annotated[str, msgspec.Meta(max_length=64)]
 GraceID = Annotated[str, msgspec.Meta(pattern=r"\A[A-Z][0-9]{1,15}\Z")]
 """GraceDB's name of an event; it becomes part of URLs and file names, so its form is checked."""
 
-# Bounds no merger seen by a ground-based detector can reach; 0 is "none", to be told from negative.
+# No merger seen by a ground-based detector lies beyond; 0 is "none", a negative value an error.
 Rate = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
 Ratio = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
 Mass = Annotated[float, msgspec.Meta(ge=0, le=1e6)]

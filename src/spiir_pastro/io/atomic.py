@@ -55,7 +55,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def system_errors(path: Path) -> Iterator[None]:
     """Raise what the system refused a library, like room on a full disk, as an error about a file.
 
-    Polars tells such errors as its own, by their text and number.
+    Polars raises such errors as its own, with their text and number.
     """
     try:
         yield

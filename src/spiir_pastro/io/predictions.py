@@ -40,7 +40,7 @@ def predict_read(
 ) -> pl.DataFrame:
     """Give triggers their probabilities and rejects their reasons, in the order of the source.
 
-    With how far detectors hear binaries, also their properties.
+    Given the distances to which binaries are detected, also their properties.
     """
     said = predict_triggers(model, read.triggers, intervals=intervals)
     if reach is not None:

@@ -117,7 +117,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             gt=0,
             le=1,
             description="the fraction of the binaries drawn that was injected, 1 if none was "
-            "left out as hopeless",
+            "left out because they cannot be detected",
         ),
     ] = 1.0
     twin: Annotated[
@@ -183,8 +183,8 @@ def read_runs(path: str | Path, *, staged: bool = False) -> RunsFile:
         mistakes += _mistakes_between(runs, names)
         mistakes += () if staged else _mistakes_on_disk(runs)
         content = {**content, "runs": list(runs.values())}
-    hopeless = mistakes and not content["runs"]
-    whole = None if hopeless else _read_struct(RunsFile, content, "", path.parent, mistakes)
+    is_unreadable = mistakes and not content["runs"]
+    whole = None if is_unreadable else _read_struct(RunsFile, content, "", path.parent, mistakes)
     if whole is None or mistakes:
         raise ConfigError("\n  ".join([f"{path} cannot be used:", *mistakes]))
     return whole

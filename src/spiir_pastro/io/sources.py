@@ -29,7 +29,7 @@ def read_triggers(path: str | Path) -> TriggerRead:
     Raises
     ------
     TableError
-        If the file cannot be read or its name tells no format.
+        If the file cannot be read or its name ends in no known format.
     AlertError
         If an alert cannot be understood.
     """
@@ -47,7 +47,8 @@ def read_triggers(path: str | Path) -> TriggerRead:
     except (OSError, pl.exceptions.PolarsError) as exc:
         raise TableError(f"{path}: cannot be read: {exc}") from exc
     raise TableError(
-        f"{path}: its name tells no format; triggers come as .xml, .xml.gz, .csv, .parquet or .json"
+        f"{path}: its name ends in no known format; triggers come as .xml, .xml.gz, .csv, .parquet "
+        "or .json"
     )
 
 

@@ -431,6 +431,8 @@ class ComponentDensities:
         )
         core = math.log1p(-outliers.fraction) + mchirp[:, :-1]
         outlying = math.log(outliers.fraction) + outliers.log_density
+        # p(m) of a class with its outliers, and p(m, w): p(w | m), as the factors go, is their
+        # ratio.
         mixed = np.logaddexp(core, outlying)
         joint = np.logaddexp(core + class_w, outlying + noise_w)
         explained = np.exp(core + class_w - joint)

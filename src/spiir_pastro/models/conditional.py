@@ -161,6 +161,7 @@ class ConditionalGrid:
             "constant",
             "constant" if ends is None else "reflect",
         ]
+        # Kernels by convolution of a histogram: the cost does not depend on the number of samples.
         area = np.prod(np.ptp([span, y_span], axis=1))
 
         def smoothed(wider: float) -> tuple[Floats, Floats]:
@@ -172,6 +173,7 @@ class ConditionalGrid:
             return density, np.log((1 - floor) * density + floor / area)
 
         density, log_values = smoothed(1)
+        # What kernels of twice the variance change is about what these have changed already.
         wider = smoothed(math.sqrt(2))[1]
         errors = kernel_errors(
             local_events=feature.size * 4 * math.pi * widths[0] * widths[1] * density,

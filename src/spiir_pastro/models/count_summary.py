@@ -99,7 +99,7 @@ class CountSummary:
         )
 
     def scaled(self, by: Floats) -> Self:
-        """Return the counts of a search that hears more or less: (k + 1,) factors, noise last."""
+        """Return the counts of a search of another sensitivity: (k + 1,) factors, noise last."""
         if np.shape(by) != (len(self.mean) + 1,) or not (np.isfinite(by) & (by > 0)).all():
             raise FitError(f"counts are scaled by {len(self.mean) + 1} positive factors, not {by}")
         return replace(

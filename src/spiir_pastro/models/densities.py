@@ -102,6 +102,7 @@ class GridDensity:
         """Integrate exactly: exponentials between nodes and in both tails."""
         rise = np.diff(values)
         flat = np.abs(rise) < 1e-6
+        # exp of a line from a to a + rise has the mean exp(a) (exp(rise) - 1) / rise.
         mean = np.where(flat, 1 + rise / 2, np.expm1(rise) / np.where(flat, 1, rise))
         inside = values[:-1] + np.log(np.diff(nodes) * mean)
         scales = np.array([self.left_scale, self.right_scale])
@@ -200,6 +201,7 @@ class GridDensity:
         logs = [math.log(weight) + part.log_pdf(nodes) for weight, part in parts]
         mixed = logsumexp(logs, axis=0)
         shares = np.exp(logs - mixed)
+        # d ln(sum w p) = sum of (share of each part) times d ln p.
         variances = [
             (s * part.log_errors(nodes)) ** 2 for s, (_, part) in zip(shares, parts, strict=True)
         ]

@@ -9,7 +9,7 @@ PyCBC's form (Villa-Ortega et al. 2022, arXiv:2203.10080) has k = 0 and takes th
 distance over the detectors that took part. Two refinements are measured to pay. A faint trigger is
 often one that noise has lifted over the threshold, and lies farther than its SNR says: k > 0. And
 the average of the detectors' responses, :math:`\bar{D}^{-2} = \langle D^{-2}_{\mathrm{eff},i}
-\rangle`, is steadier than the luckiest of them.
+\rangle`, is less noisy than the least of them.
 """
 
 from dataclasses import dataclass

@@ -133,6 +133,7 @@ def _choose(events: _Events) -> Estimator:
             continue
         squares = _hold_out(events, name) ** 2
         lead = baseline - squares
+        # Event by event, so that what is hard for every form cancels.
         error = np.std(lead) / np.sqrt(lead.size)
         if squares.mean() < least.mean() and lead.mean() > _LEAD_STD_ERRORS * error:
             best, least = name, squares
@@ -213,12 +214,14 @@ def _line(x: Floats, y: Floats, *, robust: bool) -> tuple[tuple[float, float], F
         residuals = y - y_mean - slope * (x - x_mean)
         if robust:
             bound = _HUBER_STD * _robust_std(residuals)
+            # Huber: within the bound a residual counts by its square, beyond by its size.
             previous, weight = weight, bound / np.maximum(np.abs(residuals), bound)
             if np.allclose(weight, previous, rtol=0, atol=1e-9):
                 break
     design = np.column_stack([np.ones_like(x), x])
     bread = np.linalg.pinv(design.T @ (weight[:, None] * design))
     scores = design * (weight * residuals)[:, None]
+    # The sandwich estimate is too small for few events; this is MacKinnon and White's first remedy.
     few = y.size / max(y.size - 2, 1)
     covariance = bread @ (scores.T @ scores) @ bread * few
     return (float(y_mean - slope * x_mean), float(slope)), covariance, residuals

@@ -93,7 +93,7 @@ def fit_far_density(
 
     Kernels are reflected at 0, where the threshold cuts. Below the least 2 % of values the density
     goes on as an exponential of their mean excess, a power law in FAR: no steeper than noise's, so
-    that a lower FAR never speaks for noise, also where many values share the lowest.
+    that a lower FAR is never evidence for noise, also where many values share the lowest.
 
     Parameters
     ----------

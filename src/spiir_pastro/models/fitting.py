@@ -66,7 +66,7 @@ def fit_densities(  # noqa: PLR0913  (each is another table or choice)
     sources
         What there is of each class, and what a search recovers of it.
     reach
-        How far detectors hear binaries.
+        Distance to which the detectors are sensitive to binaries.
     far_threshold_hz
         The threshold.
     boundaries
@@ -75,7 +75,7 @@ def fit_densities(  # noqa: PLR0913  (each is another table or choice)
         Choices; None for the defaults.
     weights : (n,), optional
         Of the signals: how many of the population each stands for, on average one a class. A class
-        whose weights tell less than ``enough_for_a_class`` equal ones has no laws of its own.
+        worth fewer than ``enough_for_a_class`` signals of equal weight has no laws of its own.
     is_merger : (n,), optional
         Which of the signals are mergers in the sky, so that they tell how masses are distributed
         there; injections do not. All of them if not given.

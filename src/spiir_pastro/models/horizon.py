@@ -1,10 +1,10 @@
-r"""How far a binary is heard: horizon distances interpolated in a table.
+r"""How far a binary is detected: horizon distances interpolated in a table.
 
 The horizon H is the distance at which a binary overhead and face on has optimal SNR 8. At leading
 order it grows as ``M_c^(5/6)``, so ``ln(H / M_c^(5/6))`` is smooth and is interpolated linearly in
 ln total mass, ln mass ratio and spin. Beyond the table the outermost slope goes on.
 
-**Masses here are the detectors'.** A binary of source masses m at redshift z is heard as one of
+**Masses here are the detectors'.** A binary of source masses m at redshift z appears as one of
 masses (1 + z) m; it is within the horizon if ``D_L(z) <= H((1 + z) m)``.
 
 The two spins along the orbit count as one, ``(m1^p s1 + m2^p s2) / (m1^p + m2^p)``. What is heard
@@ -172,7 +172,7 @@ class Horizons:
 def _common_spin(
     mass1: Floats, mass2: Floats, spin1z: Floats | float, spin2z: Floats | float, ifo: str
 ) -> Floats:
-    """Return the spin with which two bodies of these masses are heard as far, (n,)."""
+    """Return the common spin that gives two bodies of these masses the same horizon, (n,)."""
     turnover, rise = _RINGDOWN[ifo]
     ringdown = 1 / (1 + (turnover / (mass1 + mass2)) ** 3)
     ratio = np.minimum(mass1, mass2) / np.maximum(mass1, mass2)
@@ -183,5 +183,6 @@ def _common_spin(
 
 def _place(value: Floats, nodes: Floats) -> tuple[NDArray[np.int64], Floats]:
     """Return the interval a value is in, or nearest to, and how far along it."""
+    # Outside the table the first or last interval: its line goes on.
     index = np.clip(np.searchsorted(nodes, value) - 1, 0, nodes.size - 2)
     return index, (value - nodes[index]) / (nodes[index + 1] - nodes[index])

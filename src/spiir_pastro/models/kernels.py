@@ -53,7 +53,7 @@ def kernel_errors(*, local_events: Floats, bias: Floats, lift: Floats) -> Floats
 
 
 def effective_size(weights: Floats) -> float:
-    """Return how many samples of equal weight tell as much: (sum w)^2 / sum w^2; 0 for none.
+    """Return the effective number of samples, Kish's (sum w)^2 / sum w^2; 0 for none.
 
     Examples
     --------
@@ -69,6 +69,8 @@ def silverman_bandwidth(samples: Floats, weights: Floats | None = None) -> float
     quartiles = quantiles(samples, [0.25, 0.75], weights)
     centred = samples - np.average(samples, weights=weights)
     std = math.sqrt(float(np.average(centred**2, weights=weights)))
+    # The interquartile range of a normal distribution is 1.34 standard deviations. Silverman 1986,
+    # eq. 3.31.
     spread = min(std, (quartiles[1] - quartiles[0]) / 1.34) or std
     return float(max(0.9 * spread * weighted_size(samples, weights) ** -0.2, 0.02))
 

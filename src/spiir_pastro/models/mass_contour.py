@@ -127,6 +127,7 @@ class MassContourClassifier:
         self, mchirp: Floats, snr: Floats, eff_distance: Floats
     ) -> tuple[Floats, Floats]:
         mean, sigma = self.distance.luminosity(snr, eff_distance)
+        # One call for three: most of its cost does not depend on how many there are.
         z, farther, nearer = redshift(np.stack([mean, mean + sigma, np.maximum(mean - sigma, 0.0)]))
         z_plus_one = 1 + z
         source = mchirp / z_plus_one
@@ -178,6 +179,7 @@ def _area_shares(mchirp: Floats, sigma: Floats, boundaries: MassBoundaries) -> F
     if outside.any():
         heavy = mchirp[outside] > equal_mass_mchirp(boundaries.m_max)
         areas[:, outside] = 0.0
+        # BNS is the first region and BBH the last.
         areas[np.where(heavy, -1, 0), np.flatnonzero(outside)] = 1.0
     shares: Floats = areas / areas.sum(axis=0)
     return shares

@@ -189,7 +189,7 @@ class PastroModel:
         )
 
     def rescaled(self, volumes: Mapping[Source, float], *, noise: float = 1.0) -> Self:
-        """Return this model for a search that hears farther, or has more noise.
+        """Return this model for a search of another sensitivity or noise rate.
 
         Parameters
         ----------

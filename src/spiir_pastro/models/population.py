@@ -11,7 +11,7 @@ where C normalises the power law and S rises smoothly from 0 to 1 over :math:`\d
 :math:`x = m - m_\mathrm{low}` (Talbot & Thrane 2018, arXiv:1801.02699, Eqs. 6 and 7). Uniform
 (:math:`\alpha = 0`), log-uniform (:math:`\alpha = -1`) and Gaussian (:math:`\lambda = 1`) masses
 are special cases. Mergers happen at a rate :math:`R (1+z)^\kappa` per comoving volume and
-source-frame time, so that detectors hear them with
+source-frame time, so that detectors observe them with
 
 .. math:: p(z) \propto \frac{\mathrm{d}V_c}{\mathrm{d}z} (1 + z)^{\kappa - 1} .
 
@@ -256,7 +256,7 @@ class BinaryPopulation:
     def log_volume_density(self, mass1: Floats, mass2: Floats, z: Floats) -> Floats:
         """Return the logarithm of Gpc^3 per source-frame masses and redshift, (n,).
 
-        What a rate per Gpc^3 and year at redshift 0 is multiplied by to be a rate of mergers heard.
+        What turns a rate per Gpc^3 and year at redshift 0 into a rate of mergers observed.
 
         Raises
         ------

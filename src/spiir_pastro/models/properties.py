@@ -111,7 +111,7 @@ def source_properties(
     candidates
         n of them.
     reach
-        How far detectors hear binaries.
+        Distance to which the detectors are sensitive to binaries.
     gap_max
         End of the mass gap, solar masses; it begins where neutron stars end.
     mchirp_edges

@@ -81,7 +81,7 @@ class Exposure:
         volumes_gpc3 : (f,)
             What each injection found stands for.
         drawn
-            How many were drawn in all, those missed and those left out as hopeless included.
+            How many were drawn in all, those missed and those left out as undetectable included.
         livetime_yr
             How long candidates were counted.
         calibration_log_error
@@ -141,6 +141,7 @@ class RatePosterior:
     @property
     def mean(self) -> Floats:
         """Expected rate of each class, (k,)."""
+        # The mean of 1 / VT, where ln(VT) is normal, is exp(sigma^2 / 2) / VT_0.
         return np.asarray(self.counts.mean / self._sizes * np.exp(self._log_errors**2 / 2))
 
     @property
@@ -169,6 +170,7 @@ class RatePosterior:
         middle = math.log(marginal.quantile(q))
         if exposure.log_error > 0:
             cdf = _smeared_cdf(marginal, exposure.log_error)
+            # The quantile of a sum is within seven sigma of the quantile of its broader part.
             reach = 7 * exposure.log_error
             middle = optimize.brentq(lambda x: cdf(x) - q, middle - reach, middle + reach)
         return math.exp(middle) / exposure.size

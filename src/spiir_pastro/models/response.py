@@ -126,6 +126,7 @@ class Response:
     def core_w(self, recovered: Floats, true: Floats) -> Floats:
         """Return the density of the recovered w in the core, (n, k), w in [0, 1]."""
         edges = (np.array([[0.0], [1.0]]) - true) / self.w_width
+        # w lies in [0, 1]: the normal curve is cut there, and what is left is normalised.
         inside = np.diff(_normal_cdf(edges), axis=0)[0]
         z = (recovered - true[:, None]) / self.w_width
         norm = self.w_width * math.sqrt(2 * math.pi) * inside
@@ -150,6 +151,7 @@ class Response:
         eta = np.maximum(1 - w * w, 1e-9) / 4
         log_mtotal = recovered[:, None] - 0.6 * np.log(eta)
         z = (log_mtotal - math.log(self.misrecovered_mtotal)) / self.misrecovered_mtotal_width
+        # ln(total mass) = ln(chirp mass) - 0.6 ln(eta) with eta = (1 - w^2) / 4, by w.
         jacobian = 1.2 * w / np.maximum(1 - w * w, 1e-9)
         density = np.exp(-np.minimum(z * z, 1000) / 2) * jacobian + 1e-12
         area = np.asarray(np.trapezoid(density, w, axis=1))
@@ -179,6 +181,8 @@ class Response:
         # The lightest pair of a chirp mass has equal masses: the normal curve is cut below it.
         centre, width = math.log(self.misrecovered_mtotal), self.misrecovered_mtotal_width
         lightest = (recovered - 0.6 * math.log(LARGEST_ETA) - centre) / width
+        # A normal deviate above `lightest`, by its upper tail: 1 - u would lose the digits of a
+        # thin one.
         above = -ndtri(rng.random(recovered.size) * _normal_cdf(-lightest))
         log_eta = (recovered - centre - width * above) / 0.6
         return np.asarray(np.sqrt(np.maximum(1 - 4 * np.exp(log_eta), 0)))
@@ -224,6 +228,8 @@ def _scale(t: Floats, dof: float) -> float:
     """Return the scale of Student's t that residuals have, 1 counting as `PRIOR_EVENTS` of them."""
     square = 1.0
     for _ in range(50):
+        # Expectation maximisation of Student's t (Lange, Little & Taylor 1989): what lies far out
+        # says little about the scale.
         robust = (dof + 1) / (dof + t * t / square)
         square = (PRIOR_EVENTS + float((robust * t * t).sum())) / (PRIOR_EVENTS + t.size)
     return math.sqrt(square)

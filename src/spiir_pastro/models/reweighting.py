@@ -38,7 +38,7 @@ class InjectionSet:
     made
         How many were injected while data were analysed.
     kept_fraction
-        Fraction of those drawn that was injected, the rest being hopeless.
+        Fraction of those drawn that was injected; the rest cannot be detected.
     """
 
     population: BinaryPopulation
@@ -85,13 +85,14 @@ def volumes_gpc3(
 def uncovered_fraction(
     population: BinaryPopulation, sets: Sequence[InjectionSet], redshifts: Floats
 ) -> float:
-    """Return how many of the mergers one would hear have masses that were never injected.
+    """Return the fraction of the detectable mergers whose masses were never injected.
 
-    Masses are weighted as they are heard, by Mc^(5/2); redshifts are those of injections found.
+    Masses are weighted by detectable volume, Mc^(5/2); redshifts are those of injections found.
     """
     rng = np.random.default_rng(0)
     mass1, mass2 = population.draw_masses(20_000, rng)
     z = rng.choice(redshifts, mass1.size)
+    # The horizon goes with Mc^(5/6), the volume with its cube.
     heard = (mass1 * mass2) ** 1.5 / (mass1 + mass2) ** 0.5
     never = np.isneginf(_log_drawn(sets, (mass1, mass2, z)))
     return float(heard[never].sum() / heard.sum())

@@ -116,9 +116,9 @@ class VolumeNodes(_Nodes):
     redshift, distance_mpc : (n,)
         Redshift and luminosity distance.
     reach_mpc : (n,)
-        How far binaries like these are heard.
+        Distance to which binaries like these are detected.
     prior : (n,)
-        How many there are, heard or not, up to a factor.
+        How many there are, detected or not, up to a factor.
     """
 
     distance_mpc: Floats
@@ -144,6 +144,7 @@ class VolumeNodes(_Nodes):
         area = width1 * width * np.broadcast_to((high2 - low2)[:, None], log2.shape)
         mass1 = np.exp(np.broadcast_to(log1[:, None], log2.shape)).ravel()
         mass2 = np.exp(log2).ravel()
+        # Cells are equal in the logarithms of the masses: dm = m d(ln m).
         in_plane = np.exp(population.log_mass_pdf(mass1, mass2)) * mass1 * mass2 * area.ravel()
         log_z, width_z = _midpoints(math.log(1e-3), math.log(FARTHEST_REDSHIFT), nodes[2])
         z = np.exp(log_z)
@@ -190,9 +191,10 @@ class Binaries(_Nodes):
 
     @classmethod
     def found(cls, population: BinaryPopulation, reach: Reach) -> Self:
-        """Integrate a population with a redshift law over volume, as far as it is heard."""
+        """Integrate a population with a redshift law over the volume in which it is detected."""
         nodes = VolumeNodes.of(population, reach)
         weight = nodes.prior * projection_exceeds(nodes.distance_mpc / nodes.reach_mpc)
+        # Most nodes are too far or too rare to be found, and would only cost time.
         kept = weight > 1e-9 * weight.max()
         return cls(
             mass1=nodes.mass1[kept],
@@ -301,6 +303,8 @@ def recovered_masses(
     at, w = np.repeat(nodes, W_NODES.size), np.tile(W_NODES, size)
     offered = offered_w(templates, at, w).reshape(size, W_NODES.size)
     near = response.core_w(W_NODES, true_w)
+    # A binary is found by one of the templates there are: its response in w is normalised over
+    # them.
     taken = np.trapezoid(offered[:, None, :] * near, W_NODES, axis=2)
     joint = offered * ((core / taken) @ near)
     far = response.misrecovered_mchirp(nodes, true_m).T @ (gathered.sum(axis=1) * off)
@@ -362,7 +366,7 @@ def projection_density(x: Floats) -> Floats:
 
 
 def network_reach(horizons: Horizons, *, run: str = "O3") -> Reach:
-    """Return how far both LIGO detectors hear binaries together, in Mpc, by detector-frame masses.
+    """Return the reach of both LIGO detectors together in Mpc, by detector-frame masses.
 
     A binary overhead of both has a network SNR of 8 there.
     """
@@ -388,7 +392,7 @@ def likely_distances(mchirp_det: Floats, snr: float, reach: Reach) -> tuple[Floa
     snr
         Of the network.
     reach
-        How far it hears.
+        Its reach.
     """
     edges = np.linspace(0.05, 1.0, 20)
     x = (edges[1:] + edges[:-1]) / 2
@@ -415,6 +419,7 @@ def _gathered(binaries: Binaries, true_m: Floats, true_w: Floats) -> Floats:
     cell_m, share_m = _cell_of(binaries.log_mchirp_det, true_m)
     cell_w, share_w = _cell_of(binaries.w, true_w)
     total = np.zeros(shape[0] * shape[1])
+    # Linear shares keep the mean of each binary's masses where it was.
     for step_m, part_m in ((0, 1 - share_m), (1, share_m)):
         for step_w, part_w in ((0, 1 - share_w), (1, share_w)):
             flat = (cell_m + step_m) * shape[1] + cell_w + step_w

@@ -3,7 +3,7 @@
 Densities come from what is labelled, counts from the candidates of the search itself. A campaign's
 injections make good densities, and its counts are those of the campaign; a model that serves needs
 the counts of the candidates it is asked about. These go on as candidates arrive (`update`), equal
-to a refit, and are scaled where detectors hear farther (`rescale`).
+to a refit, and are scaled when the sensitivity changes (`rescale`).
 """
 
 from collections.abc import Mapping
@@ -125,7 +125,7 @@ def update(artifact: ModelArtifact, table: Path) -> tuple[ModelArtifact, Mapping
 def rescale(
     artifact: ModelArtifact, volumes: Mapping[Source, float], *, noise: float = 1.0
 ) -> ModelArtifact:
-    """Return a model for detectors that hear farther; see `PastroModel.rescaled`."""
+    """Return a model for detectors of another sensitivity; see `PastroModel.rescaled`."""
     model = artifact.model.rescaled(volumes, noise=noise)
     factors = {**{str(source): value for source, value in volumes.items()}, "noise": noise}
     earlier = artifact.provenance.rescaled

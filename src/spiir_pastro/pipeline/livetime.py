@@ -56,7 +56,7 @@ class AnalysedTime:
     ) -> tuple[Self, list[Problem]]:
         """Take a run's staged segments and the names of its trigger files that could be read.
 
-        What is damaged is left out, and told.
+        What is damaged is left out and reported.
 
         Raises
         ------
@@ -81,7 +81,7 @@ class AnalysedTime:
 
 
 def _covered(names: Sequence[str]) -> NDArray[np.int64] | None:
-    """Return the spans that trigger files' names tell, (n, 2) ns; None if one tells none."""
+    """Return the spans in trigger files' names, (n, 2) ns; None if a name has none."""
     found = [_SPAN.search(name) for name in names]
     spans = [(int(m[1]), int(m[1]) + int(m[2])) for m in found if m]
     if len(spans) < len(found):

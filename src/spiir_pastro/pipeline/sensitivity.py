@@ -38,7 +38,7 @@ FEWEST_FOR_VOLUME = 10
 """The same for a volume; with fewer its error, a third, is no longer log-normal."""
 
 MOST_UNCOVERED = 0.1
-"""Of the mergers heard, those with masses never injected; no weight makes up for them."""
+"""Of the detectable mergers, those of masses never injected; no weight makes up for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +50,9 @@ class Sensitivity:
     injections, found
         Made while data were analysed, and those of them found.
     effective
-        How many found ones of equal weight tell as much.
+        How many found ones of equal weight carry the same information.
     uncovered
-        Fraction of the mergers heard whose masses were never injected.
+        Fraction of the detectable mergers whose masses were never injected.
     exposure
         Sensitive volume-time in Gpc^3 yr; None where it is not known.
     why_not
@@ -260,12 +260,12 @@ def _uncovered(
     binaries: tuple[Floats, ...],
     volumes: Floats,
 ) -> float:
-    """Return the fraction of mergers heard whose masses were never injected; refuse a large one."""
+    """Return the fraction of detectable mergers of masses never injected; refuse a large one."""
     heard = binaries[2][volumes > 0]
     fraction = uncovered_fraction(population, sets, heard) if heard.size else 1.0
     if fraction > MOST_UNCOVERED:
         raise FitError(
-            f"{fraction:.0%} of the mergers one would hear have masses that were never injected, "
+            f"{fraction:.0%} of the detectable mergers have masses that were never injected, "
             "so their weights would be infinite; inject such binaries, or choose a population "
             "within those injected"
         )

@@ -1,4 +1,4 @@
-r"""How much each fact about a candidate speaks for a signal, and for which class.
+r"""What each fact about a candidate adds to the odds of a signal, and of which class.
 
 Facts are taken in one after the other: the expected counts first, then each factor of the
 densities. After each, the odds of a signal and the classes' shares of it are

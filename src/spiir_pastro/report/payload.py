@@ -76,7 +76,7 @@ _KNOWN_COLUMNS = (
 def report_payload(evaluation: Evaluation, model: PastroModel) -> Json:
     """Return everything the page's plots and tables show.
 
-    Of candidates beyond 4000 or so, those that tell most; see `telling_rows`.
+    Of more than about 4000 candidates the most informative; see `telling_rows`.
     """
     candidates = evaluation.candidates
     search = candidates if evaluation.searched is None else evaluation.searched

@@ -1,4 +1,4 @@
-"""Which of a million candidates to draw: those that tell something, and a sample of the rest."""
+"""Which of a million candidates to draw: the informative ones, and a sample of the rest."""
 
 import math
 

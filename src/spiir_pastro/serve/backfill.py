@@ -170,7 +170,7 @@ class Backfiller:
 
         The label is put with the file, or after it. The delivery looks whether the file is there.
         Properties come after the label, and carry none: of an event that only a lost spool knew,
-        the log tells whether they came.
+        the log says whether they arrived.
         """
         event_id = str(event.get("graceid"))
         known = self._spool.find(event_id)

@@ -107,7 +107,7 @@ class KafkaConsumer:
     config
         The client's settings.
     on_error
-        Is told of what the client meets in the background.
+        Called with errors that the client meets in the background.
     timeout_s
         How long an answer may take.
     """
@@ -176,6 +176,7 @@ class KafkaConsumer:
 
     def consume(self, count: int, timeout_s: float) -> list[Message]:
         """Wait for one message, and take what else is there."""
+        # Asked for more, librdkafka would wait until there are so many, or the time is up.
         raw = self._consumer.consume(1, timeout_s)
         if raw and count > 1:
             raw += self._consumer.consume(count - 1, 0)

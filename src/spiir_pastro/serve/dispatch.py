@@ -132,6 +132,8 @@ class Dispatcher:
     def _work(self, uploader: Uploader) -> None:
         uploader.prepare()
         while (delivery := self._next()) is not None:
+            # The request takes seconds, so it is made without the lock; what came of it is told
+            # under it.
             settle = self._attempt(uploader, delivery)
             with self._changed:
                 settle()

@@ -1,4 +1,4 @@
-"""What Prometheus is told of how things stand, computed when it asks.
+"""Gauges that are computed when Prometheus asks.
 
 A gauge that a loop keeps up to date says "healthy" for as long as the loop hangs; these cannot.
 """
@@ -49,7 +49,7 @@ class Gauges(Collector):
         self._wall_s = wall_s
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Give every gauge; those of a spool that cannot be read are left out, and that is told."""
+        """Give every gauge; without those of a spool that cannot be read, which health reports."""
         problems = self._health.problems()
         try:
             found = [*self._of_spool(), *self._of_drift()]

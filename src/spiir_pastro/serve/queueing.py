@@ -156,6 +156,7 @@ class DeliveryQueue:
         was_wrong = self._failing.pop(delivery.event_id, None) is not None
         was_wrong |= self._probe_at is not None
         self._succeeded_at, self._probe_at, self._in_a_row = now, None, 0
+        # What was wrong is over, and nobody need wait out a pause that it caused.
         if was_wrong:
             self.wake(now)
 
@@ -170,6 +171,7 @@ class DeliveryQueue:
     def failed(self, delivery: Delivery, error: Unanswered, now: float, *, jitter: float) -> float:
         """Put back a delivery that failed; return the seconds it waits if nothing changes."""
         self._settle(delivery)
+        # Failing again although others went through since: the trouble is this event's own.
         is_of_event = error.is_of_event or (
             delivery.attempts > 0 and self._succeeded_at > delivery.failed_at
         )
@@ -204,7 +206,7 @@ class DeliveryQueue:
     def _begin_probing(self, error: Unanswered, now: float, jitter: float) -> None:
         """Hold everything; the server's word on when to come again counts, within the limit."""
         pause_s = min(PROBE_S, self._backoff.limit_s)
-        if self._probe_at is None:  # the first look is soon: it may be a hiccup
+        if self._probe_at is None:  # the first look is soon: most failures are short
             pause_s = min(self._backoff.base_s, pause_s)
         pause_s *= (1.0 + jitter) / 2.0
         pause_s = max(pause_s, min(error.pause_s, self._backoff.limit_s))

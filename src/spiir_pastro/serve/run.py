@@ -156,7 +156,7 @@ def backfill(since: float, model: Path, config: Path, *, load: Load) -> dict[str
 
 
 def check(model: Path, config: Path, *, load: Load) -> Iterator[str]:
-    """Try everything the service will need, and tell line by line; stop at the first fault."""
+    """Try everything the service will need, report line by line, and stop at the first fault."""
     settings = Settings.load(config)
     yield f"settings   {config}"
     health, metrics = Health(), Metrics()

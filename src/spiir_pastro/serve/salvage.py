@@ -110,6 +110,8 @@ def _rows(
 ) -> Iterator[dict[str, object]]:
     """Read a table from both ends, and row by row where there is a number to ask by."""
     listed = ", ".join(columns)
+    # A scan ends at a damaged page. From the other end it reaches what lies behind the page, and a
+    # query by number needs only the pages on the way to its row.
     order = "seq" if "seq" in columns else _KEYS[table]
     backwards = ", ".join(f"{key} DESC" for key in order.split(", "))
     for tail in ("", f"ORDER BY {order}", f"ORDER BY {backwards}"):

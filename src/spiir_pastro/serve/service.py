@@ -362,7 +362,7 @@ class Service:
     def _report_spool(self, error: Exception) -> None:
         """Say that the spool cannot be written; a damaged one ends this life.
 
-        The next salvages what is left of it.
+        The next start salvages what is left of it.
         """
         if is_damage(error):
             raise SpoolDamaged(f"{self.spool.path}: {error}") from error

@@ -32,7 +32,7 @@ COMMIT_S = 1.0
 TWIN_S = 10.0
 """Seconds within which the alert of an event comes on all its topics."""
 RENEW_S = 600.0
-"""Seconds after which the broker is told again how far we are."""
+"""Seconds after which offsets are committed again."""
 
 _ALL_DOWN = "_ALL_BROKERS_DOWN"
 
@@ -87,7 +87,7 @@ class KafkaSource:
     Parameters
     ----------
     connect
-        Makes a consumer; it is given what to tell of errors.
+        Makes a consumer; it is given the function to report errors to.
     places
         How far each partition was read.
     since
@@ -144,7 +144,8 @@ class KafkaSource:
         return [self._placed(message) for message in messages]
 
     def done(self, messages: Sequence[Message]) -> None:
-        """Have the broker told, in a second, how far the spool is."""
+        """Have the offsets committed within a second."""
+        # One commit a second at most: the broker's copy matters only if the spool is lost.
         self._done |= {(m.topic, m.number): m.offset + 1 for m in messages}
         self._commit_at = min(self._commit_at, self._clock.monotonic_s() + COMMIT_S)
 
@@ -171,6 +172,7 @@ class KafkaSource:
         """Find the topics and their partitions, and read them all if any is new."""
         try:
             offered = consumer.places(self._wanted)
+            # Nobody tells a consumer with assigned partitions of new ones.
             if not set(offered) <= set(self._next):
                 self._read(consumer, offered)
         except BrokerError as error:

@@ -273,6 +273,7 @@ class Spool:
     ) -> Upload | None:
         trigger, probabilities = upload.trigger, upload.probabilities
         cursor = connection.execute(
+            # The key decides who is first: a copy of an alert, from wherever, changes nothing.
             "INSERT OR IGNORE INTO events (event_id, content, properties, crc, model, triggers, "
             "gps_ns, far_hz, snr, mchirp_det, p_astro, source, read_at) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -457,6 +458,7 @@ class Spool:
         SpoolDamaged
             If the file is no longer in its place.
         """
+        # A file that was deleted lives on for who has it open: writing would succeed, and be lost.
         if not self.path.exists() or self.path.stat().st_ino != self._inode:
             raise SpoolDamaged(f"{self.path} was taken away while in use")
         self.note("checked_at", self._clock.wall_s())
@@ -504,6 +506,7 @@ class Spool:
     def _connect(self, synchronous: str) -> sqlite3.Connection:
         connection = self.disk.connect(self.path)
         try:
+            # A log: a commit is one append and one sync, and who only reads holds up nobody.
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA synchronous = {synchronous}")
             (version,) = connection.execute("PRAGMA user_version").fetchone()

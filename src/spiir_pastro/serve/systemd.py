@@ -16,7 +16,7 @@ _EVERY_S = 5.0
 
 
 class Systemd:
-    """systemd, if it started this process; otherwise nothing is told to nobody.
+    """systemd, if it started this process; otherwise messages go nowhere.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ _CREATED = re.compile(r"created: (.+) \.\. (.+)")
 _TIME = "%Y-%m-%d %H:%M:%S"
 LABELS = ("PASTRO_READY", "DQV", "INJ")
 UNKNOWN_EVENT = "G404404404"
-"""The one event this GraceDB has never heard of."""
+"""The one event that this GraceDB does not know."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
