@@ -78,6 +78,8 @@ class _Levels:
     def scores(self, weight: Floats) -> dict[str, Floats]:
         """Return log loss, Brier score, AUC and expected signals with other counts, (d, l, 2)."""
         noise, signals = weight[..., 0], weight[..., 1]
+        # Candidates of one level are tied: half of the pairs count, as in Mann and Whitney's
+        # statistic.
         below = np.cumsum(noise, axis=1) - noise / 2
         total = weight.sum(axis=(1, 2))
         pairs = noise.sum(axis=1) * signals.sum(axis=1)
@@ -108,6 +110,7 @@ def score_intervals(
         (min(rows, _BOOTSTRAP_DRAWS - k), *levels.count.shape)
         for k in range(0, _BOOTSTRAP_DRAWS, rows)
     ]
+    # Poisson weights of a level's candidates add up to one Poisson variate of their number.
     parts = [levels.scores(rng.poisson(levels.count, shape).astype(np.float64)) for shape in shapes]
     tails = ((1 - level) / 2, (1 + level) / 2)
     ends = {}

@@ -54,6 +54,7 @@ def sign_flip_p_value(differences: Floats) -> float:
     if size.size <= _ENUMERATED:
         return _enumerated(size, total)
     if np.ptp(size) <= _ROUNDING * size.max():
+        # k positive and n - k negative differences of one size s add up to (2 k - n) s.
         raised = round((total / float(size.mean()) + size.size) / 2)
         return float(binom.sf(raised - 1, size.size, 0.5))
     return _saddlepoint(size / size.max(), total / float(size.max()))
@@ -73,10 +74,12 @@ def _saddlepoint(size: Floats, total: float) -> float:
     if total >= size.sum() - 2 * size.min():  # the last but one of all sums
         return float(0.5**size.size)
     high = 1.0
+    # K'(t) rises from 0 to the sum of all sizes, so doubling ends beyond the root.
     while float((size * np.tanh(high * size)).sum()) < total:
         high *= 2
     t = brentq(lambda t: float((size * np.tanh(t * size)).sum()) - total, 0.0, high, xtol=1e-12)
     scaled = t * size
+    # ln cosh z = z + ln(1 + exp(-2 z)) - ln 2 does not overflow.
     log_cosh = float((scaled + np.log1p(np.exp(-2 * scaled)) - math.log(2)).sum())
     curvature = float((size**2 * (1 - np.tanh(scaled) ** 2)).sum())
     w = math.sqrt(max(2 * (t * total - log_cosh), 0.0))
@@ -84,6 +87,7 @@ def _saddlepoint(size: Floats, total: float) -> float:
     if w == 0 or u == 0:
         return 0.5
     tail = float(norm.sf(w) + norm.pdf(w) * (1 / u - 1 / w))
+    # No choice of signs is rarer than one of all, and a positive sum is in the upper half.
     return min(max(tail, 0.5**size.size), 0.5)
 
 

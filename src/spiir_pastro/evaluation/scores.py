@@ -56,6 +56,7 @@ def score(p_signal: Floats, is_signal: Labels) -> Scores:
     surprise = -np.where(y, np.log(clipped), np.log1p(-clipped))
     signals = int(y.sum())
     pairs = signals * (y.size - signals)
+    # AUC by Mann and Whitney's statistic, in which ties count half.
     rank_sum = float(rankdata(p)[y].sum())
     return Scores(
         candidates=y.size,
@@ -89,6 +90,8 @@ class Roc:
             return self
         least = self.false_alarm[self.false_alarm > 0].min(initial=1.0)
         x = np.log(np.maximum(self.false_alarm, 0.5 * least))
+        # A point where the curve has moved, in either direction: even steps in one would miss its
+        # bends.
         steps = np.diff(x) / np.ptp(x) + np.diff(self.efficiency)
         length = np.concatenate([[0.0], np.cumsum(steps)])
         along = np.linspace(0, length[-1], points)
@@ -104,6 +107,7 @@ def roc(p_signal: Floats, is_signal: Labels) -> Roc:
     """Trace the ROC curve of probabilities (n,) against labels (n,)."""
     p, y = _checked(p_signal, is_signal)
     order = np.argsort(-p, kind="stable")
+    # Candidates of the same probability are called together, so a threshold is a distinct value.
     last = np.flatnonzero(np.append(np.diff(p[order]) != 0, True))
     hits = np.cumsum(y[order])[last]
     noise = last + 1 - hits

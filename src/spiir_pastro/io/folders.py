@@ -54,6 +54,7 @@ def write_folder(
         with path.open("rb") as written:
             hashes[name] = hashlib.file_digest(written, "sha256").hexdigest()
     write_atomically(folder / last, vouch(hashes))
+    # An earlier result's other files go last, when nothing names them any more.
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and name not in files and name != last and replaces(name):

@@ -167,6 +167,7 @@ def _inventory_of(
                 receipts[name] = receipt
             case Problem() as problem:
                 problems.append(problem)
+    # Where no raw file of a run is there, as on a machine that only processes, staging is enough.
     if raws := {raw.name: raw for raw in raw_files_of_run(run)}:
         known = receipts.keys() | {problem.name for problem in problems}
         problems += _differences(receipts, known, raws, seen)

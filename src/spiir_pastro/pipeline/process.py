@@ -259,6 +259,7 @@ def _slices(runs: RunsFile, rows: int, rows_per_slice: int) -> list[tuple[int, i
     """Cut the campaign's span into equal parts of about so many rows, in GPS nanoseconds."""
     start = min(run.gps_start for run in runs.runs) * SECOND_NS
     end = max(run.gps_end for run in runs.runs) * SECOND_NS
+    # Rounded up, so that the last slice ends at the end.
     step = -((start - end) // (rows // rows_per_slice + 1))
     return [(begin, min(begin + step, end)) for begin in range(start, end, step)]
 
@@ -275,6 +276,8 @@ def _background(
     fates, chosen, apart = Fates(), [], []
     margin = settings.cluster_window_ns
     for start, end in slices:
+        # What decides about triggers of the slice lies up to a window beyond it, the window's last
+        # nanosecond included. What was chosen beyond belongs to the next slice.
         everything = store.read(names, start - margin, end + margin + 1)
         noise, known = split_near(everything, mergers, window_ns=settings.known_window_ns)
         candidates = cluster(noise, window_ns=settings.cluster_window_ns)
@@ -317,6 +320,7 @@ def _foreground(
         fates += count_taken(coincident, signals, Fate.IN_TWIN)
         chosen.append(signals)
     signals = pl.concat(chosen)
+    # Over the whole run: an injection may have triggers on both sides of a cut.
     matches = match_injections(signals, injections, window_ns=window_ns, mchirp_tolerance=tolerance)
     fates += count_taken(signals, matches.found, Fate.SECOND_BEST)
     fates += count_fate(matches.found, Fate.FOREGROUND)

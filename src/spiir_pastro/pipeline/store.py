@@ -156,6 +156,7 @@ class TriggerStore:
         path = self._folder / run.name / f"{len(self._parts[run.name])}.parquet"
         path.parent.mkdir(exist_ok=True)
         with system_errors(path):
+            # Small row groups of sorted times: by their statistics a slice skips most of a file.
             triggers.write_parquet(path, compression="lz4", row_group_size=_ROWS_AT_ONCE // 8)
         first, last = triggers["gps_ns"][0], triggers["gps_ns"][-1]
         self._parts[run.name].append(_Part(path=path, first_ns=first, last_ns=last))

@@ -79,6 +79,7 @@ def remove_twin_noise(
     ):
         distance = np.abs(mchirp[rows] - noise_mchirp[partners])
         same = distance <= tolerance.mchirp * noise_mchirp[partners]
+        # Louder than the twin by more: a signal on top of that noise.
         no_louder = snr[rows] <= (1 + tolerance.snr) * noise_snr[partners]
         is_noise[rows[same & no_louder]] = True
     return triggers.filter(~is_noise)

@@ -117,6 +117,7 @@ def coincident_injection(
     for rows, partners in pairs_within(times, injected, window_ns=window_ns):
         distance = np.abs(times[rows] - injected[partners])
         alike = np.abs(mchirp[rows] - truth[partners]) <= mchirp_tolerance * truth[partners]
+        # A batch of pairs names no trigger twice, so these assignments do not collide.
         better = alike & (distance < nearest[rows])
         partner[rows[better]] = partners[better]
         nearest[rows[better]] = distance[better]

@@ -265,6 +265,7 @@ class Service:
         accepted: list[Upload] = []
 
         def write() -> None:
+            # Before the offsets: once those are on disk the broker does not give the alert again.
             for letter in letters:
                 self.letters.keep(letter)
             accepted[:] = self.spool.accept(

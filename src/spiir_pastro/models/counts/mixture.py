@@ -226,6 +226,8 @@ class CompressedMixture:
         """Coefficients by the power of the first coordinate, and the monomial of the others."""
         order = _highest_order(self.classes)
         others = {product: i for i, product in enumerate(_products(self.classes - 1, order))}
+        # A polynomial in the first coordinate whose coefficients are polynomials in the others:
+        # evaluated so, it takes one multiplication a power and no table of all monomials.
         nested = np.zeros((order + 1, len(others)))
         for product, value in zip(_products(self.classes, order), self.coefficients, strict=True):
             rest = tuple(variable - 1 for variable in product if variable > 0)
