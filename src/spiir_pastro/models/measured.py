@@ -1,7 +1,7 @@
 """Fit the laws of what a search measures: FAR and SNR of noise and signals, and noise's templates.
 
-A class with too few signals for laws of its own takes those of all signals together. Candidates of one
-detector have laws of their own where enough of them are there, or none.
+A class with too few signals for laws of its own takes those of all signals together. Candidates of
+one detector have laws of their own where enough of them are there, or none.
 """
 
 import math
