@@ -213,3 +213,26 @@ def test_an_unknown_bank_is_refused() -> None:
     result = CliRunner().invoke(command, ["x", "--banks", "BBH,XYZ"])
     assert result.exit_code == 2
     assert "name some of BNS, NSBH, BBH" in result.stderr
+
+
+def test_another_network_is_written_under_its_name(tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        command,
+        f"{tmp_path / 'o4'} --observing-run O4 --kagra --single-detector 0.5 --days 0.05 "
+        "--groups 1 --banks BBH --injection-interval 60 --noise-rate 0.05",
+    )
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "o4" / "bbh_inj" / "HLV_000"
+    (zerolag,) = folder.glob("*_zerolag_*.xml.gz")
+    table = read_table(zerolag, "postcoh", columns=["ifos", "snglsnr_K1", "deff_K1"])
+    with_k1 = table.filter(pl.col("ifos").str.contains("K1"))
+    assert with_k1.height > 0
+    assert (with_k1["snglsnr_K1"] > 0).all()
+    assert [path.name[:8] for path in folder.glob("*SEGMENTS*")] == ["H1L1V1K1"]
+    with pytest.raises(ConfigError, match="older files name no detectors but H1, L1, V1"):
+        next(simulate(tmp_path / "old", _with_kagra(), legacy=True))
+
+
+def _with_kagra() -> CampaignConfig:
+    four = dict.fromkeys(("H1", "L1", "V1", "K1"), 0.7)
+    return replace(CONFIG, duty_cycle=four, bns_range_mpc=dict.fromkeys(four, 100.0))

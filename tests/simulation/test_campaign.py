@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +162,57 @@ def test_candidates_of_all_banks_come_at_the_rate_their_far_says(
         assert 5e-4 < chance < 1 - 5e-4
 
 
+FOUR = {"H1": 0.7, "L1": 0.7, "V1": 0.7, "K1": 0.7}
+
+
+def test_kagra_takes_part_where_it_is_searched() -> None:
+    config = replace(CONFIG, days=0.5, duty_cycle=FOUR, bns_range_mpc=dict.fromkeys(FOUR, 100.0))
+    rows = draw_candidates(config, injected=True)
+    assert {"snglsnr_K1", "deff_K1", "far_sngl_K1", "end_time_sngl_K1"} <= set(rows.columns)
+    with_k1 = rows.filter(pl.col("ifos").str.contains("K1"))
+    assert (with_k1["snglsnr_K1"] > 0).all()
+    assert (rows.filter(~pl.col("ifos").str.contains("K1"))["snglsnr_K1"] == 0).all()
+    assert with_k1.filter(pl.col("origin") == "injection").height > 20
+    assert with_k1.filter(pl.col("ifos") == "H1L1V1K1").height > 20
+    snr = rows.select("^snglsnr_.*$").to_numpy()
+    np.testing.assert_allclose(
+        rows["cohsnr"].to_numpy() ** 2 + rows["nullsnr"].to_numpy() ** 2,
+        (snr**2).sum(axis=1),
+        rtol=1e-9,
+    )
+
+
+def test_single_detectors_are_searched_if_asked_at_the_rate_their_far_says() -> None:
+    """Over all time with one detector or more; each count has 1 false alarm in 10^3."""
+    config = CampaignConfig(
+        seed=6,
+        days=200,
+        groups=1,
+        far_max_hz=3e-4,
+        mergers_per_day={Source.BBH: 5.0},
+        single_detector=0.5,
+        injection_interval_s=1e7,
+        unassigned_s=0,
+    )
+    found = candidates(config)
+    alone = found["ifos"].is_in(["H1", "L1", "V1"])
+    assert set(found.filter(alone & (pl.col("origin") == "merger"))["ifos"]) >= {"H1", "L1"}
+    states = np.array(list(product([False, True], repeat=3)))
+    duty = np.array(list(config.duty_cycle.values()))
+    chance = np.where(states, duty, 1 - duty).prod(axis=1)
+    noise = found.filter(pl.col("origin") == "noise")
+    expected = 3e-4 * config.seconds * (1 - chance[0])
+    assert 5e-4 < stats.poisson.cdf(noise.height, expected) < 1 - 5e-4
+    share = noise["ifos"].is_in(["H1", "L1", "V1"]).to_numpy().mean()
+    rates = np.where(states.sum(axis=1) == 1, 0.5, 0) * chance
+    pairs = (
+        chance @ (states[:, 0] & states[:, 1])
+        + chance @ ((states[:, 0] ^ states[:, 1]) & states[:, 2]) * 0.21
+    )
+    assert share == pytest.approx(rates.sum() / (rates.sum() + pairs), abs=0.03)
+    assert candidates(replace(config, single_detector=0.0))["ifos"].str.len_chars().min() == 4
+
+
 def test_adjacent_groups_share_some_noise(plain: pl.DataFrame) -> None:
     noise = plain.filter(pl.col("origin") == "noise")
     twice = noise.filter(pl.struct("gps_ns", "coaphase_H1").is_duplicated())
@@ -271,6 +323,9 @@ def test_drawn_distances_look_like_bayestars() -> None:
         ({"banks": ()}, "banks are none; name some of BNS, NSBH, BBH"),
         ({"far_max_hz": 50.0}, r"far_max_hz is 50\.0"),
         ({"duty_cycle": {"H1": 2.0, "L1": 1, "V1": 1}}, r"duty_cycle\[H1\] is 2\.0"),
+        ({"duty_cycle": {"H1": 0.7, "L1": 0.7}}, "duty_cycle is of H1, L1, bns_range_mpc of H1"),
+        ({"duty_cycle": FOUR}, "give both of H1, L1, V1, and of K1 or not"),
+        ({"observing_run": "O9"}, "observing_run is 'O9'; name one of O3, O4"),
     ],
 )
 def test_impossible_campaigns_are_refused(wrong: dict[str, object], message: str) -> None:

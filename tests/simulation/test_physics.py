@@ -15,7 +15,14 @@ from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.io.ligolw import read_arrays
 from spiir_pastro.models.cosmology import luminosity_distance
 from spiir_pastro.simulation.bank import nearest_template, template_groups
-from spiir_pastro.simulation.config import NETWORK, SIMULATED, CampaignConfig, stream
+from spiir_pastro.simulation.config import (
+    DETECTORS,
+    NETWORK,
+    SENSITIVITIES,
+    SIMULATED,
+    CampaignConfig,
+    stream,
+)
 from spiir_pastro.simulation.network import (
     antenna_patterns,
     arrival_delays,
@@ -33,13 +40,14 @@ from spiir_pastro.simulation.ranking import (
     noise_chisq,
     whole_snr,
 )
+from spiir_pastro.simulation.triggers import _null_snr
 
 CONFIG = CampaignConfig()
 GPS = np.linspace(1.2e9, 1.4e9, 40)
 
 LAL_DETECTORS = [
     lal.CachedDetectors[index]
-    for index in (lal.LHO_4K_DETECTOR, lal.LLO_4K_DETECTOR, lal.VIRGO_DETECTOR)
+    for index in (lal.LHO_4K_DETECTOR, lal.LLO_4K_DETECTOR, lal.VIRGO_DETECTOR, lal.KAGRA_DETECTOR)
 ]
 
 
@@ -56,7 +64,7 @@ def test_greenwich_angle_is_lals() -> None:
 
 def test_antenna_patterns_are_lals() -> None:
     ra, dec, psi = directions(GPS.size)
-    plus, cross = antenna_patterns(ra, dec, psi, GPS)
+    plus, cross = antenna_patterns(ra, dec, psi, GPS, DETECTORS)
     angles = greenwich_angle(GPS)
     expected = np.array(
         [
@@ -71,7 +79,7 @@ def test_antenna_patterns_are_lals() -> None:
 
 def test_arrival_delays_are_lals() -> None:
     ra, dec, _ = directions(GPS.size)
-    delays = arrival_delays(ra, dec, GPS)
+    delays = arrival_delays(ra, dec, GPS, DETECTORS)
     expected = [
         [lal.TimeDelayFromEarthCenter(d.location, a, b, lal.LIGOTimeGPS(t)) for d in LAL_DETECTORS]
         for a, b, t in zip(ra, dec, GPS, strict=True)
@@ -296,3 +304,31 @@ def test_the_nearest_template_is_near() -> None:
     target = np.log(np.geomspace(4, 60, 200))
     found = nearest_template(group, target, np.full(200, 0.7))
     assert np.abs(group.log_mchirp[found] - target).max() < 0.03
+
+
+def test_o4_hears_as_far_as_its_ranges_say() -> None:
+    star, still = np.array([1.4]), np.array([0.0])
+    ranges = tuple(SENSITIVITIES["O4"].bns_range_mpc.values())
+    sigma = sigma_mpc((star, star), (still, still), ranges, "O4")
+    np.testing.assert_allclose(sigma[0] / 8 / 2.2648, [155, 165, 50, 7], rtol=1e-6)
+    heavy = np.array([60.0])
+    o3, o4 = (sigma_mpc((heavy, heavy), (still, still), ranges, run)[0] for run in ("O3", "O4"))
+    assert (np.abs(o4[:3] / o3[:3] - 1) > 0.01).all()  # another curve, at the same BNS range
+
+
+def test_null_snr_is_what_no_wave_makes() -> None:
+    """None of a wave's own SNR, of three and of four detectors; all of what lies across."""
+    gps = stream(8, "null").uniform(1.3e9, 1.31e9, 200)
+    binaries = draw_binaries(Source.BBH, gps, stream(8, "null", 1), SIMULATED[Source.BBH])
+    which = np.arange(200)
+    for ifos in (NETWORK, DETECTORS):
+        on = np.ones((200, len(ifos)), dtype=bool)
+        wave = 1000 * binaries.response(ifos)
+        assert _null_snr(binaries, which, wave, on, ifos).max() < 1e-3
+        plus, cross = antenna_patterns(
+            binaries.right_ascension, binaries.declination, 0 * gps, gps, ifos
+        )
+        across = np.linalg.svd(np.stack([plus, cross], axis=1))[2][:, -1]
+        np.testing.assert_allclose(
+            _null_snr(binaries, which, wave + 7j * across, on, ifos), 7, rtol=1e-3
+        )

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.pipeline.simulate import is_campaign, simulate
-from spiir_pastro.simulation import SIMULATED, CampaignConfig
+from spiir_pastro.simulation import NETWORK, SENSITIVITIES, SIMULATED, CampaignConfig
 from spiir_pastro.simulation.early_warning import nearer
 
 __all__ = ["command"]
@@ -70,6 +70,20 @@ def _banks(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[
     help="Fraction of heavy binaries recovered at 0.2 to 0.4 of their chirp mass.",
 )
 @click.option(
+    "--observing-run",
+    type=click.Choice([*SENSITIVITIES]),
+    default=_DEFAULT.observing_run,
+    show_default=True,
+    help="Whose noise curves, ranges and duty cycles the detectors have.",
+)
+@click.option("--kagra", is_flag=True, help="Search in K1 too.")
+@click.option(
+    "--single-detector",
+    default=_DEFAULT.single_detector,
+    show_default=True,
+    help="Search while one detector is on: its rate of noise candidates over that of H1 and L1.",
+)
+@click.option(
     "--early-warning",
     default=_DEFAULT.early_warning_s,
     show_default=True,
@@ -106,6 +120,9 @@ def command(
     injection_interval: float,
     mergers_per_day: float,
     misrecovered: float,
+    observing_run: str,
+    kagra: bool,
+    single_detector: float,
     early_warning: float,
     gps_start: int,
     file_seconds: int,
@@ -122,7 +139,13 @@ def command(
     populations = dict(SIMULATED)
     if early_warning > 0:
         populations = {s: nearer(p, early_warning) for s, p in SIMULATED.items()}
+    network = (*NETWORK, "K1") if kagra else NETWORK
+    hearing = SENSITIVITIES[observing_run]
     config = CampaignConfig(
+        observing_run=observing_run,
+        bns_range_mpc={ifo: hearing.bns_range_mpc[ifo] for ifo in network},
+        duty_cycle={ifo: hearing.duty_cycle[ifo] for ifo in network},
+        single_detector=single_detector,
         seed=seed,
         gps_start=gps_start,
         days=days,

@@ -6,7 +6,7 @@ files name detectors by one letter; `LEGACY_NAMES` maps today's names to theirs.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from spiir_pastro.domain.columns import POSTCOH_TYPES
 
@@ -19,6 +19,7 @@ __all__ = [
     "SEGMENT",
     "SEGMENT_DEFINER",
     "SIM_INSPIRAL",
+    "postcoh_layout",
 ]
 
 ID_OWNERS: Mapping[str, str] = {
@@ -56,9 +57,16 @@ PROCESS: Mapping[str, str] = _columns(
     ilwd__char="process_id",
 )
 
-POSTCOH: Mapping[str, str] = {
-    name: POSTCOH_TYPES[name] for name in sorted(POSTCOH_TYPES) if not name.endswith("_K1")
-}
+
+def postcoh_layout(ifos: Collection[str]) -> Mapping[str, str]:
+    """Return the columns of a trigger table, and their types, of a network of detectors."""
+    others = tuple(f"_{ifo}" for ifo in ("H1", "L1", "V1", "K1") if ifo not in ifos)
+    return {
+        name: POSTCOH_TYPES[name] for name in sorted(POSTCOH_TYPES) if not name.endswith(others)
+    }
+
+
+POSTCOH: Mapping[str, str] = postcoh_layout(("H1", "L1", "V1"))
 
 LEGACY_NAMES: Mapping[str, str] = {name: _legacy(name) for name in POSTCOH}
 """Today's name to the old one: ``far_1d_sngl_H1`` was ``far_h_1d``."""

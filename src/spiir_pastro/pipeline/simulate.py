@@ -33,11 +33,11 @@ from spiir_pastro.io.ligolw_layouts import (
     ID_OWNERS,
     LEGACY_NAMES,
     LEGACY_POSTCOH,
-    POSTCOH,
     PROCESS,
     SEGMENT,
     SEGMENT_DEFINER,
     SIM_INSPIRAL,
+    postcoh_layout,
 )
 from spiir_pastro.io.ligolw_writer import LigolwTable, write_ligolw
 from spiir_pastro.pipeline.executors import run_all
@@ -106,6 +106,8 @@ def simulate(
         ):
             raise ConfigError(f"{root} holds something already; name a new or empty directory")
         remove_drafts(root)
+    if legacy and config.network != NETWORK:
+        raise ConfigError(f"older files name no detectors but {', '.join(NETWORK)}; leave out K1")
     if processes < 1:
         raise ConfigError(f"processes is {processes}; at least 1 is needed")
     campaign = build_campaign(config)
@@ -161,19 +163,23 @@ def _write_run(task: _Task, *, injected: bool) -> int:
     folder = Path(f"{group.bank.lower()}_{kind}") / f"HLV_{group.number:03d}"
     name = f"{folder.name}_zerolag_{start}_{duration}"
     truth_path = task.root / "truth" / folder / f"{name}.parquet"
-    last = task.root / folder / f"{''.join(NETWORK)}_SEGMENTS_{start}_{duration}.xml.gz"
+    ifos = task.config.network
+    last = task.root / folder / f"{''.join(ifos)}_SEGMENTS_{start}_{duration}.xml.gz"
     if last.exists():
         return int(pl.scan_parquet(truth_path).select(pl.len()).collect().item())
     truths: list[pl.DataFrame] = []
     blocks = campaign.blocks(task.place, task.span, injected=injected)
     write_ligolw(
         task.root / folder / f"{name}.xml.gz",
-        [_process_table(start, duration), _postcoh(blocks, truths, legacy=task.legacy)],
+        [
+            _process_table(ifos, start, duration),
+            _postcoh(blocks, truths, ifos, legacy=task.legacy),
+        ],
     )
     truth = pl.concat(truths)
     _write_parquet(truth, truth_path)
     write_ligolw(
-        last, [_process_table(start, duration), *_segment_tables(campaign, start, duration)]
+        last, [_process_table(ifos, start, duration), *_segment_tables(campaign, start, duration)]
     )
     return truth.height
 
@@ -181,6 +187,7 @@ def _write_run(task: _Task, *, injected: bool) -> int:
 def _postcoh(
     blocks: Iterator[tuple[pl.DataFrame, pl.DataFrame]],
     truths: list[pl.DataFrame],
+    ifos: tuple[str, ...],
     *,
     legacy: bool,
 ) -> LigolwTable:
@@ -191,15 +198,15 @@ def _postcoh(
             truths.append(truth)
             yield frame.rename(dict(LEGACY_NAMES)) if legacy else frame
 
-    columns = LEGACY_POSTCOH if legacy else POSTCOH
+    columns = LEGACY_POSTCOH if legacy else postcoh_layout(ifos)
     return LigolwTable(name="postcoh", columns=columns, rows=rows(), id_owners=ID_OWNERS)
 
 
-def _process_table(start: int, duration: int) -> LigolwTable:
+def _process_table(ifos: tuple[str, ...], start: int, duration: int) -> LigolwTable:
     row = pl.DataFrame(
         {name: [None] for name in PROCESS}
         | {
-            "ifos": [",".join(NETWORK)],
+            "ifos": [",".join(ifos)],
             "is_online": [0],
             "jobid": [0],
             "process_id": [0],
@@ -216,16 +223,16 @@ def _segment_tables(campaign: Campaign, start: int, duration: int) -> list[Ligol
     definers = pl.DataFrame(
         {
             "comment": "SPIIR postcoh snapshot",
-            "ifos": NETWORK,
+            "ifos": campaign.config.network,
             "name": "postcohprocessed",
             "process_id": 0,
-            "segment_def_id": range(len(NETWORK)),
+            "segment_def_id": range(len(campaign.segments)),
             "version": None,
         }
     )
     spans = [
         (d, max(int(on), start), min(int(off), start + duration))
-        for d, ifo in enumerate(NETWORK)
+        for d, ifo in enumerate(campaign.config.network)
         for on, off in campaign.segments[ifo]
         if on < start + duration and off > start
     ]
@@ -256,7 +263,7 @@ def _write_surroundings(root: Path, campaign: Campaign, *, legacy: bool) -> None
         )
         write_ligolw(
             root / "injections" / f"{bank.lower()}.xml.gz",
-            [_process_table(config.gps_start, config.seconds), table],
+            [_process_table(config.network, config.gps_start, config.seconds), table],
         )
         truth = pl.DataFrame(
             {"injection_id": signals.numbers, **signals.binaries.columns()}

@@ -2,14 +2,24 @@
 
 from spiir_pastro.simulation.campaign import Campaign, build_campaign, draw_candidates
 from spiir_pastro.simulation.catalogues import injection_frame, merger_frame
-from spiir_pastro.simulation.config import NETWORK, SIMULATED, CampaignConfig
+from spiir_pastro.simulation.config import (
+    DETECTORS,
+    NETWORK,
+    SENSITIVITIES,
+    SIMULATED,
+    CampaignConfig,
+    Sensitivity,
+)
 from spiir_pastro.simulation.distances import draw_distances
 
 __all__ = [
+    "DETECTORS",
     "NETWORK",
+    "SENSITIVITIES",
     "SIMULATED",
     "Campaign",
     "CampaignConfig",
+    "Sensitivity",
     "build_campaign",
     "draw_candidates",
     "draw_distances",

@@ -75,8 +75,8 @@ _ZERO_IN_SIM_INSPIRAL = (
 def merger_frame(campaign: Campaign) -> pl.DataFrame:
     """Return the real mergers that a catalogue would list, by time, plus their number.
 
-    Those that an offline search of the same strain finds: while two detectors were on, with an SNR
-    of `_LISTED_SNR` or more in the best template, noise included. One detector may see next to
+    Those that an offline search of the same strain finds: while enough detectors were on, with an
+    SNR of `_LISTED_SNR` or more in the best template, noise included. One detector may see next to
     nothing.
     """
     parts = []
@@ -84,7 +84,7 @@ def merger_frame(campaign: Campaign) -> pl.DataFrame:
         b = signals.binaries
         single = np.where(signals.on, np.abs(signals.optimal + signals.noise), 0)
         snr = np.linalg.norm(single, axis=1)
-        in_two = signals.on.sum(axis=1) >= 2
+        enough = signals.on.sum(axis=1) >= campaign.config.detectors_needed
         parts.append(
             pl.DataFrame(
                 {
@@ -102,6 +102,6 @@ def merger_frame(campaign: Campaign) -> pl.DataFrame:
                     "merger_id": signals.numbers,
                 },
                 schema_overrides={"name": pl.String, "class_by_median_mass": pl.String},
-            ).filter(pl.Series(in_two & (snr >= _LISTED_SNR)))
+            ).filter(pl.Series(enough & (snr >= _LISTED_SNR)))
         )
     return pl.concat(parts).sort("gps")

@@ -15,10 +15,53 @@ from spiir_pastro.errors import ConfigError
 from spiir_pastro.models.population import BinaryPopulation, MassLaw, RedshiftLaw
 from spiir_pastro.models.response import Response
 
-__all__ = ["COMPLETE_BELOW_HZ", "NETWORK", "SIMULATED", "CampaignConfig", "stream"]
+__all__ = [
+    "COMPLETE_BELOW_HZ",
+    "DETECTORS",
+    "NETWORK",
+    "SENSITIVITIES",
+    "SIMULATED",
+    "CampaignConfig",
+    "Sensitivity",
+    "stream",
+]
 
-NETWORK = ("H1", "L1", "V1")
-"""The detectors simulated, in the order of every detector axis here."""
+DETECTORS = ("H1", "L1", "V1", "K1")
+"""Those there are, in the order of every detector axis here."""
+
+NETWORK = DETECTORS[:3]
+"""The detectors simulated if nothing else is asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sensitivity:
+    """How far the detectors of an observing run hear, and how often they are on.
+
+    Attributes
+    ----------
+    bns_range_mpc
+        Sky-averaged range of each detector for 1.4 + 1.4 solar masses.
+    duty_cycle
+        Fraction of time each is on.
+    """
+
+    bns_range_mpc: Mapping[str, float]
+    duty_cycle: Mapping[str, float]
+
+
+SENSITIVITIES: Mapping[str, Sensitivity] = {
+    "O3": Sensitivity(
+        bns_range_mpc={"H1": 108.0, "L1": 135.0, "V1": 45.0, "K1": 1.0},
+        duty_cycle={"H1": 0.71, "L1": 0.76, "V1": 0.76, "K1": 0.8},
+    ),
+    "O4": Sensitivity(
+        bns_range_mpc={"H1": 155.0, "L1": 165.0, "V1": 50.0, "K1": 7.0},
+        duty_cycle={"H1": 0.675, "L1": 0.69, "V1": 0.7, "K1": 0.8},
+    ),
+}
+"""By observing run. O3: the medians of O3a, GWTC-2 (arXiv:2010.14527) Fig. 3; KAGRA as in O3GK
+(arXiv:2203.01270), rounded. O4: LIGO's duty cycles in O4a (GWTC-4.0, arXiv:2508.18080), ranges as
+LVK's observing plans give them in round numbers; the duty cycles of V1 and K1 are assumed."""
 
 COMPLETE_BELOW_HZ = 0.01
 """All noise with a combined FAR below this is written; of the rest, a sample."""
@@ -82,10 +125,15 @@ class CampaignConfig:
         chirp mass; 7 of 23 of those that SPIIR uploaded.
     early_warning_s
         Search for signals up to so many seconds before the merger; 0 for all of them.
+    observing_run
+        Whose noise curves the detectors have: one of `SENSITIVITIES`.
     duty_cycle
-        Fraction of time each detector is on.
+        Fraction of time each detector is on; these are the detectors: H1, L1, V1, and K1 or not.
     bns_range_mpc
-        Sky-averaged BNS range of each detector; O3a's medians, GWTC-2 (arXiv:2010.14527) Fig. 3.
+        Sky-averaged BNS range of each detector.
+    single_detector
+        Rate of noise candidates while one detector is on, over that with H1 and L1; signals are
+        looked for in it too. 0 for a search of coincidences alone.
     unassigned_s
         Until this long after the start no FAR is assigned: 0 is written.
     file_seconds
@@ -119,12 +167,14 @@ class CampaignConfig:
     )
     misrecovered: float = 0.3
     early_warning_s: float = 0.0
+    observing_run: str = "O3"
     duty_cycle: Mapping[str, float] = field(
-        default_factory=lambda: {"H1": 0.71, "L1": 0.76, "V1": 0.76}
+        default_factory=lambda: {ifo: SENSITIVITIES["O3"].duty_cycle[ifo] for ifo in NETWORK}
     )
     bns_range_mpc: Mapping[str, float] = field(
-        default_factory=lambda: {"H1": 108.0, "L1": 135.0, "V1": 45.0}
+        default_factory=lambda: {ifo: SENSITIVITIES["O3"].bns_range_mpc[ifo] for ifo in NETWORK}
     )
+    single_detector: float = 0.0
     unassigned_s: int = 1800
     file_seconds: int = 86_400
     chunk_rows: int = 50_000
@@ -140,6 +190,7 @@ class CampaignConfig:
             "injection_interval_s": (self.injection_interval_s, 5, 1e9),
             "misrecovered": (self.misrecovered, 0, 0.99),
             "early_warning_s": (self.early_warning_s, 0, 300),
+            "single_detector": (self.single_detector, 0, 1),
             "unassigned_s": (self.unassigned_s, 0, 1e9),
             "file_seconds": (self.file_seconds, 60, 1e8),
             "chunk_rows": (self.chunk_rows, 100, 10**7),
@@ -150,6 +201,18 @@ class CampaignConfig:
         for name, (value, low, high) in limits.items():
             if not low <= value <= high:
                 raise ConfigError(f"simulation: {name} is {value}; it must lie in {low} to {high}")
+        if self.observing_run not in SENSITIVITIES:
+            raise ConfigError(
+                f"simulation: observing_run is {self.observing_run!r}; "
+                f"name one of {', '.join(SENSITIVITIES)}"
+            )
+        known = set(self.duty_cycle) <= set(self.bns_range_mpc) <= set(DETECTORS)
+        if self.network not in (NETWORK, DETECTORS) or not known:
+            raise ConfigError(
+                f"simulation: duty_cycle is of {', '.join(self.duty_cycle) or 'none'}, "
+                f"bns_range_mpc of {', '.join(self.bns_range_mpc) or 'none'}; "
+                "give both of H1, L1, V1, and of K1 or not"
+            )
         if not self.banks or not set(self.banks) <= set(ASTROPHYSICAL):
             raise ConfigError(
                 f"simulation: banks are {', '.join(self.banks) or 'none'}; "
@@ -162,9 +225,19 @@ class CampaignConfig:
             )
 
     @property
+    def detectors_needed(self) -> int:
+        """How many detectors make a trigger."""
+        return 1 if self.single_detector > 0 else 2
+
+    @property
+    def network(self) -> tuple[str, ...]:
+        """The detectors, in the order of every detector axis."""
+        return tuple(ifo for ifo in DETECTORS if ifo in self.duty_cycle)
+
+    @property
     def bns_ranges_mpc(self) -> tuple[float, ...]:
         """BNS range of each detector, in the network's order."""
-        return tuple(self.bns_range_mpc[ifo] for ifo in NETWORK)
+        return tuple(self.bns_range_mpc[ifo] for ifo in self.network)
 
     @property
     def response(self) -> Response:

@@ -19,7 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from spiir_pastro.simulation.bank import TemplateGroup, template_duration_s
-from spiir_pastro.simulation.config import NETWORK, CampaignConfig
+from spiir_pastro.simulation.config import DETECTORS, CampaignConfig
 from spiir_pastro.simulation.early_warning import heard_fraction, last_frequency_hz
 from spiir_pastro.simulation.network import sigma_mpc
 from spiir_pastro.simulation.noise import SINGLE_DETECTOR_NOISE
@@ -43,16 +43,16 @@ _WINDOWS = {"far_1w": 0.0, "far_1d": 86_400.0, "far_2h": 7200.0}  # name to when
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Detections:
-    """Arrays of n triggers; the detector axis is ``NETWORK``'s.
+    """Arrays of n triggers; the detector axis is the campaign's ``network``.
 
     Attributes
     ----------
     gps_ns
-        (n, 3) arrival in each detector, GPS nanoseconds.
+        (n, detectors) arrival in each detector, GPS nanoseconds.
     on
-        (n, 3) which detectors took part.
+        (n, detectors) which detectors took part.
     snr, coaphase, chisq
-        (n, 3); zero where a detector took no part.
+        (n, detectors); zero where a detector took no part.
     null_snr
         (n,) SNR in the null stream.
     template
@@ -143,7 +143,8 @@ def postcoh_frame(
     mchirp, mtotal = np.exp(group.log_mchirp[found.template]), mass1 + mass2
     seconds, nanoseconds = np.divmod(end_ns, 10**9)
     early_s = config.early_warning_s
-    sigma = _sigma(group, config.bns_ranges_mpc, early_s)[found.template]
+    reach = config.bns_ranges_mpc, config.observing_run
+    sigma = _sigma(group, *reach, early_s)[found.template]
     columns: dict[str, NDArray[np.generic]] = {
         "process_id": np.zeros(n, dtype=np.int64),
         "event_id": first_id + np.arange(n),
@@ -155,8 +156,8 @@ def postcoh_frame(
         "ra": np.degrees(found.right_ascension),
         "dec": np.degrees(found.declination),
         "livetime": seconds - config.gps_start,
-        "ifos": _IFOS_WRITTEN[found.on @ _POWERS_OF_TWO],
-        "pivotal_ifo": np.array(NETWORK)[pivot],
+        "ifos": _IFOS_WRITTEN[found.on @ 2 ** np.arange(len(config.network))],
+        "pivotal_ifo": np.array(DETECTORS)[pivot],
         "bankid": group.bankid[found.template],
         "tmplt_idx": group.tmplt_idx[found.template],
         "mass1": mass1,
@@ -168,7 +169,7 @@ def postcoh_frame(
         "spin2z": group.spin2z[found.template],
         "template_duration": np.maximum(template_duration_s(mchirp) - early_s, 0),
         "f_final": _last_frequency_hz(mchirp, early_s),
-        **_detector_columns(found, sigma, end_ns),
+        **_detector_columns(found, config.network, sigma, end_ns),
         **_far_columns(found, group, config),
     }
     return pl.DataFrame(columns).with_columns(
@@ -179,11 +180,13 @@ def postcoh_frame(
 
 
 @cache
-def _sigma(group: TemplateGroup, bns_ranges_mpc: tuple[float, ...], early_s: float) -> Floats:
-    """Sigma of a group's templates in Mpc, (templates, 3): fewer than the triggers they make."""
+def _sigma(
+    group: TemplateGroup, bns_ranges_mpc: tuple[float, ...], run: str, early_s: float
+) -> Floats:
+    """Sigma of a group's templates in Mpc, (templates, detectors): fewer than their triggers."""
     masses, spins = (group.mass1, group.mass2), (group.spin1z, group.spin2z)
     heard = heard_fraction(np.exp(group.log_mchirp), group.mass1 + group.mass2, early_s)
-    return sigma_mpc(masses, spins, bns_ranges_mpc) * heard[:, None]
+    return sigma_mpc(masses, spins, bns_ranges_mpc, run) * heard[:, None]
 
 
 def _last_frequency_hz(mchirp: Floats, early_s: float) -> Floats:
@@ -203,14 +206,13 @@ _ALWAYS_ZERO = (
     "spin2x",
     "spin2y",
 )
-_POWERS_OF_TWO = 2 ** np.arange(len(NETWORK))
 _IFOS_WRITTEN = np.array(
-    ["".join(ifo for d, ifo in enumerate(NETWORK) if code >> d & 1) for code in range(8)]
+    ["".join(ifo for d, ifo in enumerate(DETECTORS) if code >> d & 1) for code in range(16)]
 )
 
 
 def _detector_columns(
-    found: Detections, sigma: Floats, end_ns: NDArray[np.int64]
+    found: Detections, ifos: tuple[str, ...], sigma: Floats, end_ns: NDArray[np.int64]
 ) -> dict[str, NDArray[np.generic]]:
     """Return the columns that stand once a detector."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -218,7 +220,7 @@ def _detector_columns(
     times = np.where(found.on, found.gps_ns, end_ns[:, None])
     return {
         f"{name}_{ifo}": values[:, d]
-        for d, ifo in enumerate(NETWORK)
+        for d, ifo in enumerate(ifos)
         for name, values in (
             ("snglsnr", found.snr),
             ("chisq", found.chisq),
@@ -251,7 +253,7 @@ def _far_columns(
             ),
             0.0,
         )
-        for d, ifo in enumerate(NETWORK)
+        for d, ifo in enumerate(config.network)
     }
     day_leads = (_hashed(found.end_ns, 0) < 0.3) & (elapsed >= _WINDOWS["far_1d"])
     columns: dict[str, NDArray[np.generic]] = {}

@@ -16,7 +16,7 @@ import polars as pl
 from spiir_pastro.domain import Source
 from spiir_pastro.simulation.bank import TemplateGroup
 from spiir_pastro.simulation.campaign import Campaign
-from spiir_pastro.simulation.config import NETWORK, stream
+from spiir_pastro.simulation.config import stream
 from spiir_pastro.simulation.detections import Detections, postcoh_frame
 from spiir_pastro.simulation.triggers import recover
 
@@ -69,8 +69,8 @@ def _best_triggers(campaign: Campaign, bank: Source) -> pl.DataFrame:
         "mass2",
         pl.col("mchirp").alias("mchirp_det"),
         pl.col("cohsnr").alias("snr_net"),
-        *(_known(f"snglsnr_{ifo}", ifo).alias(f"snr_{ifo}") for ifo in NETWORK),
-        *(_known(f"deff_{ifo}", ifo) for ifo in NETWORK),
+        *(_known(f"snglsnr_{ifo}", ifo).alias(f"snr_{ifo}") for ifo in config.network),
+        *(_known(f"deff_{ifo}", ifo) for ifo in config.network),
         pl.Series("true_distance", distance),
         "event",
         "ifos",

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from spiir_pastro.domain import is_within
 from spiir_pastro.models.horizon import Horizons
-from spiir_pastro.simulation.config import NETWORK, CampaignConfig, stream
+from spiir_pastro.simulation.config import DETECTORS, NETWORK, CampaignConfig, stream
 
 __all__ = [
     "SOLAR_MASS_S",
@@ -40,12 +40,14 @@ Segments = Mapping[str, NDArray[np.int64]]
 SOLAR_MASS_S = 4.925490947641267e-06  # G M_sun / c^3, IAU 2015 nominal
 _C = 299_792_458.0
 
-# Vertex and unit vectors of the arms, Earth-fixed: LIGO-T980044-10, Virgo VIR-0270B-06, as in LAL.
+# Vertex and unit vectors of the arms of `DETECTORS`, Earth-fixed: LIGO-T980044-10, Virgo
+# VIR-0270B-06, KAGRA JGW-T1401800, as in LAL.
 _VERTEX_M = np.array(
     [
         [-2.16141492636e06, -3.83469517889e06, 4.60035022664e06],
         [-7.42760447238e04, -5.49628371971e06, 3.22425701744e06],
         [4.54637409900e06, 8.42989697626e05, 4.37857696241e06],
+        [-3.777336024e06, 3.484898411e06, 3.765313697e06],
     ]
 )
 _X_ARM = np.array(
@@ -53,6 +55,7 @@ _X_ARM = np.array(
         [-0.22389266154, 0.79983062746, 0.55690487831],
         [-0.95457412153, -0.14158077340, -0.26218911324],
         [-0.70045821479, 0.20848948619, 0.68256166277],
+        [-0.375904, -0.8361583, 0.3994189],
     ]
 )
 _Y_ARM = np.array(
@@ -60,6 +63,7 @@ _Y_ARM = np.array(
         [-0.91397818574, 0.02609403989, -0.40492342125],
         [0.29774156894, -0.48791033647, -0.82054461286],
         [-0.05379255368, -0.96908180549, 0.24080451708],
+        [0.7164378, 0.01114076, 0.697562],
     ]
 )
 _TENSOR = (np.einsum("di,dj->dij", _X_ARM, _X_ARM) - np.einsum("di,dj->dij", _Y_ARM, _Y_ARM)) / 2
@@ -82,9 +86,13 @@ def greenwich_angle(gps: Floats) -> Floats:
 
 
 def antenna_patterns(
-    right_ascension: Floats, declination: Floats, polarization: Floats, gps: Floats
+    right_ascension: Floats,
+    declination: Floats,
+    polarization: Floats,
+    gps: Floats,
+    ifos: tuple[str, ...] = NETWORK,
 ) -> tuple[Floats, Floats]:
-    """Responses (F_+, F_x), each (n, 3), to waves from n directions (radians) at n GPS times."""
+    """Responses (F_+, F_x), each (n, ifos), to waves from n directions (radians) at n GPS times."""
     angle = greenwich_angle(gps) - right_ascension
     sin_a, cos_a = np.sin(angle), np.cos(angle)
     sin_d, cos_d = np.sin(declination), np.cos(declination)
@@ -106,18 +114,26 @@ def antenna_patterns(
         axis=-1,
     )
 
+    tensor = _TENSOR[_places(ifos)]
+
     def response(a: Floats, b: Floats) -> Floats:
-        return np.asarray(np.einsum("ni,dij,nj->nd", a, _TENSOR, b, optimize=True))
+        return np.asarray(np.einsum("ni,dij,nj->nd", a, tensor, b, optimize=True))
 
     return response(x, x) - response(y, y), 2 * response(x, y)
 
 
-def arrival_delays(right_ascension: Floats, declination: Floats, gps: Floats) -> Floats:
-    """Seconds by which a wave is later in each detector than at the Earth's centre, (n, 3)."""
+def arrival_delays(
+    right_ascension: Floats, declination: Floats, gps: Floats, ifos: tuple[str, ...] = NETWORK
+) -> Floats:
+    """Seconds by which a wave is later in each detector than at the Earth's centre, (n, ifos)."""
     angle = right_ascension - greenwich_angle(gps)
     cos_d = np.cos(declination)
     towards = np.stack([cos_d * np.cos(angle), cos_d * np.sin(angle), np.sin(declination)], axis=-1)
-    return np.asarray(-towards @ _VERTEX_M.T / _C)
+    return np.asarray(-towards @ _VERTEX_M[_places(ifos)].T / _C)
+
+
+def _places(ifos: tuple[str, ...]) -> list[int]:
+    return [DETECTORS.index(ifo) for ifo in ifos]
 
 
 @cache
@@ -131,8 +147,9 @@ def sigma_mpc(
     masses_det: tuple[Floats, Floats],
     spins: tuple[Floats, Floats],
     bns_ranges_mpc: tuple[float, ...],
+    run: str = "O3",
 ) -> Floats:
-    """Effective distance in Mpc at which the optimal SNR is 1, (n, 3).
+    """Effective distance in Mpc at which the optimal SNR is 1, (n, detectors).
 
     Parameters
     ----------
@@ -141,18 +158,20 @@ def sigma_mpc(
     spins
         Spins along the orbit, (n,) each.
     bns_ranges_mpc
-        Range of each detector for 1.4 + 1.4 solar masses, which sets the scale.
+        Range of each of the first of `DETECTORS` for 1.4 + 1.4 solar masses, which sets the scale.
+    run
+        The observing run whose noise curves they have.
     """
     horizons = [
-        _horizons().horizon_mpc(*masses_det, *spins, ifo=ifo, bns_range_mpc=reach)
-        for ifo, reach in zip(NETWORK, bns_ranges_mpc, strict=True)
+        _horizons().horizon_mpc(*masses_det, *spins, ifo=ifo, run=run, bns_range_mpc=reach)
+        for ifo, reach in zip(DETECTORS, bns_ranges_mpc, strict=False)
     ]
     return 8 * np.stack(horizons, axis=1)
 
 
 def draw_segments(config: CampaignConfig) -> Segments:
     """Draw when each detector was on: an alternating renewal process with exponential lengths."""
-    return {ifo: _draw_on_times(ifo, config) for ifo in NETWORK}
+    return {ifo: _draw_on_times(ifo, config) for ifo in config.network}
 
 
 def _draw_on_times(ifo: str, config: CampaignConfig) -> NDArray[np.int64]:
@@ -170,5 +189,5 @@ def _draw_on_times(ifo: str, config: CampaignConfig) -> NDArray[np.int64]:
 
 
 def detectors_on(gps: Floats, segments: Segments) -> NDArray[np.bool_]:
-    """Say which detectors are on at each time, (n, 3)."""
-    return np.stack([is_within(gps, segments[ifo]) for ifo in NETWORK], axis=1)
+    """Say which detectors are on at each time, (n, detectors)."""
+    return np.stack([is_within(gps, on) for on in segments.values()], axis=1)

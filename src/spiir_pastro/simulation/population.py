@@ -14,7 +14,7 @@ from spiir_pastro.domain import Source
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.models.cosmology import luminosity_distance
 from spiir_pastro.models.population import BinaryPopulation
-from spiir_pastro.simulation.config import CampaignConfig
+from spiir_pastro.simulation.config import NETWORK, CampaignConfig
 from spiir_pastro.simulation.early_warning import heard_fraction
 from spiir_pastro.simulation.network import antenna_patterns, sigma_mpc
 
@@ -88,25 +88,28 @@ class Binaries:
         """Detector-frame total mass in solar masses, (n,)."""
         return np.asarray((self.mass1 + self.mass2) * (1 + self.redshift))
 
-    def response(self) -> NDArray[np.complex128]:
-        """Return distance / effective distance, as complex numbers with a phase, (n, 3)."""
+    def response(self, ifos: tuple[str, ...] = NETWORK) -> NDArray[np.complex128]:
+        """Return distance / effective distance, as complex numbers with a phase, (n, ifos)."""
         plus, cross = antenna_patterns(
-            self.right_ascension, self.declination, self.polarization, self.gps
+            self.right_ascension, self.declination, self.polarization, self.gps, ifos
         )
         cos_i = np.cos(self.inclination)[:, None]
         amplitude = plus * (1 + cos_i**2) / 2 + 1j * cross * cos_i
         return np.asarray(amplitude * np.exp(1j * self.coa_phase)[:, None])
 
     def eff_distance_mpc(self) -> Floats:
-        """Return the true effective distance in Mpc, (n, 3)."""
+        """Return the true effective distance from H1, L1 and V1 in Mpc, (n, 3)."""
         return np.asarray(self.distance_mpc[:, None] / np.abs(self.response()))
 
     def optimal_snr(self, config: CampaignConfig) -> NDArray[np.complex128]:
-        """Complex noise-free SNR with a perfect template, were every detector on, (n, 3)."""
+        """Complex noise-free SNR with a perfect template, were all detectors on, (n, detectors)."""
         masses = (self.mass1 * (1 + self.redshift), self.mass2 * (1 + self.redshift))
-        sigma = sigma_mpc(masses, (self.spin1z, self.spin2z), config.bns_ranges_mpc)
+        spins, run = (self.spin1z, self.spin2z), config.observing_run
+        sigma = sigma_mpc(masses, spins, config.bns_ranges_mpc, run)
         heard = heard_fraction(self.mchirp_det, self.mtotal_det, config.early_warning_s)
-        return np.asarray(sigma * (heard / self.distance_mpc)[:, None] * self.response())
+        return np.asarray(
+            sigma * (heard / self.distance_mpc)[:, None] * self.response(config.network)
+        )
 
 
 def chirp_mass(mass1: Floats, mass2: Floats) -> Floats:

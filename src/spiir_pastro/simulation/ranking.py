@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtri_exp
 
 from spiir_pastro.domain import Source
-from spiir_pastro.simulation.config import NETWORK
+from spiir_pastro.simulation.config import DETECTORS
 from spiir_pastro.simulation.noise import COHERENT_NOISE, SNR_THRESHOLD, NoiseModel
 
 __all__ = [
@@ -141,7 +141,7 @@ def _of_detectors(on: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     those of pairs with V1 spread 0.7 to 0.8 times as far.
     """
     number = on.sum(axis=1)
-    even = on[:, NETWORK.index("H1")] & on[:, NETWORK.index("L1")]
+    even = on[:, DETECTORS.index("H1")] & on[:, DETECTORS.index("L1")]
     return _THIRD_DETECTOR * np.maximum(number - 2, 0), np.where(
         (number == 2) & ~even, _UNEVEN_PAIR, 1.0
     )

@@ -2,7 +2,8 @@ r"""Make triggers: noise as a Poisson process, and signals as a search recovers 
 
 A signal's complex SNR in a detector is ``match x optimal SNR + (N(0,1) + i N(0,1))``: its modulus
 is what a matched filter maximised over phase reports. Bank groups hear the same strain, so the
-noise in their SNRs is correlated. A trigger needs SNR 4 in two detectors, as SPIIR does.
+noise in their SNRs is correlated. A trigger needs SNR 4 in two detectors, as SPIIR does; with
+``CampaignConfig.single_detector`` one detector does, while no other is on.
 
 The template's chirp mass and mass ratio are drawn from the response that the source model has too
 (`spiir_pastro.models.response`): widths from matched filtering, and a branch of heavy binaries that
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from spiir_pastro.models.response import WIDEST_LOG_ERROR
 from spiir_pastro.simulation.bank import TemplateGroup, nearest_template
-from spiir_pastro.simulation.config import COMPLETE_BELOW_HZ, NETWORK, CampaignConfig, stream
+from spiir_pastro.simulation.config import COMPLETE_BELOW_HZ, CampaignConfig, stream
 from spiir_pastro.simulation.detections import NOISE, Detections
 from spiir_pastro.simulation.network import (
     Segments,
@@ -26,6 +27,7 @@ from spiir_pastro.simulation.network import (
     arrival_delays,
     detectors_on,
 )
+from spiir_pastro.simulation.noise import SNR_THRESHOLD
 from spiir_pastro.simulation.noise_templates import NoiseSlice
 from spiir_pastro.simulation.population import Binaries
 from spiir_pastro.simulation.ranking import (
@@ -82,17 +84,17 @@ class Signals:
     origin, numbers
         INJECTION or MERGER, and each one's number, (n,).
     optimal
-        (n, 3) complex optimal SNR.
+        (n, detectors) complex optimal SNR.
     noise
-        (n, 3) complex noise SNR, unit variance a quadrature.
+        (n, detectors) complex noise SNR, unit variance a quadrature.
     on
-        (n, 3) which detectors were on.
+        (n, detectors) which were on.
     log_mchirp, mass_difference
         (n,) of the loudest template there could be: ln(chirp mass) and (m1 - m2) / (m1 + m2).
     misrecovered
         (n,) whether that chirp mass is off by more than a factor of two.
     arrival_ns
-        (n, 3) true arrival in each detector, GPS nanoseconds.
+        (n, detectors) true arrival in each detector, GPS nanoseconds.
     """
 
     binaries: Binaries
@@ -115,13 +117,14 @@ def draw_signals(
     rng = stream(config.seed, "signals", origin, binaries.source)
     true = np.log(binaries.mchirp_det)
     log_mchirp, difference = config.response.draw(true, binaries.mass_difference, rng)
-    delays = arrival_delays(binaries.right_ascension, binaries.declination, binaries.gps)
+    sky = binaries.right_ascension, binaries.declination
+    delays = arrival_delays(*sky, binaries.gps, config.network)
     return Signals(
         binaries=binaries,
         origin=origin,
         numbers=np.arange(n),
         optimal=binaries.optimal_snr(config),
-        noise=_unit_noise(n, rng),
+        noise=_unit_noise((n, len(config.network)), rng),
         on=detectors_on(binaries.gps, segments),
         log_mchirp=log_mchirp,
         mass_difference=difference,
@@ -141,7 +144,7 @@ def recover(signals: Signals, group: TemplateGroup, config: CampaignConfig) -> D
     which, template, match = _attempts(signals, group, config, rng)
     noise = np.sqrt(_COMMON_NOISE) * signals.noise[which] + np.sqrt(
         1 - _COMMON_NOISE
-    ) * _unit_noise(which.size, rng)
+    ) * _unit_noise((which.size, len(config.network)), rng)
     z = match[:, None] * signals.optimal[which] + noise
     spread = 10 ** rng.normal(_LOG_CHISQ, _LOG_CHISQ_SPREAD, z.shape)
     chisq = spread + _MISMATCH_CHISQ * (1 - match[:, None] ** 2) * np.abs(z) ** 2
@@ -159,7 +162,7 @@ def recover(signals: Signals, group: TemplateGroup, config: CampaignConfig) -> D
         snr=np.abs(snr),
         coaphase=np.where(on, np.angle(snr), 0.0),
         chisq=np.where(on, chisq, 0.0),
-        null_snr=_null_snr(signals.binaries, which, snr, on),
+        null_snr=_null_snr(signals.binaries, which, snr, on, config.network),
         template=template,
         right_ascension=(signals.binaries.right_ascension[which] + angle[0]) % (2 * np.pi),
         declination=np.clip(signals.binaries.declination[which] + angle[1], -np.pi / 2, np.pi / 2),
@@ -168,6 +171,8 @@ def recover(signals: Signals, group: TemplateGroup, config: CampaignConfig) -> D
         origin_id=signals.numbers[which],
     )
     heard = (found.snr >= SINGLE_THRESHOLD).sum(axis=1) >= 2
+    if config.detectors_needed == 1:
+        heard |= (found.on.sum(axis=1) == 1) & (found.snr.max(axis=1) > SNR_THRESHOLD)
     found, key = found[heard], (len(_RUNS) * found.origin_id + run)[heard]
     loudest = np.lexsort((-found.coherent_snr, key))
     return Detections.join(found[loudest[np.unique(key[loudest], return_index=True)[1]]])
@@ -201,7 +206,7 @@ def draw_noise(
     order = np.argsort(gps, kind="stable")
     gps, far_hz = gps[order], far_hz[order]
     on = detectors_on(gps, segments)
-    keep = rng.random(gps.size) < _activity(on)
+    keep = rng.random(gps.size) < _activity(on, config)
     if config.far_max_hz is not None:
         keep &= far_hz < config.far_max_hz
     gps, far_hz, on = gps[keep], far_hz[keep], on[keep]
@@ -243,20 +248,21 @@ def _found_again(
     return again[kept], far_again[kept], used_again[kept]
 
 
-def _activity(on: NDArray[np.bool_]) -> Floats:
+def _activity(on: NDArray[np.bool_], config: CampaignConfig) -> Floats:
     """Rate of noise candidates while these detectors are on, over that with H1 and L1, (n,)."""
+    alone = np.where(on.sum(axis=1) == 1, config.single_detector, 0.0)
     h1, l1, rest = on[:, 0], on[:, 1], on[:, 2:].any(axis=1)
     uneven = np.where(h1, _H1_PAIR_ACTIVITY, _L1_PAIR_ACTIVITY)
-    return np.where(h1 & l1, 1.0, np.where((h1 | l1) & rest, uneven, 0.0))
+    return np.where(h1 & l1, 1.0, np.where((h1 | l1) & rest, uneven, alone))
 
 
 def _mean_activity(config: CampaignConfig) -> float:
-    """Mean of the above over the time with at least two detectors, if they fail by themselves."""
-    states = np.array(list(product([False, True], repeat=len(NETWORK))))
-    duty = np.array([config.duty_cycle[ifo] for ifo in NETWORK])
+    """Mean of the above over the time with enough detectors, if they fail by themselves."""
+    states = np.array(list(product([False, True], repeat=len(config.network))))
+    duty = np.array([config.duty_cycle[ifo] for ifo in config.network])
     chance = np.where(states, duty, 1 - duty).prod(axis=1)
-    enough = states.sum(axis=1) >= 2
-    return float((chance * _activity(states))[enough].sum() / chance[enough].sum())
+    enough = states.sum(axis=1) >= config.detectors_needed
+    return float((chance * _activity(states, config))[enough].sum() / chance[enough].sum())
 
 
 def _taking_part(on: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -284,8 +290,8 @@ def displace(signals: Detections, noise: Detections) -> Detections:
     return Detections.join(signals[signal_stays], noise[noise_stays])
 
 
-def _unit_noise(n: int, rng: np.random.Generator) -> NDArray[np.complex128]:
-    real, imaginary = rng.standard_normal((2, n, len(NETWORK)))
+def _unit_noise(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.complex128]:
+    real, imaginary = rng.standard_normal((2, *shape))
     return np.asarray(real + 1j * imaginary)
 
 
@@ -334,9 +340,9 @@ def _in_several_runs(
 def _used(
     on: NDArray[np.bool_], optimal: NDArray[np.complex128], run: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Return the detectors an attempt uses: the first run all, others not the weakest of three."""
+    """Return the detectors an attempt uses: the first run all, others not the weakest of many."""
     weakest = np.argmin(np.where(on, np.abs(optimal), np.inf), axis=1)
-    rows = np.flatnonzero(on.all(axis=1) & (run > 0))
+    rows = np.flatnonzero((on.sum(axis=1) > 2) & (run > 0))
     used = on.copy()
     used[rows, weakest[rows]] = False
     return used
@@ -347,14 +353,23 @@ def _null_snr(
     which: NDArray[np.int64],
     snr: NDArray[np.complex128],
     on: NDArray[np.bool_],
+    ifos: tuple[str, ...],
 ) -> Floats:
-    """Return the SNR three detectors hold that no wave from the true direction makes, (n,)."""
+    """Return the SNR that no wave from the true direction makes, (n,); 0 with two detectors.
+
+    What such waves make is spanned by both antenna patterns, F+ and Fx; the rest is null.
+    """
     gps = binaries.gps
-    plus, cross = antenna_patterns(binaries.right_ascension, binaries.declination, 0 * gps, gps)
-    null = np.cross(plus, cross)[which]
-    size = np.linalg.norm(null, axis=1)
-    projected = np.abs((null * snr).sum(axis=1)) / np.maximum(size, 1e-12)
-    return np.asarray(np.where(on.all(axis=1), projected, 0.0))
+    patterns = antenna_patterns(
+        binaries.right_ascension, binaries.declination, np.zeros_like(gps), gps, ifos
+    )
+    plus, cross = (np.where(on, pattern[which], 0) for pattern in patterns)
+    pp, pc, cc = ((a * b).sum(axis=1) for a, b in ((plus, plus), (plus, cross), (cross, cross)))
+    zp, zc = (plus * snr).sum(axis=1), (cross * snr).sum(axis=1)
+    spanned = cc * np.abs(zp) ** 2 + pp * np.abs(zc) ** 2 - 2 * pc * (zp * zc.conj()).real
+    held = spanned / np.maximum(pp * cc - pc**2, 1e-24)
+    null = np.sqrt(np.maximum((np.abs(snr) ** 2).sum(axis=1) - held, 0))
+    return np.asarray(np.where(on.sum(axis=1) > 2, null, 0.0))
 
 
 def _split(
@@ -368,37 +383,36 @@ def _split(
 ) -> Detections:
     """Share a noise trigger's coherent SNR and combined chi-square out to its detectors.
 
-    Two detectors hold the trigger, a glitch mostly in one of them; a third, if on, adds noise of
+    Two detectors hold the trigger, a glitch mostly in one of them; each further one adds noise of
     its own, in part to the null stream.
     """
-    n = gps.size
-    third = on.all(axis=1)
-    first, second = np.argmax(on, axis=1), len(NETWORK) - 1 - np.argmax(on[:, ::-1], axis=1)
-    second = np.where(third, 1, second)
-    weak = np.where(third, np.minimum(rng.rayleigh(1.0, n), snr / 2), 0.0)
-    null = weak * np.where(third, np.sqrt(rng.random(n)), 0.0)
-    pair = np.sqrt(snr**2 - weak**2 + null**2)
+    rows, number, place = np.arange(gps.size), on.sum(axis=1), on.cumsum(axis=1)
+    first = np.argmax(on, axis=1)
+    second = np.where(number > 1, np.argmax(place == 2, axis=1), first)
+    further = on & (place > 2)
+    weak = np.where(further, np.minimum(rng.rayleigh(1.0, on.shape), snr[:, None] / 2), 0.0)
+    null = np.linalg.norm(weak, axis=1) * np.sqrt(rng.random(gps.size))
+    pair = np.sqrt(snr**2 - (weak**2).sum(axis=1) + null**2)
     least = np.arcsin(np.minimum(SINGLE_THRESHOLD / pair, 0.70))
-    lean = np.where(glitch, rng.beta(0.4, 0.4, n), rng.random(n))
-    angle = least + lean * (np.pi / 2 - 2 * least)
-    rows = np.arange(n)
-    singles, ratio = np.zeros((n, len(NETWORK))), np.zeros((n, len(NETWORK)))
-    singles[rows, first], singles[rows, second] = pair * np.cos(angle), pair * np.sin(angle)
-    singles[third, 2] = weak[third]
-    ratio[on] = np.exp(rng.normal(0, 0.1, (n, len(NETWORK))))[on]
-    ratio *= (on.sum(axis=1) / ratio.sum(axis=1))[:, None]
-    offset = rng.uniform(-0.01, 0.01, (n, len(NETWORK)))  # within light travel time of the Earth
+    lean = np.where(glitch, rng.beta(0.4, 0.4, gps.size), rng.random(gps.size))
+    angle = np.where(number > 1, least + lean * (np.pi / 2 - 2 * least), 0.0)
+    singles, ratio = weak, np.zeros(on.shape)
+    singles[rows, second] = pair * np.sin(angle)
+    singles[rows, first] = pair * np.cos(angle)
+    ratio[on] = np.exp(rng.normal(0, 0.1, on.shape))[on]
+    ratio *= (number / ratio.sum(axis=1))[:, None]
+    offset = rng.uniform(-0.01, 0.01, on.shape)  # within light travel time of the Earth
     return Detections(
         gps_ns=_sampled(((gps[:, None] + offset) * 1e9).astype(np.int64)),
         on=on,
         snr=singles,
-        coaphase=np.where(on, rng.uniform(-np.pi, np.pi, (n, len(NETWORK))), 0.0),
+        coaphase=np.where(on, rng.uniform(-np.pi, np.pi, on.shape), 0.0),
         chisq=ratio * chisq[:, None],
         null_snr=null,
         template=template,
-        right_ascension=rng.uniform(0, 2 * np.pi, n),
-        declination=np.arcsin(rng.uniform(-1, 1, n)),
-        depth_factor=np.ones(n),
-        origin=np.full(n, NOISE, dtype="<U9"),
-        origin_id=np.full(n, -1),
+        right_ascension=rng.uniform(0, 2 * np.pi, gps.size),
+        declination=np.arcsin(rng.uniform(-1, 1, gps.size)),
+        depth_factor=np.ones(gps.size),
+        origin=np.full(gps.size, NOISE, dtype="<U9"),
+        origin_id=np.full(gps.size, -1),
     )
