@@ -62,22 +62,22 @@ def test_the_drift_warning_keeps_its_false_alarm_probability() -> None:
         for count in range(200)
         if compare(
             {"BNS": count}, {"BNS": Rate.exactly(mean)}, days=1.0, false_alarm_probability=alpha
-        )[0].has_parted
+        )[0].has_drifted
     )
     assert 0.0 < wrong <= alpha
     (unjudged,) = compare({"alerts": 99}, {}, days=1.0, false_alarm_probability=alpha)
-    assert (unjudged.expected, unjudged.has_parted) == (None, False)
+    assert (unjudged.expected, unjudged.has_drifted) == (None, False)
 
 
 def test_a_rate_that_is_not_well_known_is_judged_by_its_interval() -> None:
     rate = Rate(10.0, 2.0, 30.0)
 
-    def parted(count: int) -> bool:
+    def drifted(count: int) -> bool:
         (judged,) = compare({"BNS": count}, {"BNS": rate}, days=1, false_alarm_probability=1e-3)
         assert judged.expected == 10.0
-        return judged.has_parted
+        return judged.has_drifted
 
-    assert [parted(count) for count in (0, 2, 20, 45, 60)] == [False, False, False, False, True]
+    assert [drifted(count) for count in (0, 2, 20, 45, 60)] == [False, False, False, False, True]
     assert expected_rates(RehearsalModel()) == {}
 
 
@@ -121,7 +121,7 @@ def test_the_page_escapes_whatever_came_in(state: str) -> None:
     )
     assert "<script" not in page
     assert page.count("&lt;script") == 9
-    assert "parted" in page
+    assert "drifted" in page
 
 
 def test_the_page_shows_the_classes_in_the_colours_of_every_figure() -> None:

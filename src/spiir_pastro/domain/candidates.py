@@ -107,6 +107,7 @@ class Candidates:
         Masses that no pair of bodies has (a chirp mass too large for the total) are unknown.
         """
         eta = (self.mchirp_det / self.mtotal_det) ** (5 / 3)
+        # Masses in files are rounded, so equal ones may give a little more than 1/4.
         possible = eta <= LARGEST_ETA * (1 + ETA_ROUNDING)
         return np.where(possible, np.minimum(eta, LARGEST_ETA), np.nan)
 

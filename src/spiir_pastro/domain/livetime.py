@@ -46,6 +46,7 @@ def merge_segments(segments: Segments) -> Segments:
         )
     segments = segments[segments[:, 1] > segments[:, 0]]
     start, end = segments[np.argsort(segments[:, 0], kind="stable")].T
+    # How far the segments up to each one reach: a gap is where the next begins beyond that.
     reach = np.maximum.accumulate(end)
     apart = start[1:] > reach[:-1]
     opens = np.append(True, apart)[: start.size]
@@ -77,6 +78,7 @@ def is_within(times: NDArray[np.int64 | np.float64], segments: Segments) -> NDAr
     >>> is_within(np.array([0, 2, 3]), np.array([[0, 1], [2, 3]])).tolist()
     [True, True, False]
     """
+    # Inside where more segments have begun than ended; a segment's end is not in it.
     begun = np.searchsorted(segments[:, 0], times, side="right")
     ended = np.searchsorted(segments[:, 1], times, side="right")
     return begun > ended

@@ -70,7 +70,7 @@ METRICS: Mapping[str, Metric] = {
 
 
 def describe(name: str) -> Metric | None:
-    """Return a metric's meaning and direction, None if nobody said.
+    """Return a metric's meaning and direction, None if it is not listed.
 
     A metric of a group has the direction it has for all.
 

@@ -202,6 +202,7 @@ def _as_bytes(payload: object) -> bytes:
 def _unwrap(text: bytes) -> bytes:
     """Take the alert out of a JSON string and of hop's envelope."""
     for _ in range(_ENVELOPES):
+        # By its first bytes: decoding a whole payload only to see its form would double the cost.
         start = text.lstrip(b" \t\r\n")
         if start.startswith(b'"'):
             text = _decode(text, str, "alert payload").encode("utf-8", "surrogatepass")

@@ -82,7 +82,7 @@ def is_draft(path: Path) -> bool:
 def remove_drafts(path: Path) -> None:
     """Remove what killed processes left of a file, or of all files below a folder.
 
-    A draft of a process that lives on this host is its own business.
+    A draft of a running process on this host is left alone.
     """
     own = f".{glob.escape(path.name)}.*.part"
     for draft in path.rglob(_DRAFTS) if path.is_dir() else path.parent.glob(own):

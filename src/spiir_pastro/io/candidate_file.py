@@ -1,4 +1,4 @@
-"""A single candidate's ``coinc.xml``, for whoever answers inside the pipeline.
+"""A single candidate's ``coinc.xml``, read quickly, for `answer`.
 
 The same trigger as `spiir_pastro.read_triggers` makes of the file, in a thirtieth of the time,
 because a file of 20 kB needs neither data frames nor lanes: expat's tree and two tables of it.

@@ -93,5 +93,6 @@ def decode_document(text: bytes, kind: type[D]) -> D:
 
 
 def _checksum(document: Document) -> str:
+    # Of the decoded values, encoded anew: white space and the order of keys do not matter.
     bare = msgspec.structs.replace(document, checksum="")
     return hashlib.sha256(msgspec.json.encode(bare)).hexdigest()

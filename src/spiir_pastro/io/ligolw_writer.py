@@ -1,6 +1,6 @@
 """Write LIGO_LW tables the way SPIIR writes them, fast and streamed.
 
-A table's rows stand in one ``<Stream>``, one a line, tab-indented, cells parted by commas, every
+A table's rows stand in one ``<Stream>``, one a line, tab-indented, cells separated by commas, every
 row but the last ending in one (the last too if its last cell is empty). Strings are quoted; inside
 them ``"`` and the backslash are escaped by a backslash, and ``&``, ``<`` and ``>`` are XML
 entities. Null is an empty cell. An ``ilwd:char`` id is the integer behind its column's prefix:

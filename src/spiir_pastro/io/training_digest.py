@@ -32,6 +32,8 @@ def candidate_digests(triggers: "pl.DataFrame") -> Digests:
     # Imported here so that the alert service loads a model without data frames.
     import polars as pl  # noqa: PLC0415
 
+    # Coarser than what tables write: a time that went through a float of seconds keeps
+    # microseconds, and a chirp mass of four digits its thousandths.
     microseconds = triggers["gps_ns"].to_numpy() // 1000
     # Two letters a detector, so that up to four fit into 64 bits.
     names = triggers["ifos"].unique().to_list()

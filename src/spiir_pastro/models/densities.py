@@ -147,7 +147,7 @@ class GridDensity:
         samples : (n,)
             Values drawn from the density.
         span
-            Where the density lives: first and last node.
+            Range of the density: first and last node.
         bandwidth
             Standard deviation of a kernel; by default Silverman's rule (Density Estimation,
             1986, eq. 3.31).

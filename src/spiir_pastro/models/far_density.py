@@ -117,12 +117,12 @@ def fit_far_density(
         mirrored, span=span, floor=floor / (2 - floor), size=size, weights=both
     )
     low = x <= first
-    beyond, mine = x[low], None if weights is None else weights[low]
-    excess = float(np.average(first - beyond, weights=mine))
+    beyond, own = x[low], None if weights is None else weights[low]
+    excess = float(np.average(first - beyond, weights=own))
     measured = excess > _NOISE_SCALE
     return replace(
         kernels,
         left_scale=max(excess, _NOISE_SCALE),
-        left_error=1 / math.sqrt(weighted_size(beyond, mine)) if measured else 1.0,
+        left_error=1 / math.sqrt(weighted_size(beyond, own)) if measured else 1.0,
         right_scale=0.0,
     )

@@ -161,13 +161,13 @@ def _seen(
     size = size_of(rows, weights)
     if not size:
         return expected
-    mine = None if weights is None else weights[rows]
+    own = None if weights is None else weights[rows]
     seen = GridDensity.from_samples(
         m[rows],
         span=settings.span,
-        bandwidth=max(silverman_bandwidth(m[rows], mine), LEAST_MCHIRP_WIDTH),
+        bandwidth=max(silverman_bandwidth(m[rows], own), LEAST_MCHIRP_WIDTH),
         floor=LEAST_DENSITY,
         size=expected.nodes.size,
-        weights=mine,
+        weights=own,
     )
     return GridDensity.mixture([(settings.population_events, expected), (size, seen)])

@@ -336,7 +336,7 @@ def with_border(
     """Let neutron stars end, and what is heavier begin, at ``ns_max`` solar masses.
 
     Where black holes begin at the mass at which neutron stars end, both move there. Limits that
-    leave a gap between them are somebody's choice: they stay, and are cut only.
+    leave a gap between them are a choice: they stay, and are only cut.
     """
     stars = {law.high for law, is_star in _laws(populations) if is_star}
     border = stars & {law.low for law, is_star in _laws(populations) if not is_star}

@@ -91,6 +91,7 @@ def update(artifact: ModelArtifact, table: Path) -> tuple[ModelArtifact, Mapping
     triggers = read_triggers(table).triggers
     below = triggers.filter(pl.col("far_hz") <= model.far_threshold_hz)
     clustered = cluster(below)
+    # By their digests: a candidate counted twice would raise the rate.
     known = artifact.trained_on.knows(clustered)
     judged = model.densities.judge(to_candidates(clustered))
     new = clustered.filter(pl.Series(~known & judged))

@@ -1,7 +1,7 @@
 """Run a function over many tasks: here, on this machine's processes, or on a Dask cluster.
 
 Results come as they are done, and a bounded number of tasks wait at a time, so memory does not grow
-with their number. What must be in order is put in order by whoever gathers.
+with their number. The caller puts results in order where that matters.
 """
 
 import multiprocessing
@@ -103,7 +103,7 @@ def _begin_worker() -> None:
 
 def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
     parent.join()
-    # At once: nobody is left to take the result, and interpreters that wait for threads do not end.
+    # At once: the result has no receiver, and an interpreter that waits for threads does not end.
     os._exit(1)
 
 

@@ -55,6 +55,7 @@ def cut_times(gps_ns: Ints, folds: int) -> tuple[int, ...]:
     most = max(span_s / (_STEPS_PER_FOLD * folds), 1e-9)
     power = 10.0 ** np.floor(np.log10(most))
     step_ns = max(round(max(k for k in (1, 2, 5) if k * power <= most) * power * 1e9), 1)
+    # Cuts on round times: models fitted on slightly different tables are cut at the same.
     wanted = np.quantile(gps_ns.astype(np.float64), np.arange(1, folds) / folds)
     cuts = (np.rint(wanted / step_ns).astype(np.int64) * step_ns).tolist()
     return tuple(sorted(set(cuts)))
@@ -108,6 +109,8 @@ class Panel:
     def _back(self, triggers: pl.DataFrame) -> Ints:
         """Return where each trigger's row is when the folds' rows stand one after another."""
         fold = fold_of(triggers["gps_ns"].to_numpy(), self.cuts_gps_ns)
+        # Sorting by fold puts the rows as the parts have them; the inverse permutation puts them
+        # back.
         return np.argsort(np.argsort(fold, kind="stable"), kind="stable")
 
 
@@ -119,7 +122,7 @@ def scored_by(
     *,
     folds: int,
 ) -> tuple[Panel, Holdout, pl.DataFrame]:
-    """Judge triggers so that nobody judges what they were trained on.
+    """Judge triggers by models that were not trained on them.
 
     Refits stand for the model only if it was fitted as they are. A model that does worse than they
     do on what it has seen was not: it is scored itself.
@@ -151,6 +154,7 @@ def scored_by(
         return itself, Holdout(seen=seen, why_not=f"no models without them: {exc}"), own
     panel = Panel(models=models, cuts_gps_ns=cuts)
     said = ask(panel)
+    # A model that has seen the candidates must do at least as well as models that have not.
     if _is_worse(own, said, triggers):
         return itself, Holdout(seen=seen, why_not=_OTHERWISE), own
     return panel, Holdout(seen=seen, cuts_gps_ns=cuts, why_not=""), said
@@ -191,6 +195,7 @@ def _held_out_models(
             table.filter(pl.Series(fold_of(table["gps_ns"].to_numpy(), cuts_gps_ns) != k))
             for table in (training.labelled, training.counted)
         )
+        # Rates are of no use here, and the livetime without the fold is not known.
         rest = replace(training, labelled=labelled, counted=counted, livetime_yr=None)
         refitted = fit(rest, distances, settings=settings).model
         # Distances are of BAYESTAR's events, none of the candidates: the contour stays.

@@ -119,7 +119,7 @@ class OnStep(Protocol):
 
 
 def _nobody(stage: str, done: int, of: int | None) -> None:
-    """Tell nobody."""
+    """Report nothing."""
 
 
 def run(

@@ -104,6 +104,7 @@ def signal_weights(
                 f"{size:.1f} of the population, where {FEWEST_FOR_DENSITIES} are needed; inject "
                 "more of such binaries, or choose no population"
             )
+        # One on average, so that a class's weights add up to its number of signals.
         weights[rows] = volumes / volumes.mean()
     return weights
 
@@ -205,6 +206,7 @@ def _found(
     """Return masses and redshifts of the injections of a bank that count as found."""
     parts = [(matched, "injection_")]
     if missed is not None:
+        # Recovered at another chirp mass is no example of its class, but it is a detection.
         parts.append((missed.filter(pl.col("recovered_far_hz") <= far_threshold_hz), ""))
     analysed = [_binaries(table.filter(f"{prefix}analysed"), prefix) for table, prefix in parts]
     return tuple(np.concatenate(values) for values in zip(*analysed, strict=True))

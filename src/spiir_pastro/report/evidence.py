@@ -55,6 +55,7 @@ def weigh(explained: Explanation) -> Evidence:
     factors = [np.nan_to_num(log) for log in explained.log_factors.values()]
     signals, noise = explained.counts[:-1], explained.counts[-1]
     steps = [np.broadcast_to(np.log(signals / noise), factors[0].shape), *factors]
+    # Facts in a fixed order: what one adds depends on those before it, since classes mix.
     logs = np.cumsum(np.stack(steps, axis=1), axis=1)
     odds = logsumexp(logs, axis=2)
     shares = np.exp(logs - odds[:, :, None])

@@ -130,6 +130,7 @@ def utc(gps_ns: NDArray[np.int64]) -> list[str]:
     """
     if not len(gps_ns):
         return []
+    # As two numbers: a double of GPS nanoseconds would lose a tenth of a microsecond.
     seconds, rest = np.divmod(np.asarray(gps_ns, dtype=np.int64), 10**9)
     times: list[str] = Time(seconds, rest * 1e-9, format="gps", scale="tai").utc.iso.tolist()
     return times

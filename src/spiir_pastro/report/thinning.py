@@ -16,8 +16,8 @@ Rows = NDArray[np.int64]
 def telling_rows(candidates: pl.DataFrame, *, most: int, keep: ArrayLike = ()) -> Rows:
     """Choose rows to draw, in their order: all of them, or about as many as wanted.
 
-    Half are the most probable signals, an eighth those judged most wrongly, and the rest every so
-    manieth of what is left. A row that has to be kept is kept.
+    Half are the most probable signals, an eighth those judged most wrongly, the rest every n-th
+    row of what is left. A row that has to be kept is kept.
 
     Parameters
     ----------
@@ -37,6 +37,7 @@ def telling_rows(candidates: pl.DataFrame, *, most: int, keep: ArrayLike = ()) -
     probable = np.argsort(-p, kind="stable")[: most // 2]
     surprising = np.argsort(-wrong, kind="stable")[: most // 8]
     chosen = np.unique(np.concatenate([kept, probable, surprising]))
+    # Every n-th and not at random: the same page for the same candidates.
     rest = np.setdiff1d(np.arange(n), chosen)
     room = max(most - chosen.size, most // 8)
     return np.sort(np.concatenate([chosen, rest[:: math.ceil(rest.size / room)]]))

@@ -64,6 +64,7 @@ def significance_rank(triggers: pl.DataFrame) -> Ints:
     far_hz = triggers["far_hz"].fill_null(np.inf).fill_nan(np.inf).to_numpy()
     order = np.argsort(far_hz)
     as_before = far_hz[order[1:]] == far_hz[order[:-1]]
+    # Most FARs differ, so only runs of equal ones are ordered by the other criteria.
     tied = np.flatnonzero(np.append(as_before, False) | np.append(False, as_before))
     order[tied] = order[tied][_order_by_all(triggers[pl.Series(order[tied])])]
     rank = np.empty(triggers.height, dtype=np.int64)

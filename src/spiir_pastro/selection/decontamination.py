@@ -65,7 +65,7 @@ def remove_twin_noise(
     ----------
     triggers, twin
         Columns ``gps_ns``, ``mchirp_det``, ``snr``, and any others. A row without chirp mass or
-        SNR is nobody's twin.
+        SNR matches nothing.
     tolerance
         How alike they must be.
     """

@@ -42,7 +42,7 @@ class Writer(Protocol):
 
 
 class Answerer:
-    """Answers lines, whoever asks; of several threads one after the other.
+    """Answers lines; requests of several threads one after the other.
 
     Parameters
     ----------

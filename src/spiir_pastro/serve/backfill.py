@@ -139,6 +139,7 @@ class Backfiller:
         swept_until = self._spool.fact(SWEPT)
         if swept_until is None:  # a new spool: earlier ones may have taken anything with them
             return self._plan.since if self._plan.since is not None else now - DAY_S
+        # A day earlier than the last sweep began: events may appear late, and clocks may step.
         begin = min(now, swept_until) - DAY_S
         return begin if self._plan.since is None else max(begin, self._plan.since)
 
@@ -161,6 +162,7 @@ class Backfiller:
         events, total = document.get("events"), document.get("numRows")
         if not isinstance(events, list) or not isinstance(total, int):
             raise Unanswered("GraceDB's answer is no list of events", cause="nonsense")
+        # An empty page before the end would make the search look complete.
         if not events and start < total:
             raise Unanswered(f"GraceDB gave {start} of {total} events", cause="nonsense")
         return events, total

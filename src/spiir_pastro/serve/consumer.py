@@ -59,7 +59,7 @@ class Message:
     published_at
         Unix seconds, if the broker says.
     is_old
-        Whether it may have been answered by an earlier life of the service.
+        Whether it may have been answered by an earlier process.
     """
 
     topic: str

@@ -138,7 +138,7 @@ def decide(
 
 
 def _not_ours(alert: Alert, *, updates: bool) -> SkipReason | None:
-    """Tell why an alert is somebody else's, from what every pipeline's alerts say."""
+    """Say why an alert is not ours, from the fields that every pipeline's alerts have."""
     event = alert.event
     if alert.alert_type != "new" and not (updates and alert.alert_type == "update"):
         return SkipReason.OTHER_TYPE

@@ -1,7 +1,7 @@
 """Whether the events come as often as the model expects.
 
 Counts over a window are compared with a Poisson law of the expected mean. The two-sided p-value is
-``2 min(P(N <= n), P(N >= n))``; below the chosen false-alarm probability the two have parted.
+``2 min(P(N <= n), P(N >= n))``; below the chosen false-alarm probability the counts have drifted.
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ class Drift:
     what: What
     observed: int
     expected: float | None = None
-    has_parted: bool = False
+    has_drifted: bool = False
 
 
 def expected_rates(model: object) -> dict[What, Rate]:
@@ -101,7 +101,7 @@ def compare(
     --------
     >>> two = Rate.exactly(2.0)
     >>> compare({"BNS": 40}, {"BNS": two}, days=7.0, false_alarm_probability=1e-4)
-    [Drift(what='BNS', observed=40, expected=14.0, has_parted=True)]
+    [Drift(what='BNS', observed=40, expected=14.0, has_drifted=True)]
     """
     judged = []
     for what, count in observed.items():
@@ -115,7 +115,7 @@ def compare(
                 what=what,
                 observed=count,
                 expected=rate.mean * days,
-                has_parted=poisson_p_value(count, likeliest) < false_alarm_probability,
+                has_drifted=poisson_p_value(count, likeliest) < false_alarm_probability,
             )
         )
     return judged

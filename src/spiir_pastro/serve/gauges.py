@@ -84,7 +84,7 @@ class Gauges(Collector):
             observed.add_metric([count.what], count.observed)
             if count.expected is not None:
                 expected.add_metric([count.what], count.expected)
-                warning.add_metric([count.what], count.has_parted)
+                warning.add_metric([count.what], count.has_drifted)
         yield from (observed, expected, warning)
 
 

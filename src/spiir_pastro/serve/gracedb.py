@@ -230,12 +230,14 @@ class _Client(GraceDb):  # type: ignore[misc]  # the library ships no types
             force_noauth=anonymous,
             fail_if_noauth=not anonymous,
             reload_cred=not anonymous,
+            # The client would repeat a request that was perhaps fulfilled; the queue knows better.
             retries=0,
         )
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:  # noqa: ANN401
         """Send a request; the base class waits for ever unless told otherwise."""
         if kwargs.get("timeout") is None:
+            # For the connection, and for each wait for bytes.
             kwargs["timeout"] = (self._timeout_s, self._timeout_s)
         response: requests.Response = super().request(*args, **kwargs)
         return response

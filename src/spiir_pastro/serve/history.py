@@ -34,7 +34,7 @@ def history_path(folder: Path) -> Path:
 def recall_first_start(spool: Spool, *, clock: Clock, health: Health) -> float:
     """Return when a service with this spool's name first started, Unix seconds.
 
-    That is now if nobody knows. Whichever of the two places lacks it is given it.
+    That is now if neither place knows. It is written to the place that lacks it.
     """
     path = history_path(spool.folder)
     filed, noted = _read(path), spool.fact(_FACT)

@@ -1,4 +1,4 @@
-"""``/metrics`` for Prometheus, ``/healthz`` for whoever watches, and the status page."""
+"""``/metrics`` for Prometheus, ``/healthz`` for monitoring, and the status page."""
 
 import json
 import sys

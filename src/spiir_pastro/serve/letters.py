@@ -100,4 +100,5 @@ class DeadLetters:
     @staticmethod
     def name(payload: bytes) -> str:
         """Return the name of a payload's file."""
+        # By content: an alert that comes again, on another topic or after a restart, is one file.
         return f"{hashlib.sha256(payload).hexdigest()[:32]}.alert"

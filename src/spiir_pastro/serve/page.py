@@ -182,7 +182,7 @@ def _drift(drift: Sequence[Drift]) -> str:
     rows = "".join(
         f'<tr><td class="l">{escape(count.what)}<td>{count.observed}'
         f"<td>{_number(count.expected, '.3g')}"
-        f'<td class="l bad">{"parted" if count.has_parted else ""}</tr>'
+        f'<td class="l bad">{"drifted" if count.has_drifted else ""}</tr>'
         for count in drift
     )
     return f"<table><tr>{heads}</tr>{rows}</table>"

@@ -36,7 +36,7 @@ class Backoff:
         """Seconds to wait after failing for so long; ``jitter`` in [0, 1).
 
         A tenth of it, within base and limit, times a factor in [1/2, 1], so that a returning
-        server is not met by everybody at once.
+        server does not get all requests at once.
         """
         return min(max(failing_s / 10.0, self.base_s), self.limit_s) * (1.0 + jitter) / 2.0
 
@@ -58,9 +58,9 @@ class Delivery:
     look_first
         Whether it may be on GraceDB already.
     failing_since, failed_at
-        When it first and last failed in this life of the service.
+        When it first and last failed in this process.
     read_tick
-        When its alert was read, by ``time.perf_counter``; None if in an earlier life.
+        When its alert was read, by ``time.perf_counter``; None if by an earlier process.
     """
 
     event_id: str

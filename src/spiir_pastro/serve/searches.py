@@ -135,7 +135,7 @@ class Models:
             self.metrics.model.labels(search=name, version=model.name).set(1)
 
     def _warn(self, search: str) -> None:
-        """Say once of a search that nobody answers it."""
+        """Warn once about a search without a model."""
         if search not in self._warned and len(self._warned) < _REMEMBERED:
             self._warned.add(search)
             log.warning("search.unnamed", search=search, remedy="name a model under [searches]")

@@ -7,7 +7,7 @@ The order of the steps is what makes it safe to be killed anywhere::
 
 Before the spool has an event, the broker gives its alert again; after, the spool does, and whatever
 is found pending at a start is looked for on GraceDB before it is sent. So is an event whose alert
-is older than this process: an earlier life with another spool may have answered it.
+is older than this process: an earlier process with another spool may have answered it.
 """
 
 import random
@@ -212,7 +212,7 @@ class Service:
         )
 
     def _resume(self) -> None:
-        """Take up what an earlier life left; any of it may be on GraceDB already."""
+        """Take up what an earlier process left; any of it may be on GraceDB already."""
         if self.spool.salvaged is not None or self.spool.spoiled:
             self._tell_of_damage()
         left = self.spool.pending()
@@ -235,7 +235,7 @@ class Service:
         self._durably(lambda: self.spool.forget_fact(SWEPT))
 
     def _settling_s(self) -> float:
-        """Seconds until GraceDB must be through with what an earlier life asked of it."""
+        """Seconds until GraceDB must have finished what an earlier process requested."""
         running_s = self.clock.monotonic_s() - self._started
         return max(0.0, self.settings.gracedb.settle_s - running_s)
 
@@ -361,7 +361,7 @@ class Service:
                 return False
 
     def _report_spool(self, error: Exception) -> None:
-        """Say that the spool cannot be written; a damaged one ends this life.
+        """Say that the spool cannot be written; a damaged one ends the service.
 
         The next start salvages what is left of it.
         """

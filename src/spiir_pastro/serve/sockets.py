@@ -112,6 +112,8 @@ def _require_free(path: Path) -> None:
         raise ConfigError(f"{path} is no socket; give another path, or move the file away")
     with socket.socket(socket.AF_UNIX) as probe:
         try:
+            # The file of a socket outlives its process; only a connection shows whether anybody
+            # listens.
             probe.connect(os.fspath(path))
         except ConnectionRefusedError:
             path.unlink()

@@ -158,7 +158,7 @@ class KafkaSource:
         self._look_at = 0.0
 
     def _placed(self, message: Message) -> Message:
-        """Note where we are, and whether an earlier life may have answered this."""
+        """Note where we are, and whether an earlier process may have answered this."""
         place = message.topic, message.number
         self._next[place] = message.offset + 1
         if message.offset < self._new_from.get(place, 0):
@@ -207,7 +207,7 @@ class KafkaSource:
         starts = {}
         for place in new:
             low, high = consumer.bounds(place)
-            # Whatever is there already, an earlier life may have answered.
+            # What is there already may have been answered by an earlier process.
             self._new_from[place] = high
             start = known.get(place, committed.get(place))
             if start is None and self._since is not None:

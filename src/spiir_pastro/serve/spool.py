@@ -1,6 +1,6 @@
 """What must outlive the process: events to upload, events done, and how far each topic was read.
 
-An event is a row under its GraceDB id, so it can be accepted once only, whatever topic or life of
+An event is a row under its GraceDB id, so it can be accepted once only, whatever topic or run of
 the service it came through. :meth:`Spool.accept` returns after its rows, and the places in the
 topics that they came from, are on disk in one transaction: the spool alone knows what is dealt
 with, whatever the broker forgets. A mark of what became of an event need not be synced: should the

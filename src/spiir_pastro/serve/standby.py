@@ -1,7 +1,7 @@
 """Two hosts, of which one answers: elected by the broker, which knows who is alive.
 
 Both hosts read every alert and spool its answer. Both are members of one consumer group that has a
-single partition to give; whoever is given it is on duty. It proves so once a second by a commit,
+single partition to assign; the host that has it is on duty. It proves so once a second by a commit,
 which the broker refuses from anybody who is no longer a member: for the length of a session after
 the last proof nobody else can be on duty. A host that was paused and goes on finds its proof
 expired, and sends nothing. A host that takes over waits until GraceDB must be through with what the
@@ -88,6 +88,8 @@ class Standby:
         was_ours, prove_at = False, 0.0
         self._metrics.on_duty.set(0)
         while not stop.is_set():
+            # Having the seat is hearsay: a host that was paused has it as far as it knows. Proof is
+            # the commit.
             has_seat = self._membership.poll(POLL_S)
             now = self._clock.monotonic_s()
             if not has_seat:
@@ -117,6 +119,8 @@ class Standby:
         self._health.clear("standby")
         if now >= self._proven_until:  # there may have been another in between
             self._begins_at = now + self._settle_s
+        # Counted from before the question: the broker waits a session from when it last heard of
+        # us, which cannot have been earlier.
         self._proven_until = now + self._session_s
 
 
@@ -143,8 +147,10 @@ class KafkaMembership:
             config
             | {
                 "group.id": f"{config['group.id']}-standby",
+                # The seat stays where it is when the other host comes or goes.
                 "partition.assignment.strategy": "cooperative-sticky",
                 "session.timeout.ms": int(1e3 * session_s),
+                # Several in a session, so that one that is lost does not cost the seat.
                 "heartbeat.interval.ms": int(1e3 * min(1.0, session_s / 6.0)),
                 "max.poll.interval.ms": max(10_000, int(2e3 * session_s)),
                 "socket.timeout.ms": 3000,

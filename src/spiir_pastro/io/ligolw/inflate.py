@@ -22,7 +22,7 @@ MAX_BYTES = 8 << 30
 _FIRST_BLOCK_BYTES = 2 << 20
 _BLOCK_BYTES = 8 << 20
 _CHUNK_BYTES = 256 << 10
-_MOST_BLANK_CHUNKS = 64  # chunks of white space in a row; nobody writes 16 MiB of it
+_MOST_BLANK_CHUNKS = 64  # chunks of white space in a row; no writer produces 16 MiB of it
 _GZIP = b"\x1f\x8b"
 _FOREIGN = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip"}
 
@@ -89,7 +89,7 @@ def blocks(
     held: list[bytes] = []
     size, enough = 0, _FIRST_BLOCK_BYTES
     for chunk in _chunks(Path(path), max_bytes, fingerprint or Fingerprint()):
-        # Whole lines if possible: a row cut in two would have to be joined again by whoever parses.
+        # Whole lines if possible: a row cut in two would have to be joined again by the parser.
         end = chunk.rfind(b"\n") + 1 or len(chunk)
         size += len(chunk)
         if size < enough:

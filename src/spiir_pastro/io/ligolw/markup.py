@@ -210,7 +210,7 @@ class Markup:
         return True
 
     def _pass(self, end: int) -> None:
-        """Move past text that is nobody's; outside the root only white space may stand."""
+        """Move past text outside tables; outside the root only white space may stand."""
         piece = self._take(max(end, self._at))
         if piece.text.strip(_BLANK) and not (self._open and is_plain(piece)):
             raise NotOrdinaryError(f"line {piece.line}: text that only an XML parser can judge")
