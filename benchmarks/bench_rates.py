@@ -26,9 +26,9 @@ from spiir_pastro.io.distances import CAMPAIGN, read_distances
 from spiir_pastro.io.populations import read_populations
 from spiir_pastro.io.triggers import from_postcoh, to_candidates
 from spiir_pastro.models.counts import fit_counts
+from spiir_pastro.models.exposure import Exposure
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.models.population import BinaryPopulation, MassLaw, RedshiftLaw
-from spiir_pastro.models.rates import Exposure
 from spiir_pastro.pipeline.fit import fit
 from spiir_pastro.pipeline.run import Workspace, run
 from spiir_pastro.pipeline.sensitivity import YEAR_S, Sensitivity, rates_of

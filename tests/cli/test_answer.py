@@ -96,7 +96,7 @@ def test_nothing_heavy_is_imported_on_the_way_to_an_answer(model: Path) -> None:
     assert not HEAVY & {name.partition(".")[0] for name in done.stderr.decode().split()}
 
 
-def test_it_is_ready_in_a_second_and_answers_in_two_milliseconds(model: Path) -> None:
+def test_it_is_ready_in_half_a_second_and_answers_in_two_milliseconds(model: Path) -> None:
     """Of processor time, which other work on the machine does not lengthen."""
     line = json.dumps(ROW).encode() + b"\n"
 
@@ -108,7 +108,7 @@ def test_it_is_ready_in_a_second_and_answers_in_two_milliseconds(model: Path) ->
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     ready_s = min(processor_s(1) for _ in range(3))
-    assert ready_s < 1.0
+    assert ready_s < 0.5
     assert processor_s(501) - ready_s < 500 * 2e-3
 
 

@@ -17,9 +17,10 @@ from scipy.special import digamma, logsumexp, polygamma
 
 import spiir_pastro as sp
 from spiir_pastro.errors import FitError
+from spiir_pastro.models.bayes_factors import scaled_densities
 from spiir_pastro.models.counts import CountPosterior, Prior, fit_counts
-from spiir_pastro.models.counts.candidates import most_probable_counts, scaled_densities
 from spiir_pastro.models.counts.lattice import lattice_of
+from spiir_pastro.models.counts.maximum import most_probable_counts
 from spiir_pastro.models.counts.sticks import Sticks
 
 Floats = NDArray[np.float64]

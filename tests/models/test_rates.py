@@ -8,7 +8,8 @@ from scipy import stats
 
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.counts import fit_counts
-from spiir_pastro.models.rates import Exposure, RatePosterior
+from spiir_pastro.models.exposure import Exposure
+from spiir_pastro.models.rates import RatePosterior
 
 RATES = 1e-5
 """Relative: ends of intervals of a rate."""

@@ -7,8 +7,8 @@ import pytest
 
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.cosmology import luminosity_distance
+from spiir_pastro.models.exposure import Exposure
 from spiir_pastro.models.population import BinaryPopulation, DistanceLaw, MassLaw, RedshiftLaw
-from spiir_pastro.models.rates import Exposure
 from spiir_pastro.models.reweighting import InjectionSet, uncovered_fraction, volumes_gpc3
 
 STAR = MassLaw(low=1.0, high=2.0)

@@ -10,9 +10,10 @@ import pytest
 
 import spiir_pastro as sp
 from spiir_pastro.errors import ArtifactError, FitError
+from spiir_pastro.io.answers import as_json
 from spiir_pastro.io.artifact import ModelArtifact, load_model, write_model
 from spiir_pastro.io.distances import read_distances
-from spiir_pastro.io.predictions import as_csv, as_json, predict_read
+from spiir_pastro.io.predictions import as_csv, predict_read
 from spiir_pastro.io.sources import read_triggers
 from spiir_pastro.models.far_density import PowerLaw
 from spiir_pastro.models.pastro import ClassSharing
@@ -136,8 +137,8 @@ def test_rows_keep_their_order_and_say_why_they_have_no_numbers(
     header, first, *_ = as_csv(said).splitlines()
     assert header.startswith("event_id,p_astro,BNS,NSBH,BBH,Terrestrial,")
     assert float(first.split(",")[1]) == said["p_astro"][0]
-    assert '"note": "no FAR assigned"' in as_json(said)
-    assert as_json(said[:1]).startswith('{\n "BNS": ')
+    assert '"note": "no FAR assigned"' in as_json(said.to_dicts())
+    assert as_json(said[:1].to_dicts()).startswith('{\n "BNS": ')
 
 
 def test_two_models_are_told_apart_by_what_differs(
@@ -192,7 +193,7 @@ def test_a_trigger_without_far_is_not_assessed(artifact: ModelArtifact) -> None:
         ('"kind":"PowerLaw"', '"kind":"os.system"', "kind 'os.system' is none of"),
         ('"exponent":1.0', '"exponent":-1.0', "exponent is -1.0"),
         ('"exponent":1.0', '"exponent":"1"', "damaged model"),
-        ('"exponent":1.0', '"exponent":NaN', "NaN is no number"),
+        ('"exponent":1.0', '"exponent":NaN', "no model file: JSON is malformed"),
         ('"exponent":1.0', '"exponents":1.0', "lacks or should not have exponent, exponents"),
         ('{\n"schema"', '[\n"schema"', "no model file"),
     ],

@@ -11,8 +11,9 @@ import pytest
 
 from spiir_pastro.domain import ASTROPHYSICAL
 from spiir_pastro.errors import ConfigError, TableError
+from spiir_pastro.io.answers import PROBABILITY_COLUMNS
 from spiir_pastro.io.artifact import load_model
-from spiir_pastro.io.predictions import PROBABILITY_COLUMNS, predict_read
+from spiir_pastro.io.predictions import predict_read
 from spiir_pastro.io.sources import read_triggers
 from spiir_pastro.io.triggers import to_candidates
 from spiir_pastro.models.explanation import explain

@@ -12,7 +12,6 @@ from spiir_pastro.cli.options import FILE
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.serve.answering import Answerer, answer_stream
 from spiir_pastro.serve.model import ModelSlot
-from spiir_pastro.serve.sockets import HTTPAnswers, SocketAnswers
 
 __all__ = ["command"]
 
@@ -39,19 +38,22 @@ def command(*, model: Path, socket: Path | None, http: int | None) -> None:
     place is taken up while running.
     """
     answerer = Answerer(ModelSlot(model, load_model))
+    if socket is None and http is None:
+        click.echo("ready: stdin", err=True)
+        answer_stream(answerer, sys.stdin.buffer, sys.stdout.buffer)
+        return
+    from spiir_pastro.serve.sockets import HTTPAnswers, SocketAnswers  # noqa: PLC0415  (slow to load)
+
     with ExitStack() as serving:
-        where = ["stdin"]
+        where = []
         if socket is not None:
             serving.enter_context(closing(SocketAnswers(answerer, socket)))
-            where = [str(socket)]
+            where.append(str(socket))
         if http is not None:
             server = serving.enter_context(closing(HTTPAnswers(answerer, http)))
-            where = [*(where if socket else []), server.url]
+            where.append(server.url)
         click.echo(f"ready: {' and '.join(where)}", err=True)
-        if socket is None and http is None:
-            answer_stream(answerer, sys.stdin.buffer, sys.stdout.buffer)
-        else:
-            _wait_for_a_signal()
+        _wait_for_a_signal()
 
 
 def _wait_for_a_signal() -> None:

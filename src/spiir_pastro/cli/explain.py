@@ -7,28 +7,21 @@ from typing import Any
 
 import click
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from spiir_pastro.cli.bars import waterfall
 from spiir_pastro.cli.options import FILE, known_events_option
-from spiir_pastro.cli.output import json_option, print_json, print_table
-from spiir_pastro.domain import ASTROPHYSICAL, Source
-from spiir_pastro.errors import TriggerError
+from spiir_pastro.cli.output import json_option, print_columns, print_json
+from spiir_pastro.domain import ASTROPHYSICAL, DETECTORS, Candidates, Source, Trigger, join_ifos
 from spiir_pastro.io.artifact import load_model
-from spiir_pastro.io.gwtc import read_known_events
-from spiir_pastro.io.predictions import as_table
+from spiir_pastro.io.candidate_file import only_candidate
 from spiir_pastro.io.properties import as_document, property_plane
-from spiir_pastro.io.sources import read_triggers
-from spiir_pastro.io.triggers import to_candidates
 from spiir_pastro.models.components import FACTORS
 from spiir_pastro.models.explanation import Explanation, explain
 from spiir_pastro.models.pastro import ClassSharing, PastroModel
 from spiir_pastro.models.properties import SourceProperties
 from spiir_pastro.report.evidence import FACTS, weigh
 from spiir_pastro.report.numbers import probability
-from spiir_pastro.report.page import write_event_page
-from spiir_pastro.selection.known import label_known
 
 __all__ = ["command"]
 
@@ -65,55 +58,49 @@ def command(
     id of one among --triggers, or the name of a known merger that is among them, like GW190521.
     """
     artifact = load_model(model)
-    trigger = _find(event, triggers, known_events)
-    candidates = to_candidates(trigger)
-    explained = explain(artifact.model, candidates)
-    shares = weigh(explained).shares[:, -1]
-    properties = property_plane(artifact.model).properties(candidates, shares)
-    if as_json:
-        document = _document(trigger.row(0, named=True), explained)
-        print_json(document | {"properties": as_document(properties)})
-    else:
-        _print(trigger.row(0, named=True), explained, model=artifact.model)
-        _print_properties(explained, properties)
+    alone = only_candidate(Path(event)) if triggers is None and html is None else None
+    if alone is not None:
+        _tell(_as_row(alone), Candidates.from_triggers([alone]), artifact.model, as_json=as_json)
+        return
+    # Data frames take longer to load than a candidate to explain.
+    from spiir_pastro.cli.explain_tables import find, write_page  # noqa: PLC0415
+    from spiir_pastro.io.triggers import to_candidates  # noqa: PLC0415
+
+    trigger = find(event, triggers, known_events)
+    row, candidates = trigger.row(0, named=True), to_candidates(trigger)
+    explained = _tell(row, candidates, artifact.model, as_json=as_json)
     if html is not None:
-        said = pl.concat([trigger, as_table(explained.predictions)], how="horizontal")
-        write_event_page(html, said, artifact)
+        write_page(html, trigger, explained.predictions, artifact)
         click.echo(f"\n{html}", err=as_json)
 
 
-def _find(event: str, triggers: Path | None, known_events: Path | None) -> pl.DataFrame:
-    """Return the one candidate meant, as a canonical trigger table of one row."""
-    path = Path(event) if triggers is None else triggers
-    if triggers is None and not path.exists():
-        raise TriggerError(
-            f"no file {event}; correct its name, or say with --triggers whose id or name it is"
-        )
-    table = read_triggers(path).triggers
-    if triggers is not None:
-        by_id = table.filter(pl.col("event_id") == event)
-        table = by_id if by_id.height else _of_merger(table, event, read_known_events(known_events))
-    if table.height != 1:
-        what = f"{path} holds {table.height} candidates"
-        what += f" called {event}" if triggers is not None else ""
-        raise TriggerError(f"{what}, where one belongs; name it, and its file with --triggers")
-    return table
+def _as_row(trigger: Trigger) -> dict[str, Any]:
+    """Put a trigger into the columns of a trigger table, distances to single precision as there."""
+    distances = (trigger.eff_distance_mpc.get(ifo) for ifo in DETECTORS)
+    single = [None if d is None else float(np.float32(d)) for d in distances]
+    return {
+        "event_id": trigger.event_id,
+        "gps_ns": trigger.gps_ns,
+        "ifos": join_ifos(trigger.ifos),
+        "far_hz": trigger.far_hz,
+        "snr": trigger.snr,
+        "mchirp_det": trigger.mchirp_det,
+        **dict(zip((f"eff_distance_mpc_{ifo}" for ifo in DETECTORS), single, strict=True)),
+        "mtotal_det": trigger.mtotal_det,
+    }
 
 
-def _of_merger(table: pl.DataFrame, name: str, events: pl.DataFrame) -> pl.DataFrame:
-    """Return the most significant candidate of a known merger; none if the name is not known."""
-    named = events.filter(pl.col("name") == name)
-    if named.is_empty():  # the catalogue may have its time of day, too, as in GW190412_053044
-        named = events.filter(pl.col("name").str.starts_with(f"{name}_"))
-    if named.height != 1:
-        return table.clear()
-    near = label_known(table, named).filter(pl.col("known_event").is_not_null())
-    if near.is_empty():
-        raise TriggerError(
-            f"no trigger is within a second of {name}, GPS {named.item(0, 'gps')}; give the "
-            "triggers of its time"
-        )
-    return near.sort("far_hz", nulls_last=True).head(1)
+def _tell(
+    row: dict[str, Any], candidates: Candidates, model: PastroModel, *, as_json: bool
+) -> Explanation:
+    explained = explain(model, candidates)
+    properties = property_plane(model).properties(candidates, weigh(explained).shares[:, -1])
+    if as_json:
+        print_json(_document(row, explained) | {"properties": as_document(properties)})
+    else:
+        _print(row, explained, model=model)
+        _print_properties(explained, properties)
+    return explained
 
 
 def _print(trigger: dict[str, Any], explained: Explanation, *, model: PastroModel) -> None:
@@ -123,7 +110,7 @@ def _print(trigger: dict[str, Any], explained: Explanation, *, model: PastroMode
         click.echo(f"note: {p.notes[0]}")
     for line in _extrapolations(trigger, explained):
         click.echo(line)
-    print_table(_table(trigger, explained))
+    print_columns(_columns(trigger, explained))
     click.echo(
         "\nThe densities multiply; with the counts they are shared out as the probabilities. "
         f"Classes are shared by {_SHARING[model.sharing]}."
@@ -214,7 +201,7 @@ def _extrapolations(trigger: dict[str, Any], explained: Explanation) -> Iterator
         )
 
 
-def _table(trigger: dict[str, Any], explained: Explanation) -> pl.DataFrame:
+def _columns(trigger: dict[str, Any], explained: Explanation) -> dict[str, list[Any]]:
     """Put what goes into the probabilities into rows, sources into columns."""
     lines = [
         (f"density at {f.label}", trigger[f.column], np.exp(explained.log_terms[name][0]))
@@ -230,14 +217,14 @@ def _table(trigger: dict[str, Any], explained: Explanation) -> pl.DataFrame:
     contour = np.append(explained.contour_shares[0], np.nan)
     lines.append(("mass contour's share", None, contour))
     lines.append(("probability", None, explained.predictions.probabilities[0]))
-    sources = [*ASTROPHYSICAL, Source.TERRESTRIAL]
-    return pl.DataFrame(
-        {
-            "": [name for name, _, _ in lines],
-            "value": pl.Series([value for _, value, _ in lines], dtype=pl.Float64),
-            **{
-                str(source): pl.Series([float(row[k]) for _, _, row in lines]).fill_nan(None)
-                for k, source in enumerate(sources)
-            },
-        }
-    )
+    by_source = np.stack([row for _, _, row in lines], axis=1)
+    return {
+        "": [name for name, _, _ in lines],
+        "value": [value for _, value, _ in lines],
+        **{
+            str(source): [None if np.isnan(value) else value for value in column]
+            for source, column in zip(
+                [*ASTROPHYSICAL, Source.TERRESTRIAL], by_source.tolist(), strict=True
+            )
+        },
+    }

@@ -2,13 +2,34 @@
 
 import json
 import math
-from collections.abc import Callable
-from typing import Any
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
-import polars as pl
 
-__all__ = ["json_option", "print_json", "print_table"]
+from spiir_pastro.io.atomic import atomic_path
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = [
+    "FIRST_COLUMNS",
+    "TRIGGER_COLUMNS",
+    "json_option",
+    "opened",
+    "print_columns",
+    "print_json",
+    "print_table",
+]
+
+FIRST_COLUMNS = ("event_id", "p_astro", "p_astro_low", "p_astro_high")
+"""With which a table of predictions begins."""
+
+TRIGGER_COLUMNS = ("far_hz", "snr", "mchirp_det", "mtotal_det", "ifos")
+"""What a candidate was judged by, as far as a table has it."""
 
 
 def json_option(what: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
@@ -21,13 +42,19 @@ def print_json(document: object) -> None:
     click.echo(json.dumps(_plain(document), indent=1, allow_nan=False))
 
 
-def print_table(table: pl.DataFrame, *, title: str | None = None) -> None:
-    """Print a table: text to the left, numbers to the right with four digits, a dash for null."""
-    columns = [[name, *(_cell(value) for value in table[name].to_list())] for name in table.columns]
+def print_table(table: "pl.DataFrame", *, title: str | None = None) -> None:
+    """Print a table as `print_columns` does."""
+    print_columns(table.to_dict(as_series=False), title=title)
+
+
+def print_columns(columns: Mapping[str, Sequence[object]], *, title: str | None = None) -> None:
+    """Print columns: text to the left, numbers to the right with four digits, a dash for null."""
     padded = []
-    for cells, kind in zip(columns, table.dtypes, strict=True):
+    for name, values in columns.items():
+        cells = [name, *map(_cell, values)]
         width = max(map(len, cells))
-        padded.append([c.rjust(width) if kind.is_numeric() else c.ljust(width) for c in cells])
+        is_text = any(isinstance(value, str | bool) for value in values)
+        padded.append([c.ljust(width) if is_text else c.rjust(width) for c in cells])
     if title is not None:
         click.secho(title, bold=True)
     for line in zip(*padded, strict=True):
@@ -56,3 +83,14 @@ def _plain(value: Any) -> Any:  # noqa: ANN401  (anything JSON can hold, and NaN
             return None
         case _:
             return value
+
+
+@contextmanager
+def opened(output: Path | None) -> Iterator[BinaryIO]:
+    """Give where to write: a file that appears whole, or stdout."""
+    if output is None:
+        yield sys.stdout.buffer
+        sys.stdout.flush()
+        return
+    with atomic_path(output) as draft, draft.open("wb") as out:
+        yield out

@@ -1,28 +1,18 @@
 """``spiir-pastro predict``."""
 
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import click
-import polars as pl
-from rich.console import Console
-from rich.progress import Progress, TextColumn
 
 from spiir_pastro.cli.options import FILE
-from spiir_pastro.cli.output import print_table
+from spiir_pastro.cli.output import FIRST_COLUMNS, TRIGGER_COLUMNS, opened, print_columns
+from spiir_pastro.domain import Candidates, Trigger, join_ifos
+from spiir_pastro.io.answers import Row, as_csv, as_json, as_rows
 from spiir_pastro.io.artifact import load_model
-from spiir_pastro.io.atomic import atomic_path
-from spiir_pastro.io.predictions import as_json
-from spiir_pastro.io.triggers import TriggerRead
-from spiir_pastro.pipeline.predict import predict_files
+from spiir_pastro.io.candidate_file import only_candidate
 
 __all__ = ["command"]
-
-_MOST_ROWS_SHOWN = 200
-_TRIGGER_COLUMNS = ("far_hz", "snr", "mchirp_det", "mtotal_det", "ifos")
 
 
 @click.command("predict")
@@ -82,72 +72,32 @@ def command(
     The table, for people, begins with the most probable signal and shows what each was judged by.
     """
     pastro = load_model(model).model
-    blocks = predict_files(
+    if len(files) == 1 and not properties and (trigger := only_candidate(files[0])):
+        said = pastro.predict(Candidates.from_triggers([trigger]), intervals=not without_intervals)
+        _write_one(trigger, as_rows([trigger.event_id], said), style, output)
+        return
+    # Data frames take longer to load than a candidate to judge.
+    from spiir_pastro.cli.predict_tables import predict_tables  # noqa: PLC0415
+
+    predict_tables(
         pastro,
         files,
-        left_out=_say,
+        style=style,
+        output=output,
         intervals=not without_intervals,
         properties=properties,
         workers=workers,
     )
+
+
+def _write_one(trigger: Trigger, rows: Sequence[Row], style: str, output: Path | None) -> None:
+    """Write what one candidate is told, in the style asked for; a file holds CSV or JSON."""
     if style == "table" and output is None:
-        _print(blocks)
+        (row,) = rows
+        known = {name: getattr(trigger, name) for name in TRIGGER_COLUMNS}
+        shown = {**dict.fromkeys(FIRST_COLUMNS), **known, "ifos": join_ifos(trigger.ifos), **row}
+        print_columns({name: [value] for name, value in shown.items()})
         return
-    with _opened(output) as out:
-        if style == "json":
-            out.write(as_json(pl.concat([said for _, said in blocks])).encode() + b"\n")
-        else:
-            _write_csv(blocks, out, rows=_rows(files) if output else None)
-
-
-def _say(reason: str) -> None:
-    click.echo(f"left out: {reason}", err=True)
-
-
-def _print(blocks: Iterable[tuple[TriggerRead, pl.DataFrame]]) -> None:
-    """Print the triggers, the most probable signals first, beside what they were judged by."""
-    parts = []
-    for read, said in blocks:
-        rejected = read.rejects["row"].cast(pl.Int64)
-        judged = said.filter(~pl.int_range(pl.len()).is_in(rejected.implode())).drop("event_id")
-        known = [name for name in _TRIGGER_COLUMNS if name in read.triggers.columns]
-        parts.append(
-            pl.concat([read.triggers.select("event_id", *known), judged], how="horizontal")
-        )
-        parts.append(read.rejects.select("event_id", note="rule"))
-    table = pl.concat(parts, how="diagonal").sort("p_astro", descending=True, nulls_last=True)
-    first = ["event_id", "p_astro", "p_astro_low", "p_astro_high"]
-    print_table(table.select(*first, pl.exclude(first)).head(_MOST_ROWS_SHOWN))
-    if table.height > _MOST_ROWS_SHOWN:
-        click.echo(f"and {table.height - _MOST_ROWS_SHOWN} more; --format csv gives all", err=True)
-
-
-def _write_csv(
-    blocks: Iterable[tuple[TriggerRead, pl.DataFrame]], out: BinaryIO, *, rows: int | None
-) -> None:
-    """Write rows as they come; show progress to a person if it is known how many will."""
-    watched = rows is not None and sys.stderr.isatty()
-    columns = (*Progress.get_default_columns(), TextColumn("{task.speed:,.0f} rows/s"))
-    with Progress(*columns, console=Console(stderr=True), disable=not watched) as progress:
-        task = progress.add_task("predict", total=rows)
-        for k, (_, said) in enumerate(blocks):
-            out.write(said.write_csv(include_header=k == 0).encode())
-            progress.advance(task, said.height)
-
-
-def _rows(paths: Sequence[Path]) -> int | None:
-    """Count the rows of files that say how many they have; None if one does not."""
-    if not all(path.suffix == ".parquet" for path in paths):
-        return None
-    return sum(int(pl.scan_parquet(path).select(pl.len()).collect().item()) for path in paths)
-
-
-@contextmanager
-def _opened(output: Path | None) -> Iterator[BinaryIO]:
-    """Give where to write: a file that appears whole, or stdout."""
-    if output is None:
-        yield sys.stdout.buffer
-        sys.stdout.flush()
-        return
-    with atomic_path(output) as draft, draft.open("wb") as out:
-        yield out
+    text = as_json(rows) + "\n" if style == "json" else as_csv(rows)
+    with opened(output) as out:
+        out.write(text.encode())

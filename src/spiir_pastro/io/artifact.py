@@ -6,7 +6,6 @@ a hostile file can at worst be refused. Numbers survive exactly: JSON holds the 
 that read back as the same float.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
@@ -33,7 +32,6 @@ from spiir_pastro.models.components import (
 )
 from spiir_pastro.models.conditional import ConditionalGrid, LeaningGrid
 from spiir_pastro.models.count_summary import CountSummary
-from spiir_pastro.models.counts import CountPosterior
 from spiir_pastro.models.densities import GridDensity
 from spiir_pastro.models.distance import DistanceFit, DistanceModel
 from spiir_pastro.models.far_density import PowerLaw
@@ -47,6 +45,8 @@ from spiir_pastro.models.source_model import SourceModel
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from spiir_pastro.models.counts import CountPosterior
 
 __all__ = ["SCHEMA", "ModelArtifact", "as_document", "load_model", "write_model"]
 
@@ -105,8 +105,8 @@ class ModelArtifact:
         Digests of the candidates it was trained on.
     version
         Of the package that fitted it.
-    is_as_written
-        Whether a file read says, value by value, what was written; the service takes no other.
+    document
+        The file it was read from, if it was.
     """
 
     model: PastroModel
@@ -115,7 +115,15 @@ class ModelArtifact:
     reference: Sequence[tuple[Trigger, SourceProbabilities]] = ()
     trained_on: TrainingDigest = field(default_factory=TrainingDigest)
     version: str = "unversioned"
-    is_as_written: bool = True
+    document: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def is_as_written(self) -> bool:
+        """Whether a file read says, value by value, what was written; the service takes no other.
+
+        Looked at when asked for: who answers once and ends need not wait for it.
+        """
+        return self.document is None or self.document.get("sha256") == _digest(self.document)
 
     def __repr__(self) -> str:
         first, last = self.provenance.gps_span_ns
@@ -124,8 +132,10 @@ class ModelArtifact:
     def _repr_html_(self) -> str:
         return self.model._repr_html_()
 
-    def count_posterior(self) -> CountPosterior:
+    def count_posterior(self) -> "CountPosterior":
         """Integrate the posterior of the counts anew, to sample or to add candidates; seconds."""
+        from spiir_pastro.models.counts import CountPosterior  # noqa: PLC0415  (slow to load)
+
         return CountPosterior.from_mapping(self.compressed_counts)
 
     def predict(self, table: "pl.DataFrame") -> "pl.DataFrame":
@@ -209,7 +219,7 @@ def load_model(path: str | Path) -> ModelArtifact:
     try:
         if path.stat().st_size > _LARGEST_BYTES:
             raise ArtifactError(f"{path}: larger than {_LARGEST_BYTES} bytes; no model is")
-        document = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+        document = msgspec.json.decode(path.read_bytes())
     except (OSError, ValueError, RecursionError) as exc:
         raise ArtifactError(f"{path}: no model file: {exc}") from exc
     schema = document.get("schema") if isinstance(document, dict) else None
@@ -240,12 +250,14 @@ def _artifact(document: Mapping[str, Any]) -> ModelArtifact:
         reference=[_reference(entry) for entry in document["reference"]],
         trained_on=TrainingDigest.from_text(document["trained_on"]),
         version=str(document["version"]),
-        is_as_written=document.get("sha256") == _digest(document),
+        document=document,
     )
 
 
 def _digest(document: Mapping[str, Any]) -> str:
     """Return the SHA-256 of what a document says, however it is laid out."""
+    import hashlib  # noqa: PLC0415  (with OpenSSL; who answers once needs none)
+
     said = {name: part for name, part in document.items() if name != "sha256"}
     text = json.dumps(said, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
@@ -304,7 +316,3 @@ def _decode(value: Any) -> Any:  # noqa: ANN401  (any part of a model)
     if wrong_types := misfits(kind, parts):
         raise ArtifactError(f"{value['kind']} has no such {', '.join(wrong_types)}")
     return kind(**parts)
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")

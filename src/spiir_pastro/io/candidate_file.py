@@ -1,4 +1,4 @@
-"""A single candidate's ``coinc.xml``, read quickly, for `answer`.
+"""A single candidate's file, for whoever answers inside the pipeline or asks about one event.
 
 The same trigger as `spiir_pastro.read_triggers` makes of the file, in a thirtieth of the time,
 because a file of 20 kB needs neither data frames nor lanes: expat's tree and two tables of it.
@@ -9,15 +9,38 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from spiir_pastro.domain import DETECTORS, Trigger
-from spiir_pastro.errors import TableError, TriggerError
+from spiir_pastro.errors import PastroError, TableError, TriggerError
+from spiir_pastro.io.alerts import parse_alert
 from spiir_pastro.io.trigger_lines import trigger_from_row
 
-__all__ = ["read_candidate"]
+__all__ = ["only_candidate", "read_candidate"]
 
 _LARGEST_BYTES = 2**24
 """A candidate's file has 20 kB; with the SNR series of three detectors half a megabyte."""
 
+_LARGEST_SINGLE_BYTES = 2**20
+"""Of what `only_candidate` looks into: longer ones are tables of many."""
+
 _NULLS = frozenset({"", "None"})
+
+
+def only_candidate(path: Path) -> Trigger | None:
+    """Read the one candidate of a ``coinc.xml`` or an alert's ``.json``, by the file's name.
+
+    None of any other file, and of one that is not as it should be: the general reader,
+    `spiir_pastro.read_triggers`, then says why.
+    """
+    try:
+        if path.stat().st_size > _LARGEST_SINGLE_BYTES:
+            return None
+        match path.suffix:
+            case ".xml":
+                return read_candidate(path)
+            case ".json":
+                return parse_alert(path.read_bytes()).trigger()
+    except (OSError, PastroError):
+        return None
+    return None
 
 
 def read_candidate(path: str | Path) -> Trigger:

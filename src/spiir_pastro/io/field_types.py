@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import fields
 from functools import cache
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -21,7 +22,9 @@ def misfits(kind: type, parts: Mapping[str, object]) -> list[str]:
 
 @cache
 def _hints(kind: type) -> Mapping[str, Any]:
-    return get_type_hints(kind)
+    declared = {field.name: field.type for field in fields(kind)}
+    # Hints in quotes have to be looked up, which takes a while.
+    return get_type_hints(kind) if any(isinstance(t, str) for t in declared.values()) else declared
 
 
 def _fits(value: object, hint: Any) -> bool:  # noqa: ANN401, PLR0911  (an annotation of any kind)

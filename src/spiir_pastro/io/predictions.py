@@ -1,28 +1,23 @@
-"""Predictions written down: a table, CSV, or GraceDB's ``p_astro.json``."""
+"""Predictions of many candidates, written down: a table or CSV."""
 
 import itertools
-import json
 
 import numpy as np
 import polars as pl
 
-from spiir_pastro.domain import Source
+from spiir_pastro.io.answers import PROBABILITY_COLUMNS
 from spiir_pastro.io.triggers import TriggerRead, from_csv, from_postcoh, to_candidates
 from spiir_pastro.models.pastro import PastroModel, Predictions
 from spiir_pastro.models.properties import SourceProperties, source_properties
 from spiir_pastro.models.source_model import Reach
 
 __all__ = [
-    "PROBABILITY_COLUMNS",
     "as_csv",
-    "as_json",
     "as_table",
     "predict_read",
     "predict_table",
     "predict_triggers",
 ]
-
-PROBABILITY_COLUMNS = ("p_astro", *(str(source) for source in Source))
 
 
 def predict_table(model: PastroModel, table: pl.DataFrame) -> pl.DataFrame:
@@ -97,19 +92,3 @@ def _properties_table(properties: SourceProperties) -> pl.DataFrame:
 def as_csv(predictions: pl.DataFrame) -> str:
     """Write a row a candidate; numbers that read back as the same floats."""
     return predictions.write_csv()
-
-
-def as_json(predictions: pl.DataFrame) -> str:
-    """Write ``p_astro.json`` of a single candidate, or a list of such objects with event ids.
-
-    A candidate that cannot be assessed has nulls and a note.
-    """
-    rows = predictions.to_dicts()
-    probabilities = [{str(source): row[source] for source in Source} for row in rows]
-    if len(rows) == 1 and rows[0]["p_astro"] is not None:
-        return json.dumps(probabilities[0], indent=1)
-    named = [
-        {"event_id": row["event_id"], **p, **({"note": row["note"]} if row["note"] else {})}
-        for row, p in zip(rows, probabilities, strict=True)
-    ]
-    return json.dumps(named, indent=1)

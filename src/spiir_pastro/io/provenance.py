@@ -10,8 +10,8 @@ import numpy as np
 
 from spiir_pastro.domain import Source
 from spiir_pastro.errors import ArtifactError
+from spiir_pastro.models.exposure import Exposure
 from spiir_pastro.models.fit_settings import FitSettings
-from spiir_pastro.models.rates import Exposure
 
 __all__ = [
     "ClassRates",

@@ -6,10 +6,9 @@ from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 from spiir_pastro.errors import FitError
-from spiir_pastro.models.densities import GridDensity
+from spiir_pastro.models.densities import LARGEST_LOG, GridDensity, normalised
 from spiir_pastro.models.kernels import kernel_errors, silverman_bandwidth
 
 __all__ = ["ConditionalGrid", "LeaningGrid", "cell", "equidistant"]
@@ -54,31 +53,24 @@ class ConditionalGrid:
 
     def __post_init__(self) -> None:
         nodes, values = np.array(self.nodes, float), np.array(self.log_values, float)
+        y_nodes = np.array(self.y_nodes, float)
         if not (
-            nodes.ndim == 1
-            and nodes.size >= 2
+            min(nodes.ndim, y_nodes.ndim) == 1
+            and min(nodes.size, y_nodes.size) >= 2
             and equidistant(nodes)
-            and equidistant(np.array(self.y_nodes, float))
-            and values.shape == (nodes.size, np.size(self.y_nodes))
+            and equidistant(y_nodes)
+            and values.shape == (nodes.size, y_nodes.size)
+            and (np.abs(values) <= LARGEST_LOG).all()
             and self.column >= 0
+            and self.tail_scale >= 0
         ):
             raise FitError(
                 f"a conditional grid needs equidistant nodes and a curve for each, not nodes of "
                 f"shape {nodes.shape} and values of shape {values.shape}"
             )
-        tail = self.tail_scale
-        curves = [
-            GridDensity(nodes=self.y_nodes, log_values=row, left_scale=tail, right_scale=tail)
-            for row in values
-        ]
-        values = np.stack([curve.log_values for curve in curves])
+        values = normalised(y_nodes, values, self.tail_scale, self.tail_scale)
         errors = np.array(np.broadcast_to(self.node_errors, (2, *values.shape)), float)
-        named = {
-            "nodes": nodes,
-            "y_nodes": curves[0].nodes,
-            "log_values": values,
-            "node_errors": errors,
-        }
+        named = {"nodes": nodes, "y_nodes": y_nodes, "log_values": values, "node_errors": errors}
         for name, array in named.items():
             array.setflags(write=False)
             object.__setattr__(self, name, array)
@@ -236,12 +228,14 @@ class LeaningGrid:
 def equidistant(nodes: Floats) -> bool:
     """Tell whether nodes rise in equal steps."""
     steps = np.diff(nodes)
-    return bool((steps > 0).all() and np.ptp(steps) <= 1e-9 * np.ptp(nodes))
+    return bool(
+        np.isfinite(nodes).all() and (steps > 0).all() and np.ptp(steps) <= 1e-9 * np.ptp(nodes)
+    )
 
 
 def _conditional(log_joint: Floats) -> Floats:
     """Divide each row by its sum."""
-    return np.asarray(log_joint - logsumexp(log_joint, axis=1, keepdims=True))
+    return np.asarray(log_joint - np.logaddexp.reduce(log_joint, axis=1, keepdims=True))
 
 
 def cell(nodes: Floats, x: Floats) -> tuple[NDArray[np.int64], Floats]:

@@ -17,14 +17,16 @@ densities add to it in squares.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spiir_pastro.errors import FitError
-from spiir_pastro.models.counts import CountPosterior
-from spiir_pastro.models.counts.candidates import scaled_densities
+from spiir_pastro.models.bayes_factors import scaled_densities
+
+if TYPE_CHECKING:
+    from spiir_pastro.models.counts import CountPosterior
 
 __all__ = ["CountSummary"]
 
@@ -87,7 +89,7 @@ class CountSummary:
             raise FitError("a summary of counts needs some noise, and draws above 0")
 
     @classmethod
-    def of(cls, posterior: CountPosterior) -> Self:
+    def of(cls, posterior: "CountPosterior") -> Self:
         """Summarise a posterior."""
         draws = posterior.draws(DRAWS_FOR_QUANTILES, np.random.default_rng(0))
         return cls(

@@ -11,7 +11,6 @@ from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.kernels import (
@@ -21,7 +20,7 @@ from spiir_pastro.models.kernels import (
     weighted_size,
 )
 
-__all__ = ["GridDensity", "LogDensity"]
+__all__ = ["LARGEST_LOG", "GridDensity", "LogDensity", "normalised"]
 
 Floats = NDArray[np.float64]
 
@@ -90,24 +89,11 @@ class GridDensity:
                 f"{nodes.shape} and values of shape {values.shape}, the largest of size "
                 f"{np.max(np.abs(values), initial=0):g}"
             )
-        excess = self._log_integral(nodes, values)
-        # What differs from one by rounding is left alone: a stored model stays as it is.
-        values -= excess if abs(excess) > NORMALISED else 0.0
+        values = normalised(nodes, values, self.left_scale, self.right_scale)
         named = {"nodes": nodes, "log_values": values, "node_errors": errors}
         for name, array in named.items():
             array.setflags(write=False)
             object.__setattr__(self, name, array)
-
-    def _log_integral(self, nodes: Floats, values: Floats) -> float:
-        """Integrate exactly: exponentials between nodes and in both tails."""
-        rise = np.diff(values)
-        flat = np.abs(rise) < 1e-6
-        # exp of a line from a to a + rise has the mean exp(a) (exp(rise) - 1) / rise.
-        mean = np.where(flat, 1 + rise / 2, np.expm1(rise) / np.where(flat, 1, rise))
-        inside = values[:-1] + np.log(np.diff(nodes) * mean)
-        scales = np.array([self.left_scale, self.right_scale])
-        tails = (values[[0, -1]] + np.log(np.where(scales > 0, scales, 1)))[scales > 0]
-        return float(logsumexp(np.concatenate([inside, tails])))
 
     def log_pdf(self, x: Floats, features: Floats | None = None) -> Floats:  # noqa: ARG002
         """Return the logarithm of the density at x, any shape, whatever the features."""
@@ -180,7 +166,7 @@ class GridDensity:
         def floored(width: float) -> tuple[Floats, Floats]:
             kernels = -0.5 * ((nodes[:, None] - centres) / width) ** 2 + np.log(counts[used])
             norm = math.log(counts.sum() * width * math.sqrt(2 * math.pi))
-            log_kde = logsumexp(kernels, axis=1) - norm
+            log_kde = np.logaddexp.reduce(kernels, axis=1) - norm
             return log_kde, np.logaddexp(math.log1p(-floor) + log_kde, log_floor)
 
         log_kde, log_values = floored(h)
@@ -199,7 +185,7 @@ class GridDensity:
         nodes = parts[0][1].nodes
         parts = [(weight, part) for weight, part in parts if weight > 0]
         logs = [math.log(weight) + part.log_pdf(nodes) for weight, part in parts]
-        mixed = logsumexp(logs, axis=0)
+        mixed = np.logaddexp.reduce(logs, axis=0)
         shares = np.exp(logs - mixed)
         # d ln(sum w p) = sum of (share of each part) times d ln p.
         variances = [
@@ -207,6 +193,24 @@ class GridDensity:
         ]
         errors = np.round(np.sqrt(np.sum(variances, axis=0)), ERROR_DIGITS)
         return cls(nodes=nodes, log_values=mixed, node_errors=errors)
+
+
+def normalised(nodes: Floats, log_values: Floats, left: float, right: float) -> Floats:
+    """Shift curves (..., n) on the same nodes, with tails of these scales, to an integral of one.
+
+    The integral is exact: exponentials between nodes and in both tails.
+    """
+    rise = np.diff(log_values)
+    flat = np.abs(rise) < 1e-6
+    # exp of a line from a to a + rise has the mean exp(a) (exp(rise) - 1) / rise.
+    mean = np.where(flat, 1 + rise / 2, np.expm1(rise) / np.where(flat, 1, rise))
+    parts = [log_values[..., :-1] + np.log(np.diff(nodes) * mean)]
+    parts += [
+        log_values[..., [end]] + math.log(scale) for end, scale in ((0, left), (-1, right)) if scale
+    ]
+    excess = np.logaddexp.reduce(np.concatenate(parts, axis=-1), axis=-1, keepdims=True)
+    # What differs from one by rounding is left alone: a stored model stays as it is.
+    return np.asarray(log_values - np.where(np.abs(excess) > NORMALISED, excess, 0.0))
 
 
 def _inverse(scale: float) -> float:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from spiir_pastro.domain import MassBoundaries, Source
-from spiir_pastro.models.counts import Prior
+from spiir_pastro.models.count_prior import Prior
+from spiir_pastro.models.density_settings import DensitySettings
 from spiir_pastro.models.distance_fit import Estimator
-from spiir_pastro.models.fitting import DensitySettings
 from spiir_pastro.models.pastro import ClassSharing
 from spiir_pastro.models.population import BinaryPopulation
 from spiir_pastro.models.response import Response

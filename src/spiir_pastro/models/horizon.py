@@ -91,7 +91,7 @@ class Horizons:
         curves = tuple(lines[0].split(",")[3:]) if lines else ()
         try:
             rows = np.array([line.split(",") for line in lines[1:]], dtype=np.float64)
-            total, ratio, spin = (np.unique(rows[:, k]) for k in range(3))
+            total, ratio, spin = (np.array(sorted({*rows[:, k].tolist()})) for k in range(3))
             shape = total.size, ratio.size, spin.size, len(curves)
             distance = rows[:, 3:].reshape(shape)
         except (ValueError, IndexError) as exc:

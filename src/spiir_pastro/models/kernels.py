@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import polygamma
 
 __all__ = [
     "ERROR_DIGITS",
@@ -47,6 +46,8 @@ def kernel_errors(*, local_events: Floats, bias: Floats, lift: Floats) -> Floats
         with half the square of the distance to the nearest event in widths of a kernel; the error
         below goes with the distance.
     """
+    from scipy.special import polygamma  # noqa: PLC0415  (slow to load; only fits need it)
+
     above = polygamma(1, local_events + 0.5) + bias**2
     extrapolation = np.sqrt(1 + 2 * np.clip(lift, 0, _HIGHEST_LIFT)) - 1
     return np.asarray(np.round(np.sqrt([above + extrapolation**2, above]), ERROR_DIGITS))

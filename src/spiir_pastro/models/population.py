@@ -279,7 +279,7 @@ class BinaryPopulation:
             raise FitError("binaries drawn by luminosity distance fill no volume")
         return float(self._far_away[1][-1])
 
-    def draw_masses(self, n: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    def draw_masses(self, n: int, rng: "np.random.Generator") -> tuple[Floats, Floats]:
         """Draw n pairs of masses in their frame, the heavier first."""
         first = self._primary.quantile(rng.random(n))
         share = rng.random(n)
@@ -288,7 +288,7 @@ class BinaryPopulation:
         second = self._secondary.quantile(share)
         return np.maximum(first, second), np.minimum(first, second)
 
-    def draw(self, n: int, rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
+    def draw(self, n: int, rng: "np.random.Generator") -> tuple[Floats, Floats, Floats]:
         """Draw n binaries: source-frame masses, the heavier first, and redshifts."""
         mass1, mass2 = self.draw_masses(n, rng)
         z_nodes, cumulative = self._far_away

@@ -2,11 +2,12 @@
 
 import math
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Self
 
 import numpy as np
+from numpy.polynomial.legendre import leggauss
 from numpy.typing import NDArray
-from scipy.special import gammaln, stdtr, stdtrit
 
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.kernels import weighted_size
@@ -16,8 +17,12 @@ __all__ = ["StudentRegression"]
 Floats = NDArray[np.float64]
 
 
-LARGEST_COEFFICIENT, LEAST_SCALE, LEAST_DOF = 1e12, 1e-12, 1e-3
-"""Of a regression whose density is a number in double precision, wherever it is asked."""
+LARGEST_COEFFICIENT, LEAST_SCALE, LEAST_DOF = 1e12, 1e-12, 1.0
+"""Of a regression whose density is a number in double precision, wherever it is asked, and whose
+tail is no heavier than Cauchy's."""
+
+TAIL_POINTS = 24
+"""Of the quadrature of a tail: 12 digits of the five degrees of freedom that are fitted."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,10 +71,7 @@ class StudentRegression:
     def log_pdf(self, y: Floats, features: Floats) -> Floats:
         """Return the logarithm of the density of y (n,) given features (n, p)."""
         t = (y - self._known(features) @ self.coefficients) / self.scale
-        half = (self.dof + 1) / 2
-        norm = gammaln(half) - gammaln(self.dof / 2) - 0.5 * math.log(self.dof * math.pi)
-        tails = half * np.log1p(t * t / self.dof)
-        return np.asarray(norm - math.log(self.scale) - tails, dtype=np.float64)
+        return _log_student(t, self.dof) - math.log(self.scale)
 
     def log_errors(self, y: Floats, features: Floats) -> Floats:
         """Return the standard errors of that logarithm, below and above, (2, n).
@@ -85,15 +87,25 @@ class StudentRegression:
         slope = (dof + 1) * t / (dof + t * t)
         variance = location * slope**2 + 0.5 * (location * (dof + 1) / dof) ** 2
         variance += (slope * t - 1) ** 2 * (dof + 3) / (2 * dof * self.events)
-        # Nearer than the largest residual to be expected there is no depth: most are, and cost it.
-        beyond = np.abs(t) > -stdtrit(dof, min(0.5 / self.events, 0.5))
         depth = np.zeros_like(t)
-        depth[beyond] = -np.log(self.events * 2 * stdtr(dof, -np.abs(t[beyond])))
+        beyond = np.abs(t) > self._nearest_beyond
+        expected = math.log(self.events) + _log_tail(np.abs(t[beyond]), dof)
+        depth[beyond] = np.maximum(-expected, 0.0)
         errors = np.sqrt(variance + depth**2)
         return np.stack([errors, errors])
 
     def _known(self, features: Floats) -> Floats:
         return features[..., : self.coefficients.size]
+
+    @property
+    def _nearest_beyond(self) -> float:
+        """Where the largest residual to be expected would be of a normal distribution, or nearer.
+
+        Student's is farther, so that a residual up to here needs no look at the tail: most do.
+        """
+        share = min(1 / self.events, 1.0)
+        # From erf(x) <= sqrt(1 - exp(-4 x^2 / pi)).
+        return math.sqrt(-math.pi / 2 * math.log(share * (2 - share))) if share else math.inf
 
     @classmethod
     def fit(
@@ -141,3 +153,30 @@ class StudentRegression:
             events=size,
             inverse_moments=np.asarray(np.linalg.pinv(moments, hermitian=True), dtype=np.float64),
         )
+
+
+def _log_student(t: Floats, dof: float) -> Floats:
+    """Return the logarithm of the density of Student's t."""
+    half = (dof + 1) / 2
+    norm = math.lgamma(half) - math.lgamma(dof / 2) - 0.5 * math.log(dof * math.pi)
+    return np.asarray(norm - half * np.log1p(t * t / dof))
+
+
+def _log_tail(t: Floats, dof: float) -> Floats:
+    """Return the logarithm of the probability that Student's t is farther out than t >= 0, (n,).
+
+    SciPy has it, but takes longer to load than all the rest of a prediction.
+    """
+    ahead, weights = _steps_outwards()
+    step = np.maximum(t, 1.0)[:, None]
+    fall = np.log1p(step * ahead * (2 * t[:, None] + step * ahead) / (dof + t * t)[:, None])
+    integral = np.exp(-(dof + 1) / 2 * fall) @ weights * step[:, 0]
+    return np.asarray(math.log(2) + _log_student(t, dof) + np.log(integral))
+
+
+@cache
+def _steps_outwards() -> tuple[Floats, Floats]:
+    """Return points from 0 to infinity and their weights: of Gauss and Legendre in 1 / (1 + x)."""
+    points, weights = leggauss(TAIL_POINTS)
+    s = (points + 1) / 2
+    return 1 / s - 1, weights / (2 * s**2)

@@ -158,7 +158,7 @@ class Response:
         return np.asarray(density / area[:, None])
 
     def draw(
-        self, log_mchirp: Floats, w: Floats, rng: np.random.Generator
+        self, log_mchirp: Floats, w: Floats, rng: "np.random.Generator"
     ) -> tuple[Floats, Floats]:
         """Draw what is recovered of binaries: ln(chirp mass) and w, each (n,)."""
         n = log_mchirp.size
@@ -174,7 +174,7 @@ class Response:
         far_w = self._draw_misrecovered_w(far, rng)
         return np.where(off, far, found_mchirp), np.where(off, far_w, found_w)
 
-    def _draw_misrecovered_w(self, recovered: Floats, rng: np.random.Generator) -> Floats:
+    def _draw_misrecovered_w(self, recovered: Floats, rng: "np.random.Generator") -> Floats:
         """Draw w of misrecovered binaries given ln(chirp mass), (n,)."""
         from scipy.special import ndtri  # noqa: PLC0415  (slow to load; who predicts needs none)
 
@@ -237,6 +237,6 @@ def _scale(t: Floats, dof: float) -> float:
 
 def _normal_cdf(z: Floats) -> Floats:
     """Return the distribution function of a normal deviate."""
-    from scipy.special import ndtr  # noqa: PLC0415  (slow to load; who only predicts needs none)
-
-    return np.asarray(ndtr(z), dtype=np.float64)
+    # Of a few values: SciPy would take longer to load than the standard library to work them out.
+    tails = [math.erfc(value) / 2 for value in (-z / math.sqrt(2)).ravel().tolist()]
+    return np.array(tails, dtype=np.float64).reshape(z.shape)

@@ -18,9 +18,10 @@ from spiir_pastro.errors import FitError
 from spiir_pastro.io.provenance import ClassRates, Quantiles, Rates
 from spiir_pastro.models.cosmology import redshift
 from spiir_pastro.models.counts import CountPosterior
+from spiir_pastro.models.exposure import Exposure
 from spiir_pastro.models.kernels import effective_size
 from spiir_pastro.models.population import BinaryPopulation
-from spiir_pastro.models.rates import Exposure, RatePosterior
+from spiir_pastro.models.rates import RatePosterior
 from spiir_pastro.models.reweighting import InjectionSet, uncovered_fraction, volumes_gpc3
 from spiir_pastro.pipeline.summary import InjectedRun
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 from spiir_pastro.models.components import FACTORS
 from spiir_pastro.models.explanation import Explanation
@@ -57,7 +56,7 @@ def weigh(explained: Explanation) -> Evidence:
     steps = [np.broadcast_to(np.log(signals / noise), factors[0].shape), *factors]
     # Facts in a fixed order: what one adds depends on those before it, since classes mix.
     logs = np.cumsum(np.stack(steps, axis=1), axis=1)
-    odds = logsumexp(logs, axis=2)
+    odds = np.logaddexp.reduce(logs, axis=2)
     shares = np.exp(logs - odds[:, :, None])
     judged = np.isfinite(p[:, -1])
     final = p[judged, :-1]

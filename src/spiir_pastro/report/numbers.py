@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from astropy.time import Time
 from numpy.typing import NDArray
 
 from spiir_pastro.domain import Source
@@ -128,6 +127,8 @@ def utc(gps_ns: NDArray[np.int64]) -> list[str]:
     >>> utc(np.array([1_187_008_882_430_000_000]))
     ['2017-08-17 12:41:04.430']
     """
+    from astropy.time import Time  # noqa: PLC0415  (slow to load; a number is no time)
+
     if not len(gps_ns):
         return []
     # As two numbers: a double of GPS nanoseconds would lose a tenth of a microsecond.

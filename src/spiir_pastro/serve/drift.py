@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
-from scipy.special import pdtr, pdtrc
 
 from spiir_pastro.domain import ASTROPHYSICAL
 from spiir_pastro.io.artifact import ModelArtifact
@@ -81,6 +80,8 @@ def poisson_p_value(count: int, mean: float) -> float:
     >>> round(poisson_p_value(0, 5.0), 6)
     0.013476
     """
+    from scipy.special import pdtr, pdtrc  # noqa: PLC0415  (slow to load; an answer needs none)
+
     if mean == 0.0:
         return 1.0 if count == 0 else 0.0
     at_most = float(pdtr(count, mean))

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import msgspec
-import structlog
 
 from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import ArtifactError, PastroError
@@ -27,8 +26,6 @@ __all__ = ["LARGEST_BYTES", "Assessor", "Model", "ModelSlot", "Refusal", "load_r
 
 LARGEST_BYTES = 64 * 2**20
 """More than any model has, and less than a second to read."""
-
-log = structlog.get_logger(__name__)
 
 _TOLERANCE = 1e-6
 """Of a reference trigger's probabilities: other processors and libraries round differently."""
@@ -92,6 +89,9 @@ class Model:
             return msgspec.json.encode(self.assessor.describe(trigger, probabilities))
         except (PastroError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             # What goes beside the probabilities must not keep them back.
+            import structlog  # noqa: PLC0415  (`answer` needs no extra, and no properties)
+
+            log = structlog.get_logger(__name__)
             log.error("properties.failed", event_id=trigger.event_id, error=repr(error))  # noqa: TRY400
             return None
 

@@ -23,9 +23,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize
 
 from spiir_pastro.errors import FitError
-from spiir_pastro.models.counts.candidates import most_probable_counts, scaled_densities
-from spiir_pastro.models.counts.integration import Prior, TooNarrowError, prior_power
+from spiir_pastro.models.bayes_factors import scaled_densities
+from spiir_pastro.models.count_prior import Prior, prior_power
+from spiir_pastro.models.counts.integration import TooNarrowError
 from spiir_pastro.models.counts.lattice import LOG_CUTOFF
+from spiir_pastro.models.counts.maximum import most_probable_counts
 from spiir_pastro.models.counts.mixture import CompressedMixture
 from spiir_pastro.models.counts.posterior import CountPosterior
 

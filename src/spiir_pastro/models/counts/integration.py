@@ -1,18 +1,17 @@
 """From a compressed likelihood and a prior to nodes and weights."""
 
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spiir_pastro.errors import FitError
+from spiir_pastro.models.count_prior import Prior, prior_power
 from spiir_pastro.models.counts.lattice import LOG_CUTOFF, Lattice, lattice_of
 from spiir_pastro.models.counts.mixture import CompressedMixture
 from spiir_pastro.models.counts.sticks import Sticks
 
 __all__ = [
-    "Prior",
     "TooNarrowError",
     "integrate",
     "integrate_from",
@@ -20,9 +19,6 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-Prior = Literal["uniform", "jeffreys"]
-
-_PRIOR_POWERS: dict[object, float] = {"uniform": 1.0, "jeffreys": 0.5}
 
 _TOLERANCE_BY_CLASSES = {
     1: 1e-13,
@@ -32,13 +28,6 @@ _TOLERANCE_BY_CLASSES = {
 _WORST_TOLERANCE = 1e-5
 _MOST_NODES = 400_000
 _MOST_EVALUATIONS = 1_000_000_000  # nodes times candidates kept singly
-
-
-def prior_power(prior: object) -> float:
-    """Return the alpha of a prior that goes like count ** (alpha - 1)."""
-    if prior not in _PRIOR_POWERS:
-        raise FitError(f"prior is {prior!r}; choose one of {', '.join(map(repr, _PRIOR_POWERS))}")
-    return _PRIOR_POWERS[prior]
 
 
 class TooNarrowError(FitError):

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiir_pastro.errors import FitError
-from spiir_pastro.models.counts.candidates import in_chunks
+from spiir_pastro.models.bayes_factors import in_chunks
 
 __all__ = ["CompressedMixture"]
 

@@ -9,14 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spiir_pastro.errors import FitError
-from spiir_pastro.models.counts.candidates import scaled_densities
-from spiir_pastro.models.counts.integration import (
-    Prior,
-    integrate,
-    integrate_from,
-    log_posterior,
-    prior_power,
-)
+from spiir_pastro.models.bayes_factors import scaled_densities
+from spiir_pastro.models.count_prior import Prior, prior_power
+from spiir_pastro.models.counts.integration import integrate, integrate_from, log_posterior
 from spiir_pastro.models.counts.lattice import Lattice
 from spiir_pastro.models.counts.marginals import LatticeMarginal, Marginal, SampledMarginal
 from spiir_pastro.models.counts.mixture import CompressedMixture
