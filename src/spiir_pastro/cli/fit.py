@@ -14,7 +14,7 @@ from spiir_pastro.domain import ASTROPHYSICAL, MassBoundaries
 from spiir_pastro.io.artifact import ModelArtifact, write_model
 from spiir_pastro.io.distances import CAMPAIGN, read_distances
 from spiir_pastro.io.populations import MASS_PLANE, SHIPPED_POPULATIONS, read_populations
-from spiir_pastro.io.provenance import Rates
+from spiir_pastro.io.provenance import DistanceRecord, Rates
 from spiir_pastro.models.counts import Prior
 from spiir_pastro.models.distance_fit import ESTIMATORS, Estimator
 from spiir_pastro.models.fitting import DensitySettings
@@ -124,7 +124,9 @@ def _densities(command: click.Command) -> click.Command:
     type=click.Choice([*ESTIMATORS, "best"]),
     default=FitSettings.distance_estimator,
     show_default=True,
-    help="How distances are fitted; best is the one that predicts distances held out best.",
+    help="How distances are fitted; best is the form that predicts distances held out best. Where "
+    "--distances are of eight real events or more they choose: a fit to them, one to the campaign "
+    "that ships, or PyCBC Live's constants.",
 )
 @click.option(
     "--population",
@@ -233,8 +235,17 @@ def command(
         f"{model}: {summary['candidates']} candidates, {summary['signals']} of them signals; "
         f"expected {expected}"
     )
+    _print_distances(artifact.provenance.distances)
     _print_dropped(training)
     _print_rates(artifact.provenance.rates)
+
+
+def _print_distances(choice: DistanceRecord | None) -> None:
+    """Say which distance model real events chose."""
+    if choice:
+        scatter = "; ".join(f"{name}: {value:.3f}" for name, value in choice.scatter.items())
+        click.echo(f"distances by {choice.chosen}")
+        click.echo(f"  scatter over {choice.events} real events: {scatter}")
 
 
 def _print_dropped(training: TrainingSet) -> None:

@@ -46,6 +46,8 @@ class LocalisedEvents:
         Names of the classes; empty where unknown.
     mchirp_det : (n,)
         Detector-frame chirp mass in solar masses; NaN where unknown.
+    is_simulated
+        Whether the table has true distances, which are known of injections only.
     """
 
     snr: Floats
@@ -54,6 +56,7 @@ class LocalisedEvents:
     distance_std: Floats
     source_class: NDArray[np.str_]
     mchirp_det: Floats
+    is_simulated: bool = False
 
     @property
     def columns(self) -> tuple[Floats, Floats, Floats, Floats]:
@@ -94,6 +97,7 @@ def read_distances(table: Path | Traversable) -> LocalisedEvents:
     return LocalisedEvents(
         mchirp_det=column("mchirp_det") if has_mchirp else np.full(len(rows), np.nan),
         eff_distance=nearest,
+        is_simulated="true_distance" in header,
         source_class=np.array([row.get("source_class") or "" for row in rows], dtype=np.str_),
         **{name: column(*headers) for name, headers in _HEADERS.items()},
     )

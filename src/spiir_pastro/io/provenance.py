@@ -16,6 +16,7 @@ from spiir_pastro.models.fit_settings import FitSettings
 __all__ = [
     "ClassRates",
     "Counted",
+    "DistanceRecord",
     "InputFile",
     "NoiseStatistics",
     "Provenance",
@@ -131,6 +132,24 @@ class TrainingData(_Part, frozen=True, kw_only=True):
     counted: Counted | None = None
 
 
+class DistanceRecord(_Part, frozen=True, kw_only=True):
+    """Which distance model real events chose.
+
+    Attributes
+    ----------
+    events
+        How many chose.
+    chosen
+        Name of the model.
+    scatter
+        Root mean square of (D - D_est) / D_est over them by model, from the least on.
+    """
+
+    events: int
+    chosen: str
+    scatter: dict[str, float]
+
+
 class Provenance(TrainingData, frozen=True, kw_only=True):
     """What a model was trained on, how, and what came of it.
 
@@ -144,6 +163,8 @@ class Provenance(TrainingData, frozen=True, kw_only=True):
         By class.
     noise_statistics
         Files that the SNR of noise was taken from.
+    distances
+        Which distance model real events chose; None where too few of them were given.
     candidates, gps_span_ns
         How many were counted, and the first and the last of them, GPS nanoseconds.
     versions
@@ -158,6 +179,7 @@ class Provenance(TrainingData, frozen=True, kw_only=True):
     effective_signals: dict[Source, float]
     rates: Rates
     noise_statistics: tuple[NoiseStatistics, ...] = ()
+    distances: DistanceRecord | None = None
     candidates: int
     gps_span_ns: tuple[int, int]
     versions: dict[str, str]

@@ -13,17 +13,19 @@ from numpy.typing import NDArray
 from spiir_pastro.domain import ASTROPHYSICAL, Source, SourceProbabilities, Trigger
 from spiir_pastro.errors import FitError
 from spiir_pastro.io.artifact import ModelArtifact
-from spiir_pastro.io.distances import LocalisedEvents
+from spiir_pastro.io.distances import CAMPAIGN, LocalisedEvents, read_distances
 from spiir_pastro.io.horizons import read_horizons
 from spiir_pastro.io.noise_statistics import read_noise_statistics
 from spiir_pastro.io.populations import MASS_PLANE, read_populations
-from spiir_pastro.io.provenance import NoiseStatistics, Provenance, Rates
+from spiir_pastro.io.provenance import DistanceRecord, NoiseStatistics, Provenance, Rates
 from spiir_pastro.io.training_digest import TrainingDigest
 from spiir_pastro.io.triggers import to_candidates, to_trigger_list
 from spiir_pastro.models.components import ComponentDensities
 from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.counts import CountPosterior, fit_counts
-from spiir_pastro.models.distance_fit import fit_distance
+from spiir_pastro.models.distance import PYCBC_LIVE_O3, DistanceModel
+from spiir_pastro.models.distance_choice import FEWEST_TO_CHOOSE, choose_distance
+from spiir_pastro.models.distance_fit import ESTIMATORS, Estimator, fit_distance
 from spiir_pastro.models.fitting import fit_densities
 from spiir_pastro.models.kernels import effective_size
 from spiir_pastro.models.mass_contour import MassContourClassifier
@@ -97,12 +99,13 @@ def fit(
     counted = training.counted.filter(pl.Series(judged))
     factors = densities.log_bayes_factors(to_candidates(counted), far_threshold_hz=threshold)
     posterior = fit_counts(factors, prior=settings.prior)
+    distance, chosen = _distance_model(distances, settings.distance_estimator)
     model = PastroModel(
         far_threshold_hz=threshold,
         densities=densities,
         counts=CountSummary.of(posterior),
         contour=MassContourClassifier(
-            distance=fit_distance(*distances.columns, estimator=settings.distance_estimator),
+            distance=distance,
             boundaries=settings.boundaries,
             mchirp_relative_error=settings.mchirp_relative_error,
         ),
@@ -116,6 +119,7 @@ def fit(
         effective_signals=_effective_signals(labelled),
         rates=_rates(posterior, training),
         noise_statistics=_described(noise_statistics, histograms),
+        distances=chosen,
         candidates=counted.height,
         gps_span_ns=(gps_ns[0], gps_ns[-1]),
         versions={name: metadata.version(name) for name in ("spiir-pastro", "numpy", "scipy")},
@@ -127,6 +131,25 @@ def fit(
         reference=_reference(model, counted),
         trained_on=TrainingDigest.of(labelled, counted),
         version=metadata.version("spiir-pastro"),
+    )
+
+
+def _distance_model(
+    events: LocalisedEvents, estimator: Estimator
+) -> tuple[DistanceModel, DistanceRecord | None]:
+    """Fit the distance model, or let real events choose it; and say how they did."""
+    if estimator != "best" or events.is_simulated or events.snr.size < FEWEST_TO_CHOOSE:
+        return fit_distance(*events.columns, estimator=estimator), None
+    campaign = read_distances(CAMPAIGN).columns
+    fitted = {
+        f"{name}, of the campaign that ships": fit_distance(*campaign, estimator=name)
+        for name in ESTIMATORS
+    }
+    choice = choose_distance(
+        *events.columns, others={"PyCBC Live's constants": PYCBC_LIVE_O3, **fitted}
+    )
+    return choice.model, DistanceRecord(
+        events=events.snr.size, chosen=choice.chosen, scatter=dict(choice.scatter)
     )
 
 
