@@ -279,7 +279,7 @@ def _mchirp(mass1: float, mass2: float) -> float:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write or continue a campaign's table."""
     parser = argparse.ArgumentParser(description="A BAYESTAR campaign, written event by event.")
-    parser.add_argument("--events", type=int, default=330)
+    parser.add_argument("--events", type=int, default=366)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("table", type=Path, help="CSV file; one that exists is continued")
     options = parser.parse_args(arguments)

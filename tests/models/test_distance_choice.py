@@ -19,7 +19,7 @@ def drawn(model: DistanceModel, n: int, scatter: float) -> tuple[np.ndarray, ...
 
 
 def test_the_model_that_the_events_obey_is_chosen() -> None:
-    others = {
+    others: dict[str, DistanceModel] = {
         "near": DistanceModel(
             luminosity_per_effective=0.5, log_sigma_intercept=-0.5, sigma_snr_exponent=-0.3
         ),
@@ -58,7 +58,7 @@ def test_real_events_are_predicted_as_well_as_by_pycbcs_constants(real_data: Pat
     events = read_distances(real_data / "spiir" / "bayestar_distances_o3b.csv")
     assert not events.is_simulated
     campaign = read_distances(CAMPAIGN).columns
-    others = {
+    others: dict[str, DistanceModel] = {
         "PyCBC": PYCBC_LIVE_O3,
         **{name: fit_distance(*campaign, estimator=name) for name in ESTIMATORS},
     }
