@@ -1,6 +1,5 @@
 """A broker behind TLS and a password: the right ones pass, the wrong ones are named."""
 
-import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 import structlog
 
 from serve.sasl_gateway import SaslGateway, make_certificate
+from serve.waiting import wait_until
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.serve.config import KafkaSettings
 from spiir_pastro.serve.consumer import KafkaConsumer, broker_settings, require_topics
@@ -95,9 +95,7 @@ def test_a_wrong_password_is_named_retried_and_never_shown(
         health=Health(),
         metrics=Metrics(),
     )
-    deadline = time.monotonic() + 20.0
-    while kafka._failures < 2 and time.monotonic() < deadline:
-        kafka.poll(0.05)
+    wait_until(lambda: kafka.poll(0.05) == [] and kafka._failures >= 2)
     assert "_AUTHENTICATION" in kafka._health.problems()["kafka"]
     assert "wrong user or password" in kafka._health.problems()["kafka"]
     assert kafka._failures == 2

@@ -9,9 +9,11 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serve.waiting import PATIENCE_S, wait_until
 from spiir_pastro.domain import SourceProbabilities
 from spiir_pastro.serve.decide import Upload, decide
 from spiir_pastro.serve.dispatch import Dispatcher
@@ -35,6 +37,7 @@ class Scripted:
     ) -> None:
         self.script = script
         self.gate = gate
+        self.begun = 0
         self.asked: list[tuple[str, bool, float]] = []
         self.sent: list[tuple[str, bytes, str, bool]] = []
 
@@ -48,8 +51,9 @@ class Scripted:
         look_first: bool,
         on_send: Callable[[], None],
     ) -> Delivered:
+        self.begun += 1
         if self.gate is not None:
-            self.gate.wait(5.0)
+            self.gate.wait(PATIENCE_S)
         self.sent.append((event_id, content, model, replaces))
         self.asked.append((event_id, look_first, time.monotonic()))
         script = self.script.get(event_id, [])
@@ -74,7 +78,12 @@ def upload_of(number: int) -> Upload:
 
 @contextmanager
 def dispatcher(
-    uploader: Scripted, spool: Spool, *, workers: int = 1, base_s: float = 0.02
+    uploader: Scripted,
+    spool: Spool,
+    *,
+    workers: int = 1,
+    base_s: float = 0.02,
+    limit_s: float = 1.0,
 ) -> Iterator[tuple[Dispatcher, Metrics, Health]]:
     metrics, health = Metrics(), Health()
     made = Dispatcher(
@@ -83,10 +92,16 @@ def dispatcher(
         metrics=metrics,
         health=health,
         workers=workers,
-        backoff=Backoff(base_s=base_s, limit_s=1.0),
+        backoff=Backoff(base_s=base_s, limit_s=limit_s),
     )
     yield made, metrics, health
     made.stop(2.0)
+
+
+def waits(dispatch: Dispatcher) -> bool:
+    """Whether something was tried and waits, and nothing is under way."""
+    with dispatch._changed:
+        return bool(dispatch._queue._waiting) and not dispatch._queue._under_way
 
 
 def down(cause: str = "connection", wait_s: float = 0.0, *, of_event: bool = False) -> Unanswered:
@@ -178,7 +193,7 @@ def test_after_an_unclear_failure_it_looks_before_sending_again(spool: Spool) ->
     uploader = Scripted({"G1": [down(), down("status_503")]})
     with dispatcher(uploader, spool) as (dispatch, metrics, health):
         dispatch.submit([Delivery(event_id="G1", content=b"{}")])
-        assert dispatch.drain(5.0)
+        assert dispatch.drain(PATIENCE_S)
         assert [(event, look) for event, look, _ in uploader.asked] == [
             ("G1", False),
             ("G1", True),
@@ -188,36 +203,43 @@ def test_after_an_unclear_failure_it_looks_before_sending_again(spool: Spool) ->
         assert metrics.retries.labels(cause="status_503")._value.get() == 1
 
 
-def test_a_server_that_asks_for_time_gets_it(spool: Spool) -> None:
+def test_a_server_that_asks_for_time_gets_it(
+    spool: Spool, logs: list[structlog.typing.EventDict]
+) -> None:
     uploader = Scripted({"G1": [down(wait_s=0.3)]})
-    with dispatcher(uploader, spool) as (dispatch, _, health):
+    with dispatcher(uploader, spool) as (dispatch, _, _):
         dispatch.submit([Delivery(event_id="G1", content=b"{}")])
-        assert not dispatch.drain(0.15)
-        assert health.problems() == {"gracedb": "G1 not taken: down"}
-        assert dispatch.drain(5.0)
+        assert dispatch.drain(PATIENCE_S)
     (_, _, first), (_, _, second) = uploader.asked
     assert second - first >= 0.3
+    problems = [entry.get("problem") for entry in logs if entry["event"] == "health.problem"]
+    assert problems == ["G1 not taken: down"]
 
 
 def test_new_events_do_not_wait_behind_failed_ones(spool: Spool) -> None:
-    uploader = Scripted({"G1": [down(of_event=True)] * 3})
-    with dispatcher(uploader, spool, base_s=0.2) as (dispatch, _, _):
+    uploader = Scripted({"G1": [down(of_event=True)]})
+    with dispatcher(uploader, spool, base_s=1e6, limit_s=1e6) as (dispatch, _, health):
         dispatch.submit([Delivery(event_id="G1", content=b"{}")])
-        time.sleep(0.05)
+        wait_until(lambda: "gracedb" in health.problems())
         dispatch.submit([Delivery(event_id=f"G{i}", content=b"{}") for i in range(2, 6)])
-        assert dispatch.drain(5.0)
-    assert [event for event, _, _ in uploader.asked[:5]] == ["G1", "G2", "G3", "G4", "G5"]
+        wait_until(lambda: len(uploader.asked) == 5)
+        dispatch.wake()
+        assert dispatch.drain(PATIENCE_S)
+    assert [event for event, _, _ in uploader.asked] == ["G1", "G2", "G3", "G4", "G5", "G1"]
 
 
 @pytest.mark.parametrize("cause", ["status_401", "status_403", "status_404", "status_418"])
 def test_health_is_red_until_what_failed_has_gone(spool: Spool, cause: str) -> None:
     uploader = Scripted({"G1": [down(cause, of_event=cause == "status_404")] * 3})
-    with dispatcher(uploader, spool, base_s=0.1) as (dispatch, _, health):
+    with dispatcher(uploader, spool, base_s=1e6, limit_s=1e6) as (dispatch, _, health):
         dispatch.submit([Delivery(event_id="G1", content=b"{}")])
-        assert not dispatch.drain(0.1)
+        wait_until(lambda: waits(dispatch))
         dispatch.submit([Delivery(event_id="G2", content=b"{}")])
-        assert health.problems() == {"gracedb": "G1 not taken: down"}
-        assert dispatch.drain(5.0)
+        for attempts in (2, 3, 4):
+            wait_until(lambda n=attempts: len(uploader.asked) == n and waits(dispatch))  # type: ignore[misc]
+            assert health.problems() == {"gracedb": "G1 not taken: down"}
+            dispatch.wake()
+        assert dispatch.drain(PATIENCE_S)
         assert health.problems() == {}
     assert len(uploader.asked) == 5
 
@@ -241,11 +263,12 @@ def test_another_host_on_duty_means_looking_only(spool: Spool) -> None:
         duty=Other(),
     )
     made.submit([Delivery(event_id="G1", content=b"{}")])
+    wait_until(lambda: waits(made))
     assert not made.drain(0.2)
     assert health.problems() == {}
     ours.set()
     made.wake()
-    assert made.drain(5.0)
+    assert made.drain(PATIENCE_S)
     assert [look for _, look, _ in uploader.asked] == [True, True]
     made.stop(2.0)
 
@@ -255,7 +278,7 @@ def test_a_worker_outlives_whatever_a_library_raises(spool: Spool, error: Except
     uploader = Scripted({"G1": [error]})
     with dispatcher(uploader, spool) as (dispatch, metrics, _):
         dispatch.submit([Delivery(event_id="G1", content=b"{}")])
-        assert dispatch.drain(5.0)
+        assert dispatch.drain(PATIENCE_S)
         assert metrics.retries.labels(cause="unforeseen")._value.get() == 1
 
 
@@ -274,7 +297,7 @@ def test_a_spool_that_cannot_be_written_costs_no_delivery(
     uploader = Scripted({})
     with dispatcher(uploader, spool) as (dispatch, _, health):
         dispatch.submit([Delivery(event_id="G1", content=b"{}")])
-        assert dispatch.drain(5.0)
+        assert dispatch.drain(PATIENCE_S)
         assert health.problems() == {"spool": "cannot write to the spool: disk full, G1"}
         with pytest.raises(sqlite3.OperationalError, match="disk full"):
             dispatch.mark_again()
@@ -289,7 +312,7 @@ def test_later_means_not_before(spool: Spool) -> None:
     with dispatcher(uploader, spool) as (dispatch, _, _):
         asked_at = time.monotonic()
         dispatch.submit_later([Delivery(event_id="G1", content=b"{}")], wait_s=0.2)
-        assert dispatch.drain(5.0)
+        assert dispatch.drain(PATIENCE_S)
     assert uploader.asked[0][2] - asked_at >= 0.2
 
 
@@ -298,9 +321,12 @@ def test_stopping_starts_nothing_more(spool: Spool) -> None:
     uploader = Scripted({}, gate=release)
     with dispatcher(uploader, spool) as (dispatch, _, _):
         dispatch.submit([Delivery(event_id=f"G{i}", content=b"{}") for i in range(3)])
-        time.sleep(0.05)
-        threading.Timer(0.1, release.set).start()
-        dispatch.stop(2.0)
+        wait_until(lambda: uploader.begun == 1)
+        stopping = threading.Thread(target=dispatch.stop, args=(PATIENCE_S,))
+        stopping.start()
+        wait_until(lambda: dispatch._stopping)
+        release.set()
+        stopping.join()
     assert len(uploader.asked) == 1
 
 
@@ -314,6 +340,25 @@ def test_a_later_answer_takes_the_place_of_one_that_waits() -> None:
     queue.add([REVISED])
     assert [take(queue, 0.0).content for _ in range(2)] == [b"{}", b"second"]
     assert queue.take(0.0) is None
+
+
+def test_an_answer_that_waits_is_not_sent_after_its_successor() -> None:
+    queue = queue_of(0)
+    queue.add([FIRST])
+    queue.failed(take(queue, 0.0), down(), 1.0, jitter=0.5)
+    queue.add([REVISED])
+    queue.succeeded(take(queue, 1.0), 1.1)
+    assert queue.is_idle()
+
+
+def test_a_later_answer_waits_though_the_earlier_one_is_off_already() -> None:
+    queue = queue_of(0)
+    queue.add([FIRST])
+    queue.failed(take(queue, 0.0), down(wait_s=20.0), 1.0, jitter=0.5)
+    queue.add([REVISED])
+    queue.wake(2.0)
+    assert queue.take(20.9) is None
+    assert take(queue, 21.1) == replace(REVISED, look_first=True)
 
 
 def test_two_answers_to_an_event_are_never_under_way_at_once() -> None:
@@ -350,12 +395,12 @@ def test_the_mark_of_an_earlier_answer_does_not_count_for_the_later(spool: Spool
         changed = replace(upload, trigger=replace(upload.trigger, far_hz=1e-20), probabilities=SURE)
         (revised,) = spool.accept([changed], read_at=2.0, updates=True)
         dispatch.submit([Delivery(event_id="G1", content=upload.content)])
-        assert dispatch.drain(5.0)
+        assert dispatch.drain(PATIENCE_S)
         assert spool.counts() == {"pending": 1, "done": 0}
         dispatch.submit(
             [Delivery(event_id="G1", content=revised.content, model="m", revision=revised.revision)]
         )
-        assert dispatch.drain(5.0)
+        assert dispatch.drain(PATIENCE_S)
     assert spool.counts() == {"pending": 0, "done": 1}
     assert uploader.sent == [
         ("G1", upload.content, "", False),

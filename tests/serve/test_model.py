@@ -1,12 +1,13 @@
 """A model file is taken if it passes its rehearsal; whatever else happens, the old one stays."""
 
 import os
-import time
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from serve.waiting import PATIENCE_S, wait_until
 from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import ArtifactError
 from spiir_pastro.serve.model import LARGEST_BYTES, Model, ModelSlot, Refusal, load_rehearsed
@@ -31,13 +32,15 @@ def referenced(path: Path) -> Referenced:
 
 
 def outcome(slot: ModelSlot, *, forced: bool = True) -> Model | Refusal:
-    found = slot.refresh(forced=forced)
-    deadline = time.monotonic() + 10
-    while found is None:
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-        found = slot.refresh()
-    return found
+    found = [slot.refresh(forced=forced)]
+
+    def has_come() -> bool:
+        found[0] = found[0] or slot.refresh()
+        return found[0] is not None
+
+    wait_until(has_come)
+    assert found[0] is not None
+    return found[0]
 
 
 @pytest.fixture
@@ -132,17 +135,18 @@ def test_a_file_that_changes_while_it_is_read_is_refused(path: Path) -> None:
 
 
 def test_a_trial_that_takes_long_holds_up_nothing(path: Path) -> None:
-    seconds = iter([0.0, 1.0])
+    may_go_on = threading.Event()
+    may_go_on.set()
 
     def slow(given: Path) -> RehearsalModel:
-        time.sleep(next(seconds))
+        assert may_go_on.wait(PATIENCE_S)
         return RehearsalModel.load(given)
 
     slot = ModelSlot(path, slow)
-    begun = time.perf_counter()
+    may_go_on.clear()
     assert slot.refresh(forced=True) is None
     assert slot.refresh(forced=True) is None
-    assert time.perf_counter() - begun < 0.5
+    may_go_on.set()
     assert isinstance(outcome(slot, forced=False), Model)
 
 

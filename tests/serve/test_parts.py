@@ -2,7 +2,6 @@
 
 import json
 import socket
-import time
 import urllib.error
 import urllib.request
 
@@ -12,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import poisson
 
+from serve.waiting import PATIENCE_S, wait_until
 from spiir_pastro.domain import SOURCE_COLOURS, Source
 from spiir_pastro.serve.drift import Rate, compare, expected_rates, poisson_p_value
 from spiir_pastro.serve.health import Health
@@ -143,7 +143,7 @@ def test_durations_read_well() -> None:
 
 def get(url: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  (loopback)
+        with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:  # noqa: S310  (loopback)
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -166,10 +166,7 @@ def test_a_port_in_use_is_a_problem_that_ends_when_it_is_free(
         other.listen()
         server = status_server(health, other.getsockname()[1])
         assert "Address already in use; free it, or set http.port" in health.problems()["status"]
-    deadline = time.monotonic() + 10
-    while server.url is None:
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
+    wait_until(lambda: server.url is not None)
     assert get(f"{server.url}/healthz")[0] == 200
     server.close()
     assert health.problems() == {}

@@ -10,16 +10,15 @@ import re
 import shutil
 import signal
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from serve.waiting import PATIENCE_S, running, wait_until
 from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import TriggerError
 from spiir_pastro.serve.backfill import BackfillPlan
@@ -117,7 +116,7 @@ class Night:
             spool=str(folder / "spool"),
             kafka=KafkaSettings(consumer_group="g", topics=["cbc_spiir"]),
             gracedb=GraceDBSettings(
-                url=gracedb.url, timeout_s=1, settle_s=0.2, retry_base_s=0.05, anonymous=True
+                url=gracedb.url, timeout_s=20, settle_s=0.2, retry_base_s=0.05, anonymous=True
             ),
         )
         self.searches: dict[str, Path] = {}
@@ -127,7 +126,7 @@ class Night:
         announce(self.folder / "gracedb.jsonl", events)
 
     def client(self) -> GraceDBClient:
-        return GraceDBClient(self.gracedb.url, timeout_s=1, settle_s=0.2, anonymous=True)
+        return GraceDBClient(self.gracedb.url, timeout_s=20, settle_s=0.2, anonymous=True)
 
     def service(self, *alerts: dict[str, object], files: list[Path] | None = None) -> Service:
         return Service(
@@ -152,13 +151,6 @@ class Night:
 @pytest.fixture
 def night(tmp_path: Path, gracedb: StandInGraceDB) -> Night:
     return Night(tmp_path, gracedb)
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def test_what_a_bad_token_held_up_goes_at_a_reload(night: Night) -> None:
@@ -288,7 +280,7 @@ def test_a_process_that_hangs_is_silent_and_may_be_killed(
         monkeypatch.setenv("WATCHDOG_USEC", "300000")
         stage = Stage(tmp_path)
         try:
-            systemd.settimeout(60.0)
+            systemd.settimeout(PATIENCE_S)
             assert b"WATCHDOG=1" in systemd.recv(999)
             stage.wait_until_up()
             os.kill(stage.service.pid or 0, signal.SIGSTOP)
@@ -300,9 +292,9 @@ def test_a_process_that_hangs_is_silent_and_may_be_killed(
             stage.service.join()
             stage.publish([sample_alert(1)])
             stage.start_service()
-            systemd.settimeout(60.0)
+            systemd.settimeout(PATIENCE_S)
             assert b"READY=1" in systemd.recv(999)
-            assert stage.wait_for({"G1"}, 60.0).is_clean
+            assert stage.wait_for({"G1"}, PATIENCE_S).is_clean
         finally:
             stage.close()
 
@@ -322,14 +314,3 @@ def answered(night: Night) -> dict[str, int]:
 def skipped(served: Service, reason: str) -> float:
     labels = {"reason": reason}
     return served.metrics.registry.get_sample_value("spiir_pastro_skipped_total", labels) or 0.0
-
-
-@contextmanager
-def running(served: Service) -> Iterator[None]:
-    thread = threading.Thread(target=served.run)
-    thread.start()
-    try:
-        yield
-    finally:
-        served.stop()
-        thread.join(20)

@@ -1,12 +1,12 @@
 """An event is answered by the model of its own search, or by none; never by luck."""
 
 import json
-import time
 from pathlib import Path
 
 import pytest
 import structlog
 
+from serve.waiting import wait_until
 from spiir_pastro.errors import ArtifactError, ConfigError
 from spiir_pastro.io.alerts import Event, parse_alert
 from spiir_pastro.serve.config import Settings
@@ -149,18 +149,15 @@ def test_each_model_is_replaced_for_itself_and_told_by_its_search(
     assert early.name not in said
 
     paths["early"].write_text("{")
-    deadline = time.monotonic() + 10
-    while "model early.json" not in answering.health.problems():
-        assert time.monotonic() < deadline, "waited in vain"
-        assert answering.refresh() is False
+    wait_until(
+        lambda: not answering.refresh() and "model early.json" in answering.health.problems()
+    )
     assert "stays" in answering.health.problems()["model early.json"]
     assert answering.in_use["earlywarning"] == new
 
 
 def wait(answering: Models) -> None:
-    deadline = time.monotonic() + 10
-    while not answering.refresh():
-        assert time.monotonic() < deadline, "waited in vain"
+    wait_until(answering.refresh)
 
 
 def test_a_table_that_names_a_bad_model_is_no_start(paths: dict[str, Path]) -> None:

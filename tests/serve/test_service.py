@@ -5,8 +5,7 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import msgspec
 import pytest
 import structlog
 
+from serve.waiting import run_until, running, wait_until
 from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import TriggerError
 from spiir_pastro.io.alerts import parse_alert
@@ -61,29 +61,41 @@ def payloads(count: int) -> list[bytes]:
     return [json.dumps(alert).encode() for alert in sample_alerts(count)]
 
 
-def settings(folder: Path, url: str) -> Settings:
+def settings(folder: Path, url: str, timeout_s: float, settle_s: float) -> Settings:
     return Settings(
         schema=1,
         spool=str(folder / "spool"),
         kafka=KafkaSettings(consumer_group="g", topics=["t"]),
         gracedb=GraceDBSettings(
-            url=url, timeout_s=0.3, settle_s=0.3, retry_base_s=0.02, workers=2, anonymous=True
+            url=url,
+            timeout_s=timeout_s,
+            settle_s=settle_s,
+            retry_base_s=0.02,
+            workers=2,
+            anonymous=True,
         ),
     )
 
 
-def service(folder: Path, source: ListSource | FileSource, url: str) -> Service:
+def service(
+    folder: Path,
+    source: ListSource | FileSource,
+    url: str,
+    *,
+    timeout_s: float = 20.0,
+    settle_s: float = 0.3,
+) -> Service:
     if not (folder / "model.json").exists():
         RehearsalModel().save(folder / "model.json")
     return Service(
-        settings(folder, url),
+        settings(folder, url, timeout_s, settle_s),
         spool=Spool(folder / "spool"),
         model=Models(
             folder / "model.json", RehearsalModel.load, metrics=Metrics(), health=Health()
         ),
         source=source,
         make_uploader=lambda: GraceDBUploader(
-            GraceDBClient(url, timeout_s=0.3, settle_s=0.3, anonymous=True)
+            GraceDBClient(url, timeout_s=timeout_s, settle_s=settle_s, anonymous=True)
         ),
     )
 
@@ -129,8 +141,8 @@ def test_what_gracedb_would_not_take_goes_later_also_after_a_restart(
 ) -> None:
     gracedb.faults = Faults(unavailable=1.0)
     first = service(tmp_path, ListSource(payloads(3)), gracedb.url)
-    threading.Timer(0.5, first.stop).start()
-    assert first.run() == {"pending": 3, "done": 0, "dead_letters": 0}
+    held_up = run_until(first, lambda: "gracedb" in first.health.problems())
+    assert held_up == {"pending": 3, "done": 0, "dead_letters": 0}
     assert "not taken: GraceDB answered 503" in first.health.problems()["gracedb"]
     gracedb.faults = Faults()
     assert service(tmp_path, ListSource(), gracedb.url).run()["done"] == 3
@@ -163,7 +175,8 @@ def test_faults_of_every_kind_lose_and_double_nothing(
         stall_after=0.02,
         stall_s=0.5,
     )
-    assert service(tmp_path, ListSource(payloads(40)), gracedb.url).run()["done"] == 40
+    served = service(tmp_path, ListSource(payloads(40)), gracedb.url, timeout_s=0.3, settle_s=3.0)
+    assert served.run()["done"] == 40
     assert files(gracedb) == dict.fromkeys([f"G{n}" for n in range(1, 41)], 1)
     assert all(gracedb.labels(event) == {"PASTRO_READY"} for event in gracedb.entries)
 
@@ -220,8 +233,7 @@ def test_told_to_stop_while_the_disk_is_full_it_commits_nothing(
         raise sqlite3.OperationalError("disk full")
 
     monkeypatch.setattr(served.spool, "accept", full)
-    threading.Timer(0.3, served.stop).start()
-    served.run()
+    run_until(served, lambda: "spool" in served.health.problems())
     assert source.finished == []
     assert files(gracedb) == {}
 
@@ -236,8 +248,7 @@ def test_told_to_stop_while_a_dead_letter_cannot_be_kept_it_commits_nothing(
         raise OSError(28, f"No space left on device, {len(payload)}")
 
     monkeypatch.setattr(served.letters, "keep", full)
-    threading.Timer(0.3, served.stop).start()
-    served.run()
+    run_until(served, lambda: "spool" in served.health.problems())
     assert source.finished == []
 
 
@@ -279,17 +290,6 @@ def test_a_damaged_or_deleted_spool_ends_this_life(
         again.run()
 
 
-@contextmanager
-def running(served: Service) -> Iterator[None]:
-    thread = threading.Thread(target=served.run)
-    thread.start()
-    try:
-        yield
-    finally:
-        served.stop()
-        thread.join(10)
-
-
 class IdleSource(ListSource):
     def poll(self, timeout_s: float) -> list[Message] | None:
         time.sleep(timeout_s / 4)
@@ -306,13 +306,6 @@ def test_the_model_is_taken_up_on_request(
         RehearsalModel(slope=0.7).save(tmp_path / "model.json")
         served.reload()
         wait_until(lambda: served.model.own != before)
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 def test_the_gauges_and_the_page_say_how_things_are(
@@ -344,7 +337,7 @@ def test_recorded_alerts_replay_through_the_same_code(tmp_path: Path) -> None:
         paths[-1].write_bytes(payload)
     RehearsalModel().save(tmp_path / "model.json")
     served = Service(
-        settings(tmp_path, "http://127.0.0.1:1/"),
+        settings(tmp_path, "http://127.0.0.1:1/", 1.0, 1.0),
         spool=Spool(tmp_path / "spool"),
         model=Models(
             tmp_path / "model.json", RehearsalModel.load, metrics=Metrics(), health=Health()

@@ -1,6 +1,7 @@
 """What is accepted survives; nothing is accepted twice; nothing leaves the folder."""
 
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -195,6 +196,31 @@ def test_a_salvage_killed_midway_is_finished_by_the_next_start(tmp_path: Path) -
     again = Spool(folder)
     assert again.counts() == {"pending": 2, "done": 0}
     again.close()
+
+
+def test_a_file_format_that_sqlite_does_not_know_is_damage(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    with closing(Spool(folder)) as spool:
+        spool.accept(uploads(3), read_at=1.0)
+    content = bytearray((folder / "spool.sqlite").read_bytes())
+    content[44:48] = b"\xff" * 4  # the schema's format, in the header
+    (folder / "spool.sqlite").write_bytes(content)
+    with closing(Spool(folder)) as spool:
+        assert spool.salvaged is not None
+        assert spool.salvaged.reason == "unsupported file format"
+
+
+def test_a_damaged_number_of_events_does_not_keep_the_salvage_counting(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    with closing(Spool(folder)) as spool:
+        spool.accept(uploads(3), read_at=1.0)
+        spool._durable.execute("UPDATE sqlite_sequence SET seq = 9223372036854775807")
+        spool._durable.execute("UPDATE events SET seq = 9223372036854775807 WHERE seq = 3")
+        spool._durable.execute("PRAGMA user_version = 1")  # of another version, to be salvaged
+    with closing(Spool(folder)) as spool:
+        assert spool.salvaged is not None
+        assert spool.counts() == {"pending": 3, "done": 0}
+        assert len(spool.accept(uploads(4), read_at=2.0)) == 1  # there are numbers left
 
 
 def test_an_older_spool_is_taken_over(tmp_path: Path) -> None:

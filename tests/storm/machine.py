@@ -45,6 +45,7 @@ class Machine:
         self.timeline = timeline
         self.dice = dice
         self.process = Process()
+        self.process.is_alive = False
         self.wall_offset = 0.0
         self.is_full = False
         self.crash_probability = 0.0

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from spiir_pastro.serve import backfill, service
+from spiir_pastro.serve import backfill, service, source
 from storm.world import Finding, play
 
 __all__ = ["findings", "quicken"]
@@ -30,6 +30,7 @@ def quicken() -> None:
     service.POLL_S = 1.0
     service.HOUSEKEEPING_S = 4.0
     backfill.LOOK_S = 10.0
+    source.RENEW_S = 20.0
 
 
 def findings(seeds: range) -> list[tuple[int, Finding]]:

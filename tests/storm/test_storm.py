@@ -33,7 +33,13 @@ def test_a_seed_replays_exactly(tmp_path: Path) -> None:
         world = World(7, folder)
         finding = world.play()
         files = {e: [(x.content, x.seen_from) for x in f] for e, f in world.gracedb.files.items()}
-        return finding, files, world.gracedb.labels, world.machine.lives, world.timeline.now
+        return (
+            finding,
+            files,
+            world.gracedb.labels,
+            world.hosts[0].machine.lives,
+            world.timeline.now,
+        )
 
     assert trace(tmp_path / "first") == trace(tmp_path / "second")
 

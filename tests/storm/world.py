@@ -9,46 +9,30 @@ import json
 import random
 import shutil
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 
-from spiir_pastro.errors import ConfigError
-from spiir_pastro.io.alerts import Event, parse_alert
-from spiir_pastro.serve.backfill import BackfillPlan
-from spiir_pastro.serve.config import GraceDBSettings, KafkaSettings, Settings
-from spiir_pastro.serve.decide import SkipReason
-from spiir_pastro.serve.health import Health
-from spiir_pastro.serve.history import recall_first_start
-from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.model import Model
+from spiir_pastro.errors import TriggerError
+from spiir_pastro.io.alerts import parse_alert
 from spiir_pastro.serve.rehearsal.alerts import sample_alert
-from spiir_pastro.serve.rehearsal.model import RehearsalModel
-from spiir_pastro.serve.searches import Models
-from spiir_pastro.serve.service import Service
-from spiir_pastro.serve.source import KafkaSource
-from spiir_pastro.serve.spool import Spool, SpoolDamaged
-from spiir_pastro.serve.upload import GraceDBUploader
+from spiir_pastro.serve.upload import COMMENT
+from storm.broker import Seat, SimulatedBroker, Topic
+from storm.gracedb import SETTLE_S, WEATHERS, Entry, SimulatedGraceDB
+from storm.host import GROUP, MODELS, SESSION_S, TOPICS, Host, Surroundings
 from storm.machine import Machine
-from storm.stand_ins import (
-    SETTLE_S,
-    WEATHERS,
-    SimulatedBroker,
-    SimulatedConsumer,
-    SimulatedGraceDB,
-    SimulatedGraceDBClient,
-    Topic,
-)
 from storm.timeline import Timeline
 
-__all__ = ["KINDS", "Finding", "World", "play"]
+__all__ = ["KINDS", "Finding", "World", "kinds_of", "play"]
 
-GROUP = "gracedb-playground"
-TOPICS = ("cbc_spiir", "cbc_spiir_allsky")
+BEGIN_S = 10.0
 STORM_S = 70.0
 CALM_S = 400.0
+RETURN_S = 10.0
+"""Seconds after GraceDB's return by which all is delivered, if nothing else is wrong."""
 _STEP_S = 16.0
 
 KINDS = (
@@ -72,18 +56,32 @@ KINDS = (
     "lag",
     "silent",
     "rubbish",
+    "pauses",
+    "two hosts",
+    "amnesia",
+    "other writers",
+    "helpless model",
+    "updates",
 )
 """The kinds of faults; every seed takes some."""
 
 _NEEDS_SEARCH = frozenset(
-    {"cut log", "damaged page", "deleted spool", "new broker", "retention", "silent"}
+    {
+        "cut log",
+        "damaged page",
+        "deleted spool",
+        "new broker",
+        "retention",
+        "silent",
+        "amnesia",
+    }
 )
-_METRICS = Metrics()
-_METRICS.registry.register = lambda _: None  # type: ignore[assignment]  # nobody asks
-_MODELS = tuple(
-    Model(assessor=RehearsalModel(slope=slope), digest=f"{n}" * 64, version=f"{n}")
-    for n, slope in enumerate((0.9, 0.8, 0.7))
-)
+_FORGETS = _NEEDS_SEARCH | {"power"}
+"""After these an alert may be read twice."""
+_GENTLE = frozenset({"weather", "models", "rubbish", "forgotten", "other writers", "crashes"})
+"""Among these nothing but GraceDB itself holds up a delivery."""
+_OURS = ("AllSky", "allsky", "ALLSKY", "")
+_NOT_OURS = ("MDC", "EarlyWarning", "earlywarning", "SSM", "VTInjection", "vtinjection")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +91,14 @@ class Finding:
     Attributes
     ----------
     lost, doubled, unlabelled, mislabelled, strange
-        Events without our file, with more than one, without label, with numbers of no model, and
-        answered though they should not be.
+        Events without a file, with more than one answer of ours, without label, with numbers of no
+        model or of an older trigger, and answered though they should not be.
+    trampled
+        Events that had another writer's file, and were answered all the same.
+    late
+        Events without a file ten seconds after GraceDB came back.
+    repeated
+        Partitions read from before where a host said it was.
     troubles
         Problems still on the board at the end, and exceptions that ended a life.
     """
@@ -104,12 +108,15 @@ class Finding:
     unlabelled: list[str] = field(default_factory=list)
     mislabelled: list[str] = field(default_factory=list)
     strange: list[str] = field(default_factory=list)
+    trampled: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
 
     @property
     def is_hopeless(self) -> bool:
         """Whether something is wrong that no time mends."""
-        return bool(self.doubled or self.mislabelled or self.strange)
+        return bool(self.doubled or self.strange or self.trampled or self.late or self.repeated)
 
     @property
     def is_clean(self) -> bool:
@@ -117,156 +124,134 @@ class Finding:
         return not any(vars(self).values())
 
 
-class _SimulatedModels(Models):
-    """One model for every search of the sky, exchanged from outside."""
-
-    def __init__(self, metrics: Metrics, health: Health) -> None:
-        self.metrics, self.health = metrics, health
-        self.model = _MODELS[0]
-
-    @property
-    def own(self) -> Model:
-        return self.model
-
-    def choose(self, event: Event) -> Model | SkipReason:
-        return self.model if event.search == "AllSky" else SkipReason.OTHER_SEARCH
-
-    def refresh(self, *, forced: bool = False) -> bool:
-        return forced
-
-
 class World:
-    """A machine with the service, a broker and a GraceDB, and what befalls them."""
+    """Hosts with the service, a broker and a GraceDB, and what befalls them."""
 
     def __init__(self, seed: int, folder: Path) -> None:
-        self.dice = random.Random(seed)  # noqa: S311  (dice, no secret)
+        self.dice = dice = random.Random(seed)  # noqa: S311  (dice, no secret)
+        self.kinds = _kinds(dice)
         self.timeline = Timeline()
-        self.broker = SimulatedBroker(self.timeline, self.dice)
-        self.gracedb = SimulatedGraceDB(self.timeline, self.dice)
-        self.kinds = frozenset(self.dice.sample(KINDS, self.dice.randint(1, 5)))
-        # GraceDB is searched where nothing else can help; elsewhere it must do without.
-        self.is_searched = bool(self.kinds & _NEEDS_SEARCH)
-        self.machine = Machine("a", folder, self.timeline, self.dice)
-        self.machine.on_death = self._restart_soon
-        self.machine.crashes_left = self.dice.randint(1, 8) if "crashes" in self.kinds else 0
-        self.machine.crash_probability = 10.0 ** self.dice.uniform(-3.5, -1.5)
-        self.service: Service | None = None
-        self.group = "group"
-        self.model = 0
-        self.since: float | None = None
+        self.broker = SimulatedBroker(self.timeline, dice)
+        self.gracedb = SimulatedGraceDB(self.timeline, dice)
+        names = "ab" if "two hosts" in self.kinds else "a"
+        self.around = Surroundings(
+            timeline=self.timeline,
+            dice=dice,
+            broker=self.broker,
+            gracedb=self.gracedb,
+            seat=Seat(self.timeline, dice, SESSION_S) if len(names) > 1 else None,
+            # GraceDB is searched where nothing else can help; elsewhere it must do without.
+            is_searched=bool(self.kinds & _NEEDS_SEARCH),
+            updates="updates" in self.kinds,
+        )
+        self.hosts = [self._host(name, folder / name) for name in names]
         self.required: set[str] = set()
         self.allowed: set[str] = set()
-        self.troubles: list[str] = []
+        self.answered: set[str] = set()  # by another writer, as the alert says
+        self.versions: Counter[str] = Counter()  # of triggers of an event, after the first
+        self.late: list[str] = []
 
-    # The service's life.
+    def any_host(self) -> Host:
+        """Draw one."""
+        return self.dice.choice(self.hosts)
 
-    def start(self) -> None:
-        """Start the service."""
-        self.machine.tidy()
-        self.machine.begin()
-        self.timeline.spawn(self.machine.process, self._live)
-
-    def _live(self) -> None:
-        """Be the process, as run.listen puts it together."""
-        machine = self.machine
-        try:
-            self.service = self._assemble(machine)
-            self.service.run()
-        except (ConfigError, SpoolDamaged):
-            pass  # said, and started again by systemd
-        except Exception as error:  # noqa: BLE001  (whatever else ends a life is a finding)
-            self.troubles.append(f"{type(error).__name__}: {error}")
-        if machine.process.is_alive:
-            self.timeline.kill(machine.process)
-            self._restart_soon()
-
-    def _assemble(self, machine: Machine) -> Service:
-        clock, health = machine.clock(), Health()
-        spool = Spool(machine.spool, clock=clock, disk=machine)
-        since = recall_first_start(spool, clock=clock, health=health)
-        if self.since is None:
-            self.since = self.timeline.now
-        settings = _settings(self.group)
-        source = KafkaSource(
-            settings.kafka,
-            lambda _: SimulatedConsumer(self.broker, machine, self.group),
-            places=spool,
-            since=since,
-            health=health,
-            metrics=_METRICS,
-            clock=clock,
-        )
-        models = _SimulatedModels(_METRICS, health)
-        models.model = _MODELS[self.model]
-        service = Service(
-            settings,
-            spool=spool,
-            model=models,
-            source=source,
-            make_uploader=lambda: GraceDBUploader(SimulatedGraceDBClient(self.gracedb, machine)),
-            clock=clock,
-            jitter=self.dice.random,
-        )
-        if self.is_searched:
-            plan = BackfillPlan(every_s=60.0, since=since, topics=TOPICS)
-            service.search_gracedb(SimulatedGraceDBClient(self.gracedb, machine), plan)
-        return service
-
-    def _restart_soon(self) -> None:
-        self.service = None
-        self.timeline.at(self.timeline.now + self.dice.uniform(0.5, 5.0), self.start)
+    def _host(self, name: str, folder: Path) -> Host:
+        machine = Machine(name, folder, self.timeline, self.dice)
+        machine.crashes_left = self.dice.randint(1, 8) if "crashes" in self.kinds else 0
+        machine.crash_probability = 10.0 ** self.dice.uniform(-3.5, -1.5)
+        return Host(name, machine, self.around)
 
     # What comes in.
 
     def announce(self, number: int) -> None:
-        """Create an event and publish its alert, in some order, on both topics."""
-        dice, now = self.dice, self.timeline.now
-        event, payload = _alert(number)
-        late_s = dice.uniform(0.0, 8.0) if "late events" in self.kinds else 0.0
-        self.gracedb.create(event, late_s=late_s)
-        self.allowed.add(f"G{number}")
-        if self.since is not None and now > self.since + 1.0:
-            self.required.add(f"G{number}")
+        """Create an event and publish its alert, in some order, on both topics or on one."""
+        dice, event_id = self.dice, f"G{number}"
+        is_answered = "other writers" in self.kinds and dice.random() < 0.3
+        event, payload = _alert(number, search=dice.choice(_OURS), is_answered=is_answered)
+        self.gracedb.create(event, late_s=self._late_s())
+        self.allowed.add(event_id)
+        if any(h.since is not None and self.timeline.now > h.since + 1.0 for h in self.hosts):
+            self.required.add(event_id)
+        if is_answered:
+            self.answered.add(event_id)
+            self._write_as_another(event_id)
+        elif "other writers" in self.kinds and dice.random() < 0.3:
+            self._later(dice.uniform(0.0, 20.0), self._write_as_another, event_id)
         if "silent" in self.kinds and dice.random() < 0.2:
             return  # its alert never comes
-        for topic in TOPICS:
-            if topic == TOPICS[1] and "new topic" in self.kinds and now < STORM_S / 2:
-                continue
+        self._publish(payload)
+        if self.around.updates and dice.random() < 0.7:
+            self._later(dice.uniform(1.0, 8.0), self._update, number)
+
+    def _update(self, number: int) -> None:
+        """Publish another trigger of an event, and perhaps one more."""
+        self.versions[f"G{number}"] += 1
+        self._publish(_alert(number, version=self.versions[f"G{number}"])[1])
+        if self.dice.random() < 0.3:
+            self._later(self.dice.uniform(1.0, 8.0), self._update, number)
+
+    def _publish(self, payload: bytes) -> None:
+        dice, topics = self.dice, list(TOPICS)
+        if "new topic" in self.kinds and self.timeline.now < STORM_S / 2:
+            topics = topics[:1]
+        elif dice.random() < 0.3 and not self.around.updates:  # in order on the first topic
+            topics = [dice.choice(topics)]
+        for topic in topics:
             for _ in range(1 + (dice.random() < 0.1)):
-                when = now + dice.choice([0.0, dice.uniform(0.0, 4.0)])
-                self.timeline.at(when, partial(self.broker.publish, f"{GROUP}.{topic}", payload))
+                at_once = self.around.updates and topic == TOPICS[0]
+                delay_s = 0.0 if at_once else dice.choice([0.0, dice.uniform(0.0, 4.0)])
+                self._later(delay_s, self.broker.publish, f"{GROUP}.{topic}", payload)
+
+    def _write_as_another(self, event_id: str) -> None:
+        self.gracedb.write(event_id, b'{"BNS": 1.0}', "pipeline", "the pipeline's")
+        self.gracedb.files[event_id][-1].seen_from = self.timeline.now
+
+    def _late_s(self) -> float:
+        return self.dice.uniform(0.0, 8.0) if "late events" in self.kinds else 0.0
+
+    def _later(self, delay_s: float, act: Callable[..., object], *values: object) -> None:
+        self.timeline.at(self.timeline.now + delay_s, partial(act, *values))
 
     def rubbish(self) -> None:
         """Publish what gets no answer."""
-        for payload in (b"rubbish", json.dumps(sample_alert(900, search="MDC")).encode()):
-            self.broker.publish(f"{GROUP}.{TOPICS[0]}", payload)
+        event, payload = _alert(900, search=self.dice.choice(_NOT_OURS))
+        self.gracedb.create(event)
+        for text in (b"rubbish", payload):
+            self.broker.publish(f"{GROUP}.{TOPICS[0]}", text)
 
     # What befalls it.
 
     def storm(self) -> None:
         """Plan everything."""
         dice = self.dice
-        self.broker.publish(f"{GROUP}.{TOPICS[0]}", _alert(800)[1])
+        event, payload = _alert(800)
+        self.gracedb.create(event)
+        self.broker.publish(f"{GROUP}.{TOPICS[0]}", payload)
         if "new topic" not in self.kinds:
-            self.broker.publish(f"{GROUP}.{TOPICS[1]}", _alert(800)[1])
-        self.timeline.now = 10.0  # what was there before is older than the service
-        self.start()
+            self.broker.publish(f"{GROUP}.{TOPICS[1]}", payload)
+        self.timeline.now = BEGIN_S  # what was there before is older than the service
+        first, *others = self.hosts
+        first.start()
+        for host in others:
+            self._later(dice.uniform(1.0, 6.0), host.join, first)
         for number in range(1, dice.randint(2, 14)):
-            when = dice.uniform(13.0, STORM_S)
-            self.timeline.at(when, partial(self.announce, number))
+            self.timeline.at(dice.uniform(13.0, STORM_S), partial(self.announce, number))
         for kind in sorted(self.kinds & _BEFALL.keys()):
             for _ in range(dice.randint(1, 3)):
-                when = dice.uniform(11.0, STORM_S)
-                self.timeline.at(when, partial(_BEFALL[kind], self))
+                self.timeline.at(dice.uniform(11.0, STORM_S), partial(_BEFALL[kind], self))
         if "lag" in self.kinds:
             self.gracedb.lag_s = 0.5 * SETTLE_S
 
     def mend(self) -> None:
         """End all faults that do not end by themselves."""
-        self.machine.crashes_left = 0
-        self.machine.is_full = False
-        self.broker.is_up = True
+        for host in self.hosts:
+            host.machine.crashes_left = 0
+            host.machine.is_full = False
+            host.machine.wall_offset = 0.0
+        if not self.broker.is_up:
+            _start_broker(self)
         self.gracedb.weather = "fair"
+        self.around.model %= len(MODELS) - 1
         for topic in TOPICS:  # a topic that never came would be a problem on the board
             self.broker.topics.setdefault(f"{GROUP}.{topic}", Topic())
 
@@ -274,92 +259,131 @@ class World:
         """Play the schedule to its end and judge it."""
         try:
             self.storm()
+            self.timeline.run(STORM_S - RETURN_S / 2)
+            prompt = set(self.required)
             self.timeline.run(STORM_S)
             self.mend()
-            until = STORM_S
-            while until < STORM_S + CALM_S:
+            until = STORM_S + RETURN_S
+            self.timeline.run(until)
+            if self.kinds <= _GENTLE:
+                self.late = sorted(prompt - self.gracedb.files.keys())
+            calm_s = 60.0 if self._is_slow else RETURN_S
+            finding = self.judge()
+            while until < STORM_S + CALM_S and not finding.is_hopeless:
+                if until >= STORM_S + calm_s and finding.is_clean:
+                    break
                 until += _STEP_S
                 self.timeline.run(until)
                 finding = self.judge()
-                calm_s = 60.0 if self.is_searched else 15.0
-                if finding.is_hopeless or (until > STORM_S + calm_s and finding.is_clean):
-                    break
-            return self.judge()
+            return finding
         finally:
-            self.close()
+            for host in self.hosts:
+                host.close()
+
+    @property
+    def _is_slow(self) -> bool:
+        """Whether something may still come to light when all seems well."""
+        return self.around.is_searched or bool(self.kinds & {"pauses", "two hosts", "forgotten"})
 
     def judge(self) -> Finding:
         """Compare GraceDB with what it should have."""
+        files = self.gracedb.files
         ours = {
-            event_id: [entry for entry in entries if entry.writer == "a"]
-            for event_id, entries in self.gracedb.files.items()
+            event_id: found
+            for event_id, entries in files.items()
+            if (found := [entry for entry in entries if entry.writer in {"a", "b"}])
         }
-        problems = self.service.health.problems() if self.service is not None else {"life": "none"}
         return Finding(
-            lost=sorted(self.required - {e for e, entries in ours.items() if entries}),
-            doubled=sorted(e for e, entries in ours.items() if len(entries) > 1),
+            lost=sorted(self.required - files.keys()),
+            doubled=sorted(e for e, entries in ours.items() if self._is_doubled(e, entries)),
             unlabelled=sorted(self.required - self.gracedb.labels.keys()),
-            mislabelled=sorted(
-                event_id
-                for event_id, entries in ours.items()
-                if not {entry.content for entry in entries} <= _right(event_id)
-            ),
+            mislabelled=sorted(e for e, entries in ours.items() if self._is_wrong(e, entries)),
             strange=sorted(set(ours) - self.allowed),
-            troubles=self.troubles + [f"{part}: {text}" for part, text in problems.items()],
+            trampled=sorted(self.answered & ours.keys()),
+            late=self.late,
+            repeated=[] if self.kinds & _FORGETS else self.broker.repeated,
+            troubles=self._troubles(),
         )
 
-    def close(self) -> None:
-        """End all tasks."""
-        self.machine.on_death = lambda: None
-        self.timeline.kill(self.machine.process)
-        self.timeline.run(self.timeline.now)
-        self.machine.tidy()
+    def _is_doubled(self, event_id: str, entries: list[Entry]) -> bool:
+        contents = {entry.content for entry in entries}
+        return len(entries) > min(len(contents), 1 + self.versions[event_id])
+
+    def _is_wrong(self, event_id: str, entries: list[Entry]) -> bool:
+        """Whether a file is no model's, or the last not of the last trigger."""
+        number, last = int(event_id[1:]), self.versions[event_id]
+        right = {answer for version in range(last + 1) for answer in _right(number, version)}
+        answers = [(entry.content, entry.comment) for entry in entries]
+        return not set(answers) <= right or answers[-1] not in _right(number, last)
+
+    def _troubles(self) -> list[str]:
+        found = [trouble for host in self.hosts for trouble in host.troubles]
+        for host in self.hosts:
+            found += [f"{host.name} {part}: {text}" for part, text in host.problems().items()]
+        if "forgotten" in self.kinds and not self.broker.remembers(self.around.group):
+            found.append("the broker was not told again how far the group is")
+        return found
+
+
+def _kinds(dice: random.Random) -> frozenset[str]:
+    kinds = set(dice.sample(KINDS, dice.randint(1, 5)))
+    if "updates" in kinds:  # what forgets an answer forgets that it replaced another
+        kinds -= _FORGETS | {"two hosts", "other writers", "helpless model"}
+    return frozenset(kinds)
+
+
+def kinds_of(seed: int) -> frozenset[str]:
+    """Return the kinds of faults of a seed's schedule."""
+    return _kinds(random.Random(seed))  # noqa: S311  (dice, no secret)
 
 
 @cache
-def _alert(number: int) -> tuple[dict[str, object], bytes]:
-    """Return an event and its alert's payload."""
-    alert = sample_alert(number)
+def _alert(
+    number: int, *, search: str = "AllSky", version: int = 0, is_answered: bool = False
+) -> tuple[dict[str, object], bytes]:
+    """Return an event and its alert's payload; later versions have another FAR."""
+    alert = sample_alert(number, search=search)
     event = alert["data"]
     assert isinstance(event, dict)
+    event["labels"] = ["PASTRO_READY"] * is_answered
+    if version:
+        alert["alert_type"] = "update"
+        far_hz = event["far"] * 0.01**version
+        event["far"] = event["extra_attributes"]["CoincInspiral"]["combined_far"] = far_hz
     return event, json.dumps(alert).encode()
 
 
 @cache
-def _right(event_id: str) -> set[bytes]:
-    """Return the files that the models make of an event."""
-    trigger = parse_alert(sample_alert(int(event_id[1:]))).trigger()
-    assessed = (model.assessor.assess(trigger) for model in _MODELS)
-    return {json.dumps(probabilities.as_mapping()).encode() for probabilities in assessed}
-
-
-def _settings(group: str) -> Settings:
-    return Settings(
-        schema=1,
-        spool="unused",
-        kafka=KafkaSettings(consumer_group=group, group=GROUP, topics=list(TOPICS)),
-        gracedb=GraceDBSettings(
-            url="http://127.0.0.1:1/", settle_s=SETTLE_S, retry_limit_s=20.0, workers=2
-        ),
-    )
+def _right(number: int, version: int) -> set[tuple[bytes, str]]:
+    """Return the files that the models make of an event, with their comments."""
+    trigger = parse_alert(_alert(number, version=version)[1]).trigger()
+    found = set()
+    for model in MODELS:
+        with suppress(TriggerError):
+            content = json.dumps(model.assessor.assess(trigger).as_mapping()).encode()
+            found.add((content, COMMENT.format(model=model.name)))
+    return found
 
 
 def _terminate(world: World) -> None:
-    if world.service is not None:
-        world.service.stop()
+    service = world.any_host().service
+    if service is not None:
+        service.stop()
 
 
 def _power(world: World) -> None:
-    if world.machine.process.is_alive:
-        world.machine.crash("power")
+    machine = world.any_host().machine
+    if machine.process.is_alive:
+        machine.crash("power")
 
 
 def _after_crash(world: World, harm: Callable[[Path], None]) -> None:
     """Kill the service, and harm its files before it starts again."""
-    if world.machine.process.is_alive:
-        world.machine.crash("to be harmed")
-    if world.machine.spool.exists():
-        harm(world.machine.spool)
+    machine = world.any_host().machine
+    if machine.process.is_alive:
+        machine.crash("to be harmed")
+    if machine.spool.exists():
+        harm(machine.spool)
 
 
 def _cut_log(world: World) -> None:
@@ -385,7 +409,8 @@ def _damage_page(world: World) -> None:
         content = bytearray(path.read_bytes())
         pages = len(content) // 4096
         if pages:
-            begin = 4096 * world.dice.randrange(pages) + world.dice.choice([0, 100, 2048, 4000])
+            within = world.dice.choice([0, 100, 2048, 4000, world.dice.randrange(4096)])
+            begin = 4096 * world.dice.randrange(pages) + within
             size = world.dice.choice([1, 8, 96, 4096])
             content[begin : begin + size] = world.dice.randbytes(len(content[begin : begin + size]))
             path.write_bytes(content)
@@ -395,17 +420,19 @@ def _damage_page(world: World) -> None:
 
 def _delete_spool(world: World) -> None:
     """Delete the folder, of a dead service or of a running one."""
+    spool = world.any_host().machine.spool
     if world.dice.random() < 0.5:
         _after_crash(world, shutil.rmtree)
-    elif world.machine.spool.exists():
-        shutil.rmtree(world.machine.spool)
+    elif spool.exists():
+        shutil.rmtree(spool)
 
 
 def _fill_disk(world: World) -> None:
-    world.machine.is_full = True
+    machine = world.any_host().machine
+    machine.is_full = True
 
     def empty() -> None:
-        world.machine.is_full = False
+        machine.is_full = False
 
     world.timeline.at(world.timeline.now + world.dice.uniform(0.5, 30.0), empty)
     if world.dice.random() < 0.5:
@@ -416,7 +443,7 @@ def _fill_disk(world: World) -> None:
 
 def _step_clock(world: World) -> None:
     step_s = world.dice.choice([1.0, 60.0, 3600.0, 8_640_000.0])
-    world.machine.wall_offset = world.dice.choice([-step_s, step_s, 0.0])
+    world.any_host().machine.wall_offset = world.dice.choice([-step_s, step_s, 0.0])
 
 
 def _change_weather(world: World) -> None:
@@ -431,11 +458,15 @@ def _change_weather(world: World) -> None:
 
 def _stop_broker(world: World) -> None:
     world.broker.is_up = False
+    world.timeline.at(
+        world.timeline.now + world.dice.uniform(1.0, 40.0), partial(_start_broker, world)
+    )
 
-    def start() -> None:
-        world.broker.is_up = True
 
-    world.timeline.at(world.timeline.now + world.dice.uniform(1.0, 40.0), start)
+def _start_broker(world: World) -> None:
+    world.broker.is_up = True
+    if world.around.seat is not None:
+        world.around.seat.start_anew()
 
 
 def _forget(world: World) -> None:
@@ -445,7 +476,7 @@ def _forget(world: World) -> None:
 
 
 def _rename(world: World) -> None:
-    world.group += "x"
+    world.around.group += "x"
     _terminate(world)
 
 
@@ -458,9 +489,30 @@ def _renew_topics(world: World) -> None:
 
 
 def _swap_model(world: World) -> None:
-    world.model = world.dice.randrange(len(_MODELS))
-    if world.service is not None:
-        world.service.model.model = _MODELS[world.model]  # type: ignore[attr-defined]
+    world.around.model = world.dice.randrange(len(MODELS) - 1)
+
+
+def _spoil_model(world: World) -> None:
+    world.around.model = len(MODELS) - 1
+
+
+def _pause(world: World) -> None:
+    world.any_host().pause(world.dice.uniform(1.0, 40.0))
+
+
+def _lose_files(world: World) -> None:
+    """Have GraceDB set up from a copy that lacks some of what it was given."""
+    world.gracedb.weather, world.gracedb.share = "refused", 1.0
+
+    def return_without() -> None:
+        world.gracedb.weather = "fair"
+        for event_id in sorted(world.gracedb.files):
+            if world.dice.random() < 0.5:
+                world.gracedb.forget(event_id)
+                world.answered.discard(event_id)
+
+    # By then all is through that was asked before.
+    world.timeline.at(world.timeline.now + SETTLE_S, return_without)
 
 
 _BEFALL: dict[str, Callable[[World], None]] = {
@@ -478,7 +530,10 @@ _BEFALL: dict[str, Callable[[World], None]] = {
     "new broker": _renew_topics,
     "retention": lambda world: world.broker.expire(),
     "models": _swap_model,
+    "helpless model": _spoil_model,
     "rubbish": World.rubbish,
+    "pauses": _pause,
+    "amnesia": _lose_files,
 }
 
 

@@ -86,11 +86,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_injection(self) -> bool:
         """Whether a simulated signal was put into the data, by its search, group or labels."""
-        labels = self.labels if isinstance(self.labels, list | dict) else ()
-        return "INJ" in labels or INJECTION in (
+        return self.has_label("INJ") or INJECTION in (
             (self.search or "").lower(),
             (self.group or "").lower(),
         )
+
+    def has_label(self, name: str) -> bool:
+        """Whether the event had a label when the alert was sent."""
+        return isinstance(self.labels, list | dict) and name in self.labels
 
 
 class _Envelope(msgspec.Struct, frozen=True, kw_only=True):

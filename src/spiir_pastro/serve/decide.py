@@ -13,9 +13,11 @@ from spiir_pastro.errors import AlertError, TriggerError
 from spiir_pastro.io.alerts import Alert, Event, parse_alert
 from spiir_pastro.serve.model import Model
 
-__all__ = ["Choose", "Decision", "Skip", "SkipReason", "Upload", "decide"]
+__all__ = ["LABEL", "Choose", "Decision", "Skip", "SkipReason", "Upload", "decide"]
 
 PIPELINE = "spiir"
+LABEL = "PASTRO_READY"
+"""What an event has whose probabilities are there."""
 
 
 class SkipReason(StrEnum):
@@ -63,6 +65,10 @@ class Upload:
     ----------
     properties
         The bytes of ``spiir.properties.json``, None if it is not to be told.
+    revision
+        How many answers went before.
+    is_answered
+        Whether the alert says that there are probabilities: the pipeline may have sent its own.
     """
 
     trigger: Trigger
@@ -70,6 +76,7 @@ class Upload:
     model: str
     properties: bytes | None = None
     revision: int = 0
+    is_answered: bool = False
 
     @property
     def content(self) -> bytes:
@@ -134,6 +141,7 @@ def decide(
         probabilities=probabilities,
         model=model.name,
         properties=model.describe(trigger, probabilities) if properties else None,
+        is_answered=alert.event.has_label(LABEL),
     )
 
 

@@ -49,13 +49,19 @@ class DeadLetters:
     def look(self) -> None:
         """See what is there by now: people look at letters, and take them away."""
         found = {}
-        for path in self.folder.iterdir():
+        for path in self._files():
             if path.suffix == ".alert":
                 try:
                     found[path.name] = path.stat().st_size
                 except OSError:
                     continue
         self._sizes = found
+
+    def _files(self) -> list[Path]:
+        try:
+            return list(self.folder.iterdir())
+        except FileNotFoundError:  # taken away with the spool, whose check tells of it
+            return []
 
     def problem(self) -> str | None:
         """Say that the folder takes no more, if so."""

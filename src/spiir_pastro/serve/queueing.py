@@ -12,6 +12,7 @@ import itertools
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import filterfalse
 
 from spiir_pastro.serve.upload import Delivered, Unanswered
 
@@ -105,15 +106,18 @@ class DeliveryQueue:
 
     def add(self, deliveries: Iterable[Delivery]) -> None:
         """Queue deliveries for now."""
-        for delivery in deliveries:
-            self._supersede(delivery)
-            self._fresh.append(delivery)
+        for delivery in filterfalse(self._is_superseded, deliveries):
+            not_before = self._replace_others(delivery)
+            if not_before is None:
+                self._fresh.append(delivery)
+            else:
+                self._wait(replace(delivery, look_first=True), not_before, not_before)
 
     def add_later(self, deliveries: Iterable[Delivery], *, due: float) -> None:
         """Queue deliveries for a later moment."""
-        for delivery in deliveries:
-            self._supersede(delivery)
-            self._wait(delivery, due, due)
+        for delivery in filterfalse(self._is_superseded, deliveries):
+            not_before = max(due, self._replace_others(delivery) or due)
+            self._wait(delivery, not_before, not_before)
 
     def is_idle(self) -> bool:
         """Whether nothing is queued or under way."""
@@ -164,6 +168,8 @@ class DeliveryQueue:
         """Put back a delivery that another host answers for; it is looked for now and then."""
         self._settle(delivery)
         self._failing.pop(delivery.event_id, None)
+        if self._is_superseded(delivery):
+            return
         since = now if delivery.failing_since is None else delivery.failing_since
         wait_s = max(PROBE_S, self._backoff.wait_s(now - since, jitter=jitter))
         self._wait(replace(delivery, look_first=True, failing_since=since), now + wait_s, now)
@@ -213,32 +219,38 @@ class DeliveryQueue:
         self._probe_at = max(self._probe_at or 0.0, now + pause_s)
 
     def _next(self, now: float) -> Delivery | None:
-        """Give the next delivery that is due and has no successor."""
-        while self._fresh or (self._waiting and self._waiting[0].due <= now):
-            if self._fresh:
-                delivery = self._fresh.popleft()
-            else:
-                delivery = heapq.heappop(self._waiting).delivery
-            if not self._is_superseded(delivery):
-                return delivery
+        """Give the next delivery that is due."""
+        if self._fresh:
+            return self._fresh.popleft()
+        if self._waiting and self._waiting[0].due <= now:
+            return heapq.heappop(self._waiting).delivery
         return None
 
-    def _supersede(self, delivery: Delivery) -> None:
-        if delivery.revision > self._revisions.get(delivery.event_id, 0):
-            self._revisions[delivery.event_id] = delivery.revision
+    def _replace_others(self, delivery: Delivery) -> float | None:
+        """Take an event's earlier answers off; return when GraceDB is through with one tried."""
+        if delivery.revision == 0:
+            return None
+        self._revisions[delivery.event_id] = delivery.revision
+        _, waiting = self._drop(delivery.event_id)
+        return max((earlier.not_before for earlier in waiting), default=None)
+
+    def _drop(self, event_id: str) -> tuple[list[Delivery], list[_Waiting]]:
+        """Take an event's deliveries off; return those that were new and those that waited."""
+        fresh = [d for d in self._fresh if d.event_id == event_id]
+        waiting = [w for w in self._waiting if w.delivery.event_id == event_id]
+        self._fresh = deque(d for d in self._fresh if d.event_id != event_id)
+        self._waiting = [w for w in self._waiting if w.delivery.event_id != event_id]
+        heapq.heapify(self._waiting)
+        return fresh, waiting
 
     def _is_superseded(self, delivery: Delivery) -> bool:
         return delivery.revision < self._revisions.get(delivery.event_id, 0)
 
     def _hold_successor(self, delivery: Delivery, not_before: float) -> None:
         """Have an answer's successor wait while the server may be busy with the answer."""
-        queued = [*self._fresh, *(waiting.delivery for waiting in self._waiting)]
-        self._fresh = deque(d for d in self._fresh if d.event_id != delivery.event_id)
-        self._waiting = [w for w in self._waiting if w.delivery.event_id != delivery.event_id]
-        heapq.heapify(self._waiting)
-        for successor in queued:
-            if successor.event_id == delivery.event_id:
-                self._wait(replace(successor, look_first=True), not_before, not_before)
+        fresh, waiting = self._drop(delivery.event_id)
+        for successor in (*fresh, *(waited.delivery for waited in waiting)):
+            self._wait(replace(successor, look_first=True), not_before, not_before)
 
     def _settle(self, delivery: Delivery) -> None:
         self._under_way.discard(delivery.event_id)

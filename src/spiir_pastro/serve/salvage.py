@@ -18,6 +18,12 @@ __all__ = ["Salvaged", "finish_salvage", "salvage"]
 _KEYS = {"events": "read_at", "offsets": "topic, number", "facts": "name"}
 _DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
 _STATES = ("pending", "done")
+_LAST = (
+    "SELECT MAX(seq) FROM sqlite_sequence",
+    "SELECT MAX(seq) FROM events",
+    "SELECT COUNT(*) FROM events",
+)
+_BYTES_OF_A_ROW = 100  # an event needs more
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,24 +106,25 @@ def _readable(
             known = {row[1] for row in old.execute(f"PRAGMA table_info({table})")}
         except _DAMAGE:
             continue
-        columns = [name for name in wanted if name in known]
+        # Events are numbered anew: a damaged number could be the last that there is.
+        columns = [name for name in wanted if name in known and name != "seq"]
         if columns:
-            yield table, _rows(old, table, columns)
+            order = "seq" if "seq" in known else _KEYS[table]
+            yield table, _rows(old, table, columns, order)
 
 
 def _rows(
-    connection: sqlite3.Connection, table: str, columns: list[str]
+    connection: sqlite3.Connection, table: str, columns: list[str], order: str
 ) -> Iterator[dict[str, object]]:
     """Read a table from both ends, and row by row where there is a number to ask by."""
     listed = ", ".join(columns)
     # A scan ends at a damaged page. From the other end it reaches what lies behind the page, and a
     # query by number needs only the pages on the way to its row.
-    order = "seq" if "seq" in columns else _KEYS[table]
     backwards = ", ".join(f"{key} DESC" for key in order.split(", "))
     for tail in ("", f"ORDER BY {order}", f"ORDER BY {backwards}"):
         yield from _until_broken(connection, f"SELECT {listed} FROM {table} {tail}", columns)  # noqa: S608
-    if "seq" in columns:
-        for seq in range(1, _last_seq(connection) + 1):
+    if order == "seq":
+        for seq in _numbers(connection):
             query = f"SELECT {listed} FROM {table} WHERE seq = {seq:d}"  # noqa: S608
             yield from _until_broken(connection, query, columns)
 
@@ -130,13 +137,19 @@ def _until_broken(
             yield dict(zip(columns, row, strict=True))
 
 
-def _last_seq(connection: sqlite3.Connection) -> int:
-    for query in ("SELECT MAX(seq) FROM events", "SELECT MAX(seq) FROM sqlite_sequence"):
+def _numbers(connection: sqlite3.Connection) -> Iterator[int]:
+    """Give the numbers that rows may have.
+
+    Of what says which is the last, any may be damaged, and say billions; no file holds more rows
+    than bytes allow.
+    """
+    _, _, file = connection.execute("PRAGMA database_list").fetchone()
+    most = 1 + Path(file).stat().st_size // _BYTES_OF_A_ROW
+    for query in _LAST:
         with suppress(*_DAMAGE):
             (last,) = connection.execute(query).fetchone()
             if isinstance(last, int):
-                return last
-    return 0
+                yield from range(max(1, last - most), last + 1)
 
 
 def _insert(new: sqlite3.Connection, table: str, rows: Iterator[dict[str, object]]) -> None:

@@ -254,7 +254,7 @@ class Service:
             match decision:
                 case Upload():
                     uploads.append(decision)
-                    if message.is_old:
+                    if message.is_old or decision.is_answered:
                         old.add(decision.trigger.event_id)
                 case Skip():
                     self._skip(decision, message)
@@ -317,7 +317,7 @@ class Service:
         old: Container[str],
         read_tick: float | None,
     ) -> None:
-        """Hand on the events not known before; those with old alerts are looked for first."""
+        """Hand on what was accepted; what may have been answered before is looked for first."""
         deliveries = [
             Delivery(
                 event_id=upload.trigger.event_id,

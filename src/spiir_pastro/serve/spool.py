@@ -556,7 +556,9 @@ def is_damage(error: BaseException) -> bool:
     if isinstance(error, UnicodeDecodeError):  # of an error's own text, when the schema is damaged
         return True
     if isinstance(error, sqlite3.OperationalError):
-        return "decode" in str(error) or "no such" in str(error)
+        # Our statements are right, so what finds fault with one means what it found in the file.
+        code = getattr(error, "sqlite_errorcode", None)
+        return code == sqlite3.SQLITE_ERROR or "decode" in str(error)
     return isinstance(error, sqlite3.DatabaseError) and not isinstance(
         error, sqlite3.IntegrityError | sqlite3.ProgrammingError
     )

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from spiir_pastro.errors import PastroError
 from spiir_pastro.io.atomic import write_atomically
+from spiir_pastro.serve.decide import LABEL
 from spiir_pastro.serve.gracedb import Answer, GraceDB, NoAnswer
 
 __all__ = [
@@ -34,7 +35,6 @@ __all__ = [
 ]
 
 FILE_NAME = "spiir.p_astro.json"
-LABEL = "PASTRO_READY"
 TAG = "p_astro"
 
 _OF_THE_SERVICE = frozenset({401, 403, 407, 408, 425, 429})

@@ -133,7 +133,7 @@ class Stage:
         process.start()
         return process
 
-    def wait_until_up(self, timeout_s: float = 20.0) -> None:
+    def wait_until_up(self, timeout_s: float = 90.0) -> None:
         """Wait until GraceDB and the service listen, the latter on its status port."""
         deadline = time.monotonic() + timeout_s
         ports = {self.gracedb_port, self.http_port}

@@ -1,27 +1,23 @@
-"""A broker and a GraceDB of simulated time, with every way to fail that the real ones have."""
+"""A GraceDB of simulated time, with every way to fail that the real one has."""
 
 import json
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from spiir_pastro.serve.consumer import BrokerError, Message
 from spiir_pastro.serve.gracedb import Answer, NoAnswer
-from spiir_pastro.serve.spool import Place
 from spiir_pastro.serve.upload import FILE_NAME
 from storm.machine import Machine
-from storm.timeline import EPOCH_S, Process, Timeline, Waiter
+from storm.timeline import EPOCH_S, Timeline
 
 __all__ = [
     "SETTLE_S",
     "WEATHERS",
-    "SimulatedBroker",
-    "SimulatedConsumer",
+    "Entry",
     "SimulatedGraceDB",
     "SimulatedGraceDBClient",
-    "Topic",
 ]
 
 TIMEOUT_S = 1.0
@@ -30,149 +26,12 @@ _LATEST_S = 0.9 * SETTLE_S
 
 
 @dataclass
-class Topic:
-    """A partition's records, with their times, and the first that is kept."""
+class Entry:
+    """A version of an event's file: who wrote it, with which comment, and when it is seen."""
 
-    records: list[tuple[float, bytes]] = field(default_factory=list)
-    low: int = 0
-
-
-class SimulatedBroker:
-    """Topics of one partition each, and what groups committed."""
-
-    def __init__(self, timeline: Timeline, dice: random.Random) -> None:
-        self._timeline = timeline
-        self._dice = dice
-        self.topics: dict[str, Topic] = {}
-        self.committed: dict[str, dict[Place, int]] = {}
-        self.is_up = True
-        self._waiters: list[Waiter] = []
-
-    def publish(self, topic: str, payload: bytes) -> None:
-        """Take a message, making the topic if need be."""
-        found = self.topics.setdefault(topic, Topic())
-        found.records.append((EPOCH_S + self._timeline.now, payload))
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            waiter.wake(value=True)
-
-    def expire(self) -> None:
-        """Drop what is kept of every topic."""
-        for topic in self.topics.values():
-            topic.low = len(topic.records)
-
-    def renew(self, topic: str) -> None:
-        """Make a topic anew, empty."""
-        self.topics[topic] = Topic()
-
-    def wait(self, process: Process, seconds: float) -> None:
-        """Wait for news, or for so long."""
-        waiter = Waiter(self._timeline, process)
-        self._waiters.append(waiter)
-        self._timeline.at(self._timeline.now + seconds, lambda: waiter.wake(value=False))
-        self._timeline.block(waiter)
-
-    def commit_soon(self, group: str, places: Mapping[Place, int]) -> None:
-        """Take offsets in a moment, or lose them."""
-        if self.is_up and self._dice.random() < 0.9:
-            delay_s = self._dice.uniform(0.0, 0.5)
-            offsets = dict(places)
-            commit = self.committed.setdefault(group, {})
-            self._timeline.at(self._timeline.now + delay_s, lambda: commit.update(offsets))
-
-
-class SimulatedConsumer:
-    """What the service reads from."""
-
-    def __init__(self, broker: SimulatedBroker, machine: Machine, group: str) -> None:
-        self._broker = broker
-        self._machine = machine
-        self._process = machine.process
-        self._group = group
-        self._next: dict[Place, int] = {}
-
-    def places(self, topics: Sequence[str]) -> list[Place]:
-        """Say which topics there are."""
-        self._reach()
-        return [(topic, 0) for topic in topics if topic in self._broker.topics]
-
-    def committed(self, places: Sequence[Place]) -> dict[Place, int]:
-        """Say what the group committed."""
-        self._reach()
-        known = self._broker.committed.get(self._group, {})
-        return {place: known[place] for place in places if place in known}
-
-    def bounds(self, place: Place) -> tuple[int, int]:
-        """Say what is kept."""
-        self._reach()
-        topic = self._broker.topics[place[0]]
-        return topic.low, len(topic.records)
-
-    def offset_at(self, place: Place, time_s: float) -> int | None:
-        """Say where a time begins."""
-        self._reach()
-        topic = self._broker.topics[place[0]]
-        for offset in range(topic.low, len(topic.records)):
-            if topic.records[offset][0] >= time_s:
-                return offset
-        return None
-
-    def assign(self, places: Mapping[Place, int]) -> None:
-        """Begin there."""
-        self._machine.seam("broker")
-        self._next = dict(places)
-
-    def consume(self, count: int, timeout_s: float) -> list[Message]:
-        """Give what is there, or wait for it."""
-        self._machine.seam("broker")
-        messages = self._gather(count)
-        if not messages:
-            self._broker.wait(self._process, timeout_s)
-            messages = self._gather(count)
-        if not self._broker.is_up:
-            raise BrokerError("down", name="_TRANSPORT")
-        self._machine.seam("broker")
-        return messages
-
-    def commit(self, places: Mapping[Place, int]) -> None:
-        """Commit in a moment."""
-        self._machine.seam("broker")
-        self._broker.commit_soon(self._group, places)
-
-    def close(self) -> None:
-        """Leave."""
-
-    def _gather(self, count: int) -> list[Message]:
-        if not self._broker.is_up:
-            return []
-        messages: list[Message] = []
-        for place, position in self._next.items():
-            topic = self._broker.topics[place[0]]
-            end = len(topic.records)
-            begin = position if topic.low <= position <= end else topic.low
-            for offset in range(begin, min(end, begin + count)):
-                published_at, payload = topic.records[offset]
-                messages.append(
-                    Message(
-                        topic=place[0], offset=offset, payload=payload, published_at=published_at
-                    )
-                )
-        messages = messages[:count]
-        for message in messages:
-            self._next[message.topic, 0] = message.offset + 1
-        return messages
-
-    def _reach(self) -> None:
-        self._machine.seam("broker")
-        if not self._broker.is_up:
-            self._broker.wait(self._process, TIMEOUT_S)
-            raise BrokerError("down", name="_TRANSPORT")
-
-
-@dataclass
-class _Entry:
     content: bytes
     writer: str
+    comment: str
     seen_from: float
 
 
@@ -194,7 +53,7 @@ class SimulatedGraceDB:
         self.dice = dice
         self.created: dict[str, tuple[float, tuple[str, str]]] = {}
         self.visible_from: dict[str, float] = {}
-        self.files: dict[str, list[_Entry]] = {}
+        self.files: dict[str, list[Entry]] = {}
         self.labels: dict[str, float] = {}
         self.weather = "fair"
         self.share = 1.0
@@ -203,19 +62,26 @@ class SimulatedGraceDB:
     def create(self, event: dict[str, Any], *, late_s: float = 0.0) -> None:
         """Create an event, which is found a little later."""
         event_id = event["graceid"]
-        texts = (json.dumps(event), json.dumps(event | {"labels": ["PASTRO_READY"]}))
-        self.created[event_id] = self.timeline.now, texts
+        without, labelled = (json.dumps(event | {"labels": x}) for x in ([], ["PASTRO_READY"]))
+        self.created[event_id] = self.timeline.now, (without, labelled)
         self.visible_from[event_id] = self.timeline.now + late_s
 
-    def write(self, event_id: str, content: bytes, writer: str, *, label: bool = True) -> int:
+    def write(
+        self, event_id: str, content: bytes, writer: str, comment: str, *, label: bool = True
+    ) -> int:
         """Take a file, and its label."""
         seen_from = self.timeline.now + self.dice.uniform(0.0, self.lag_s)
-        self.files.setdefault(event_id, []).append(_Entry(content, writer, seen_from))
+        self.files.setdefault(event_id, []).append(Entry(content, writer, comment, seen_from))
         if label:
             self.labels.setdefault(event_id, seen_from)
         return len(self.files[event_id])
 
-    def seen(self, event_id: str) -> list[_Entry]:
+    def forget(self, event_id: str) -> None:
+        """Lose what was written of an event, as if set up from an older copy."""
+        self.files.pop(event_id, None)
+        self.labels.pop(event_id, None)
+
+    def seen(self, event_id: str) -> list[Entry]:
         """Return the files that a reader sees now."""
         return [e for e in self.files.get(event_id, ()) if e.seen_from <= self.timeline.now]
 
@@ -284,12 +150,14 @@ class SimulatedGraceDBClient:
         self, event_id: str, comment: str, *, filename: str, content: bytes, tag: str, label: str
     ) -> Answer:
         """Take a file with its label."""
-        del comment, tag, label
+        del tag, label
 
         def act(*, label: bool = True) -> Answer:
             if not self._gracedb.knows(event_id):
                 return _json(404, {"detail": "Not found."})
-            number = self._gracedb.write(event_id, content, self._machine.name, label=label)
+            number = self._gracedb.write(
+                event_id, content, self._machine.name, comment, label=label
+            )
             return _json(201, {"N": number, "filename": filename})
 
         return self._ask(act, half=lambda: act(label=False))
@@ -313,19 +181,30 @@ class SimulatedGraceDBClient:
     def _ask(
         self, act: Callable[[], Answer], *, half: Callable[[], Answer] | None = None
     ) -> Answer:
-        """Make a request in today's weather."""
+        """Make a request in today's weather; once sent it arrives, whatever becomes of us."""
         gracedb, dice = self._gracedb, self._gracedb.dice
         self._machine.seam("request", lambda: self._perhaps_later(act))
         weather = gracedb.weather if dice.random() < gracedb.share else "fair"
         if weather == "mixed":
             weather = dice.choice(_FAULTS)
-        self._sleep(dice.uniform(0.001, 0.05))
-        answer = self._meet(weather, act, half or act)
+        transit_s = dice.uniform(0.001, 0.05)
+        met: list[Answer | NoAnswer] = []
+        gracedb.timeline.at(
+            gracedb.timeline.now + transit_s,
+            lambda: met.append(self._meet(weather, act, half or act)),
+        )
+        self._sleep(transit_s + 0.001)
+        (answer,) = met
+        waits = isinstance(answer, NoAnswer) and answer.cause == "timeout"
+        self._sleep(TIMEOUT_S if waits else dice.uniform(0.001, 0.05))
         self._machine.seam("answer")
-        self._sleep(dice.uniform(0.001, 0.05))
+        if isinstance(answer, NoAnswer):
+            raise answer
         return answer
 
-    def _meet(self, weather: str, act: Callable[[], Answer], half: Callable[[], Answer]) -> Answer:
+    def _meet(
+        self, weather: str, act: Callable[[], Answer], half: Callable[[], Answer]
+    ) -> Answer | NoAnswer:
         """Answer, or not, with the request done or not."""
         if weather in _BODIES:
             return Answer(status=_BODIES[weather][0], body=_BODIES[weather][1])
@@ -333,14 +212,12 @@ class SimulatedGraceDBClient:
             case "fair":
                 return act()
             case "refused":
-                raise NoAnswer("refused", cause="connection")
-            case "cut before" | "cut after":
-                self._late(act, is_done=weather == "cut after")
-                raise NoAnswer("cut", cause="connection", wait_s=SETTLE_S)
-            case "timeout before" | "timeout after":
-                self._late(act, is_done=weather == "timeout after")
-                self._sleep(TIMEOUT_S)
-                raise NoAnswer("timeout", cause="timeout", wait_s=SETTLE_S)
+                return NoAnswer("refused", cause="connection")
+            case "cut before" | "cut after" | "timeout before" | "timeout after":
+                what, _, when = weather.partition(" ")
+                self._late(act, is_done=when == "after")
+                cause = "timeout" if what == "timeout" else "connection"
+                return NoAnswer(what, cause=cause, wait_s=SETTLE_S)
             case "half":
                 half()
                 return _json(500, {"error": "half done"})
