@@ -23,7 +23,7 @@ from spiir_pastro.serve.queueing import OUT_OF_ORDER, PROBE_S, Backoff, Delivery
 from spiir_pastro.serve.rehearsal.alerts import sample_alert
 from spiir_pastro.serve.rehearsal.model import RehearsalModel, always
 from spiir_pastro.serve.spool import Spool
-from spiir_pastro.serve.upload import Delivered, Unanswered
+from spiir_pastro.serve.upload import P_ASTRO, Delivered, Kind, Unanswered
 
 Outcome = Exception | Delivered
 SURE = SourceProbabilities(bns=1.0, nsbh=0.0, bbh=0.0, terrestrial=0.0)
@@ -46,11 +46,13 @@ class Scripted:
         event_id: str,
         content: bytes,
         *,
+        kind: Kind = P_ASTRO,
         model: str = "",
         replaces: bool = False,
         look_first: bool,
         on_send: Callable[[], None],
     ) -> Delivered:
+        assert kind is P_ASTRO
         self.begun += 1
         if self.gate is not None:
             self.gate.wait(PATIENCE_S)

@@ -57,7 +57,11 @@ class Memory:
 
 
 def source_of(
-    settings: KafkaSettings, places: Memory | None = None, since: float | None = None
+    settings: KafkaSettings,
+    places: Memory | None = None,
+    since: float | None = None,
+    *,
+    shares_group: bool = False,
 ) -> KafkaSource:
     return KafkaSource(
         settings,
@@ -66,6 +70,7 @@ def source_of(
         since=since,
         health=Health(),
         metrics=Metrics(),
+        shares_group=shares_group,
     )
 
 
@@ -187,6 +192,25 @@ def test_a_lost_spool_goes_on_from_the_brokers_copy(broker: Broker) -> None:
     first.close()
     second = remembering(broker, ["copy"], Memory(), group="copy")
     assert uids(collect(second, 1)) == ["G3"]
+    second.close()
+
+
+def test_what_another_host_of_the_group_has_read_is_read_here_too(broker: Broker) -> None:
+    topic = f"{GROUP}.shared"
+    broker.make_topics([topic])
+    broker.publish(topic, sample_alerts(3))
+    settings = KafkaSettings(
+        consumer_group="shared",
+        host="127.0.0.1",
+        port=broker.port,
+        topics=["shared"],
+        anonymous=True,
+    )
+    first = source_of(settings, shares_group=True)
+    first.done(collect(first, 3))
+    first.close()
+    second = source_of(settings, shares_group=True)
+    assert uids(collect(second, 3)) == ["G1", "G2", "G3"]
     second.close()
 
 

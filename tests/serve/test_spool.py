@@ -151,12 +151,18 @@ def test_a_damaged_page_costs_only_what_it_held(tmp_path: Path, page: int) -> No
     again.close()
 
 
-def test_bytes_that_are_not_those_written_are_never_uploaded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", ["content = x'7b7d'", "model = 'another'", "revision = 1"])
+@pytest.mark.parametrize("is_done", [False, True], ids=["pending", "done"])
+def test_what_is_not_what_was_written_is_never_uploaded(
+    tmp_path: Path, change: str, *, is_done: bool
+) -> None:
     spool = Spool(tmp_path)
     spool.accept(uploads(3), read_at=5.0)
+    if is_done:  # it could be asked for again
+        spool.done("G2", "sent")
     spool.close()
     connection = sqlite3.connect(tmp_path / "spool.sqlite")
-    connection.execute("UPDATE events SET content = ? WHERE event_id = 'G2'", (b"{}",))
+    connection.execute(f"UPDATE events SET {change} WHERE event_id = 'G2'")  # noqa: S608
     connection.commit()
     connection.close()
     again = Spool(tmp_path)

@@ -219,7 +219,7 @@ class SimulatedGraceDBClient:
                 cause = "timeout" if what == "timeout" else "connection"
                 return NoAnswer(what, cause=cause, wait_s=SETTLE_S)
             case "half":
-                half()
+                self._at_once(half)
                 return _json(500, {"error": "half done"})
             case _:
                 return self._status(int(weather), act)
@@ -229,14 +229,20 @@ class SimulatedGraceDBClient:
             self._late(act, is_done=self._gracedb.dice.random() < 0.5)
             return _json(status, {}, busy_s=SETTLE_S)
         if status == 500 and self._gracedb.dice.random() < 0.5:
-            act()
+            self._at_once(act)
         after_s = 2.0 if status in (429, 503) else 0.0
         return _json(status, {"detail": "no"}, retry_after_s=after_s)
+
+    def _at_once(self, act: Callable[[], Answer]) -> None:
+        """Do what was asked before anything is said: who is told of a failure may look at once."""
+        lag_s, self._gracedb.lag_s = self._gracedb.lag_s, 0.0
+        act()
+        self._gracedb.lag_s = lag_s
 
     def _late(self, act: Callable[[], Answer], *, is_done: bool) -> None:
         """Do what was asked some time, before it is settled."""
         if is_done:
-            delay_s = self._gracedb.dice.uniform(0.0, _LATEST_S)
+            delay_s = self._gracedb.dice.uniform(0.0, _LATEST_S - self._gracedb.lag_s)
             self._gracedb.timeline.at(self._gracedb.timeline.now + delay_s, act)
 
     def _perhaps_later(self, act: Callable[[], Answer]) -> None:

@@ -210,6 +210,7 @@ class Host:
             health=health,
             metrics=_METRICS,
             clock=clock,
+            shares_group=around.seat is not None,
         )
         standby = self._standby(health)
         client = partial(SimulatedGraceDBClient, around.gracedb, machine)

@@ -3,6 +3,8 @@
 ``python -m storm.mutations`` prints the first such seed of each, of the first ten thousand.
 """
 
+import itertools
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -12,18 +14,25 @@ from typing import Any
 
 import pytest
 
-from spiir_pastro.serve import history, queueing, source, spool, upload
+from spiir_pastro.domain.times import DAY_S
+from spiir_pastro.io.alerts import Event
+from spiir_pastro.serve import backfill, queueing, source, spool, upload
 from spiir_pastro.serve.backfill import Backfiller
 from spiir_pastro.serve.clock import Clock
+from spiir_pastro.serve.decide import SkipReason
 from spiir_pastro.serve.gracedb import Answer
 from spiir_pastro.serve.health import Health
+from spiir_pastro.serve.model import Model
 from spiir_pastro.serve.queueing import Delivery, DeliveryQueue
+from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.source import KafkaSource
 from spiir_pastro.serve.spool import Spool
+from spiir_pastro.serve.standby import Standby
 from spiir_pastro.serve.upload import GraceDBUploader, Unanswered
 from storm.run import quicken
-from storm.world import play
+from storm.timeline import SimulatedClock
+from storm.world import kinds_of, play
 
 __all__ = ["MUTATIONS", "Mutation", "first_seed"]
 
@@ -40,13 +49,16 @@ class Mutation:
         What is missing.
     apply
         Takes it out.
-    seeds
-        Among so many schedules one shows it.
+    needs
+        It cannot be missed in schedules without these kinds of faults, which are passed over.
+    is_quick
+        Whether one of the first hundred schedules shows it.
     """
 
     name: str
     apply: Callable[[pytest.MonkeyPatch], None]
-    seeds: int = SEEDS
+    needs: frozenset[str] = frozenset()
+    is_quick: bool = False
 
 
 def _any_200_is_success(patch: pytest.MonkeyPatch) -> None:
@@ -155,15 +167,14 @@ def _search_forgets_the_first_start(patch: pytest.MonkeyPatch) -> None:
             spool.note("first_start", noted := clock.wall_s())
         return noted
 
-    patch.setattr(history, "recall_first_start", now)
-    patch.setattr("storm.world.recall_first_start", now)
+    patch.setattr("storm.host.recall_first_start", now)
 
 
 def _no_salvage(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Spool, "_mend", lambda self: None)  # noqa: ARG005
 
 
-def _no_crc(patch: pytest.MonkeyPatch) -> None:
+def _no_checksum(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Spool, "_drop_spoiled", lambda self: [])  # noqa: ARG005
 
 
@@ -197,37 +208,221 @@ def _no_probe(patch: pytest.MonkeyPatch) -> None:
     )
 
 
+def _waits_by_the_wall_clock(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SimulatedClock, "monotonic_s", SimulatedClock.wall_s)
+
+
+def _no_waking(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(DeliveryQueue, "wake", lambda self, now: None)  # noqa: ARG005
+
+
+def _others_are_replaced(patch: pytest.MonkeyPatch) -> None:
+    deliver = GraceDBUploader.deliver
+    patch.setattr(
+        GraceDBUploader,
+        "deliver",
+        lambda self, *given, **named: deliver(self, *given, **named | {"replaces": True}),
+    )
+
+
+def _labels_of_alerts_are_ignored(patch: pytest.MonkeyPatch) -> None:
+    has_label = Event.has_label
+    patch.setattr(Event, "has_label", lambda self, name: name == "INJ" and has_label(self, name))
+
+
+def _comment_of_the_present_model(patch: pytest.MonkeyPatch) -> None:
+    redelivery = backfill.redelivery
+    anonymous = lambda record: replace(redelivery(record), model="")  # noqa: E731
+    patch.setattr("spiir_pastro.serve.service.redelivery", anonymous)
+
+
+def _not_renewed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("storm.run.RENEW_S", 1e6)
+
+
+def _search_before_the_first_start(patch: pytest.MonkeyPatch) -> None:
+    def begin(self: Backfiller, now: float) -> float:
+        del self
+        return now - DAY_S
+
+    patch.setattr(Backfiller, "_begin", begin)
+
+
+def _letters_stay(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Service, "_answer_letters", lambda self: None)  # noqa: ARG005
+
+
+def _case_matters(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Models, "choose", _choose(lambda event: event.search in ("AllSky", "", None)))
+
+
+def _unnamed_searches_are_answered(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Models, "choose", _choose(lambda event: not event.is_injection))
+
+
+def _injections_are_answered(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(
+        Models,
+        "choose",
+        _choose(lambda event: event.is_injection or (event.search or "allsky").lower() == "allsky"),
+    )
+
+
+def _choose(is_ours: Callable[[Event], bool]) -> Callable[[Models, Event], Model | SkipReason]:
+    return lambda self, event: self.own if is_ours(event) else SkipReason.OTHER_SEARCH
+
+
+def _updates_are_news_each_time(patch: pytest.MonkeyPatch) -> None:
+    unique = itertools.count()
+    patch.setattr(spool, "_numbers", lambda *_: str(next(unique)))
+
+
+def _updates_overtake(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(DeliveryQueue, "_hold_successor", lambda *_: None)
+    patch.setattr(DeliveryQueue, "_replace_others", lambda *_: None)
+
+
+def _updates_under_way_at_once(patch: pytest.MonkeyPatch) -> None:
+    def take(queue: DeliveryQueue, now: float) -> Delivery | None:
+        queue._under_way.clear()
+        return original(queue, now)
+
+    original = DeliveryQueue.take
+    patch.setattr(DeliveryQueue, "take", take)
+
+
+def _duty_is_not_proven(patch: pytest.MonkeyPatch) -> None:
+    def is_ours(self: Standby) -> bool:
+        return self._begins_at <= self._clock.monotonic_s()
+
+    patch.setattr(Standby, "is_ours", is_ours)
+
+
+def _duty_begins_at_once(patch: pytest.MonkeyPatch) -> None:
+    def is_ours(self: Standby) -> bool:
+        return self._clock.monotonic_s() < self._proven_until
+
+    patch.setattr(Standby, "is_ours", is_ours)
+
+
+def _a_second_host_does_not_look(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Standby, "must_look", False)
+
+
+def _hosts_share_offsets(patch: pytest.MonkeyPatch) -> None:
+    begin = KafkaSource.__init__
+    patch.setattr(
+        KafkaSource,
+        "__init__",
+        lambda self, *given, **named: begin(self, *given, **named | {"shares_group": False}),
+    )
+
+
+_CRASH = frozenset({"crashes"})
+_HOSTS = frozenset({"two hosts"})
+_WEATHER = frozenset({"weather"})
+_UPDATES = frozenset({"updates"})
+_DAMAGE = frozenset({"damaged page"})
 MUTATIONS = (
-    Mutation(name="any 200 is a success", apply=_any_200_is_success),
-    Mutation(name="401, 403 and 404 are final", apply=_refusals_are_final, seeds=50),
-    Mutation(name="nothing is looked for", apply=_never_look_first, seeds=50),
+    # Delivery.
+    Mutation(name="any 200 is a success", apply=_any_200_is_success, needs=_WEATHER),
+    Mutation(name="401, 403 and 404 are final", apply=_refusals_are_final, is_quick=True),
+    Mutation(name="nothing is looked for", apply=_never_look_first, is_quick=True),
     Mutation(name="looked for before it is settled", apply=_look_at_once),
-    Mutation(name="woken before it is settled", apply=_wake_before_settled),
+    Mutation(name="woken before it is settled", apply=_wake_before_settled, needs=_WEATHER),
     Mutation(name="settled by the wall clock", apply=_settle_by_wall_clock),
+    Mutation(
+        name="waits by the wall clock", apply=_waits_by_the_wall_clock, needs=frozenset({"clock"})
+    ),
+    Mutation(name="no probe", apply=_no_probe),
+    Mutation(name="a success wakes nobody", apply=_no_waking, needs=_WEATHER),
+    Mutation(name="no label to a file found", apply=_label_forgotten, needs=_WEATHER),
+    Mutation(
+        name="another's file is replaced",
+        apply=_others_are_replaced,
+        needs=frozenset({"other writers"}),
+    ),
+    Mutation(
+        name="an alert's label is ignored",
+        apply=_labels_of_alerts_are_ignored,
+        needs=frozenset({"other writers"}),
+    ),
+    # Offsets.
     Mutation(name="every alert is new", apply=_everything_is_new),
     Mutation(name="an alert's twin is new", apply=_twins_are_new),
     Mutation(name="offsets are the broker's", apply=_offsets_are_the_brokers),
-    Mutation(name="offsets before events", apply=_offsets_before_events, seeds=50),
-    Mutation(name="new topics from their end", apply=_new_topics_from_their_end),
+    Mutation(name="offsets before events", apply=_offsets_before_events, is_quick=True),
+    Mutation(
+        name="new topics from their end",
+        apply=_new_topics_from_their_end,
+        needs=frozenset({"new topic"}),
+    ),
+    Mutation(
+        name="the broker is not told again", apply=_not_renewed, needs=frozenset({"forgotten"})
+    ),
+    # Search and spool.
     Mutation(name="no search of GraceDB", apply=_no_search),
     Mutation(name="the first start is forgotten", apply=_search_forgets_the_first_start),
+    Mutation(name="a search before the first start", apply=_search_before_the_first_start),
+    Mutation(
+        name="a search passes over what is done",
+        apply=_search_passes_over_done,
+        needs=frozenset({"amnesia"}),
+    ),
     Mutation(name="no salvage", apply=_no_salvage),
-    Mutation(name="a deleted spool goes unnoticed", apply=_deleted_spool_unnoticed),
-    Mutation(name="forgotten by the clock alone", apply=_forget_by_clock_alone),
-    Mutation(name="no second mark", apply=_no_second_mark),
-    Mutation(name="no label to a file found", apply=_label_forgotten),
-    Mutation(name="no probe", apply=_no_probe),
+    Mutation(name="no checksum", apply=_no_checksum, needs=_DAMAGE),
+    Mutation(
+        name="a deleted spool goes unnoticed",
+        apply=_deleted_spool_unnoticed,
+        needs=frozenset({"deleted spool"}),
+    ),
+    Mutation(
+        name="accepted without sync", apply=_accepted_without_sync, needs=frozenset({"power"})
+    ),
+    Mutation(
+        name="forgotten by the clock alone",
+        apply=_forget_by_clock_alone,
+        needs=frozenset({"clock"}),
+    ),
+    Mutation(name="no second mark", apply=_no_second_mark, needs=frozenset({"full disk"})),
+    # Models and searches.
+    Mutation(name="dead letters stay", apply=_letters_stay, needs=frozenset({"helpless model"})),
+    Mutation(name="the comment names no model", apply=_comment_of_the_present_model),
+    Mutation(name="the case of a search matters", apply=_case_matters, is_quick=True),
+    Mutation(
+        name="unnamed searches are answered",
+        apply=_unnamed_searches_are_answered,
+        needs=frozenset({"rubbish"}),
+    ),
+    Mutation(
+        name="injections are answered",
+        apply=_injections_are_answered,
+        needs=frozenset({"rubbish"}),
+    ),
+    # Updates.
+    Mutation(name="an update is news each time", apply=_updates_are_news_each_time, needs=_UPDATES),
+    Mutation(name="an update overtakes", apply=_updates_overtake, needs=_UPDATES),
+    Mutation(
+        name="two answers under way at once", apply=_updates_under_way_at_once, needs=_UPDATES
+    ),
+    # Two hosts.
+    Mutation(name="duty is not proven", apply=_duty_is_not_proven, needs=_HOSTS),
+    Mutation(name="duty begins at once", apply=_duty_begins_at_once, needs=_HOSTS),
+    Mutation(name="a second host does not look", apply=_a_second_host_does_not_look, needs=_HOSTS),
+    Mutation(name="hosts share offsets", apply=_hosts_share_offsets, needs=_HOSTS),
 )
 
 
 def first_seed(mutation: Mutation) -> int | None:
     """Find the first schedule that misses a safeguard."""
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(dir="/dev/shm") as root:
-        quicken()
         mutation.apply(patch)
-        for seed in range(mutation.seeds):
-            if not play(seed, Path(root) / str(seed)).is_clean:
-                return seed
+        quicken()
+        for seed in range(SEEDS):
+            if mutation.needs <= kinds_of(seed):
+                if not play(seed, Path(root) / str(seed)).is_clean:
+                    return seed
+                shutil.rmtree(Path(root) / str(seed))
     return None
 
 

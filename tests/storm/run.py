@@ -22,6 +22,7 @@ from storm.world import Finding, play
 __all__ = ["findings", "quicken"]
 
 _SHARE = 250
+RENEW_S = 20.0
 
 
 def quicken() -> None:
@@ -30,7 +31,7 @@ def quicken() -> None:
     service.POLL_S = 1.0
     service.HOUSEKEEPING_S = 4.0
     backfill.LOOK_S = 10.0
-    source.RENEW_S = 20.0
+    source.RENEW_S = RENEW_S
 
 
 def findings(seeds: range) -> list[tuple[int, Finding]]:

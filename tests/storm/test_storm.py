@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from spiir_pastro.serve import backfill, service
+from spiir_pastro.serve import backfill, service, source
 from storm.mutations import MUTATIONS, Mutation, first_seed
 from storm.run import findings, quicken
 from storm.world import World
@@ -17,10 +17,10 @@ from storm.world import World
 
 @pytest.fixture(autouse=True)
 def quick() -> Iterator[None]:
-    before = service.POLL_S, service.HOUSEKEEPING_S, backfill.LOOK_S
+    before = service.POLL_S, service.HOUSEKEEPING_S, backfill.LOOK_S, source.RENEW_S
     quicken()
     yield
-    service.POLL_S, service.HOUSEKEEPING_S, backfill.LOOK_S = before
+    service.POLL_S, service.HOUSEKEEPING_S, backfill.LOOK_S, source.RENEW_S = before
     structlog.reset_defaults()
 
 
@@ -44,8 +44,8 @@ def test_a_seed_replays_exactly(tmp_path: Path) -> None:
     assert trace(tmp_path / "first") == trace(tmp_path / "second")
 
 
-QUICK = [mutation for mutation in MUTATIONS if mutation.seeds <= 50]
-THOROUGH = [mutation for mutation in MUTATIONS if mutation.seeds > 50]
+QUICK = [mutation for mutation in MUTATIONS if mutation.is_quick]
+THOROUGH = [mutation for mutation in MUTATIONS if not mutation.is_quick]
 
 
 @pytest.mark.parametrize("mutation", QUICK, ids=lambda mutation: mutation.name)

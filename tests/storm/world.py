@@ -19,7 +19,7 @@ from pathlib import Path
 from spiir_pastro.errors import TriggerError
 from spiir_pastro.io.alerts import parse_alert
 from spiir_pastro.serve.rehearsal.alerts import sample_alert
-from spiir_pastro.serve.upload import COMMENT
+from spiir_pastro.serve.upload import P_ASTRO
 from storm.broker import Seat, SimulatedBroker, Topic
 from storm.gracedb import SETTLE_S, WEATHERS, Entry, SimulatedGraceDB
 from storm.host import GROUP, MODELS, SESSION_S, TOPICS, Host, Surroundings
@@ -314,7 +314,8 @@ class World:
         number, last = int(event_id[1:]), self.versions[event_id]
         right = {answer for version in range(last + 1) for answer in _right(number, version)}
         answers = [(entry.content, entry.comment) for entry in entries]
-        return not set(answers) <= right or answers[-1] not in _right(number, last)
+        is_stale = event_id in self.required and answers[-1] not in _right(number, last)
+        return is_stale or not set(answers) <= right
 
     def _troubles(self) -> list[str]:
         found = [trouble for host in self.hosts for trouble in host.troubles]
@@ -361,7 +362,7 @@ def _right(number: int, version: int) -> set[tuple[bytes, str]]:
     for model in MODELS:
         with suppress(TriggerError):
             content = json.dumps(model.assessor.assess(trigger).as_mapping()).encode()
-            found.add((content, COMMENT.format(model=model.name)))
+            found.add((content, P_ASTRO.comment.format(model=model.name)))
     return found
 
 

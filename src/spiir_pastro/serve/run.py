@@ -81,7 +81,13 @@ def listen(model: Path, config: Path, *, load: Load, dry_run: bool = False) -> N
     first_start = recall_first_start(spool, clock=clock, health=health)
     since = first_start if settings.kafka.first_start == "latest" else None
     source = KafkaSource(
-        settings.kafka, connect, places=spool, since=since, health=health, metrics=metrics
+        settings.kafka,
+        connect,
+        places=spool,
+        since=since,
+        health=health,
+        metrics=metrics,
+        shares_group=settings.standby is not None,
     )
     standby = None if dry_run else _standby(settings, clock, health, metrics)
     service = _service(settings, spool, models, source, dry_run=dry_run, duty=standby)

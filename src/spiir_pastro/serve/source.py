@@ -93,9 +93,11 @@ class KafkaSource:
     since
         Unix time before which nothing is answered; None answers all the broker has. It counts for
         partitions that neither ``places`` nor the broker knows.
+    shares_group
+        Whether another host reads in the same consumer group: what it told the broker is not ours.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (parts meet here)
         self,
         settings: KafkaSettings,
         connect: Callable[[Callable[[BrokerError], None]], Consumer],
@@ -105,7 +107,9 @@ class KafkaSource:
         health: Health,
         metrics: Metrics,
         clock: Clock | None = None,
+        shares_group: bool = False,
     ) -> None:
+        self._shares_group = shares_group
         self._broker = f"broker {settings.host}:{settings.port}"
         self._connect = connect
         self._places = places
@@ -203,7 +207,7 @@ class KafkaSource:
         """Begin with the partitions that are new, and go on with the others."""
         known = self._places.offsets()
         new = [place for place in offered if place not in self._next]
-        committed = consumer.committed(new)
+        committed = {} if self._shares_group else consumer.committed(new)
         starts = {}
         for place in new:
             low, high = consumer.bounds(place)

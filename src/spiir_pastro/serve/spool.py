@@ -59,7 +59,7 @@ CREATE TABLE IF NOT EXISTS events (
     model       TEXT NOT NULL DEFAULT '',           -- the name of the model that made it
     revision    INTEGER NOT NULL DEFAULT 0,         -- how many answers went before
     triggers    TEXT NOT NULL DEFAULT '',           -- the numbers answered, a line each
-    crc         INTEGER,                            -- of event_id, content and properties
+    checksum    INTEGER,                            -- of what is uploaded, and whose it is
     gps_ns      INTEGER NOT NULL,
     far_hz      REAL,
     snr         REAL,
@@ -274,14 +274,14 @@ class Spool:
         trigger, probabilities = upload.trigger, upload.probabilities
         cursor = connection.execute(
             # The key decides who is first: a copy of an alert, from wherever, changes nothing.
-            "INSERT OR IGNORE INTO events (event_id, content, properties, crc, model, triggers, "
-            "gps_ns, far_hz, snr, mchirp_det, p_astro, source, read_at) "
+            "INSERT OR IGNORE INTO events (event_id, content, properties, checksum, model, "
+            "triggers, gps_ns, far_hz, snr, mchirp_det, p_astro, source, read_at) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 trigger.event_id,
                 content := upload.content,
                 upload.properties,
-                _crc(trigger.event_id, content, upload.properties),
+                _checksum(trigger.event_id, upload.model, 0, content, upload.properties),
                 upload.model,
                 _numbers(trigger.far_hz, trigger.snr, trigger.mchirp_det),
                 trigger.gps_ns,
@@ -319,13 +319,19 @@ class Spool:
             return None
         self._durable.execute(
             "UPDATE events SET state = 'pending', outcome = NULL, done_at = NULL, attempts = 0, "
-            "error = NULL, content = ?, properties = ?, crc = ?, model = ?, revision = ?, "
+            "error = NULL, content = ?, properties = ?, checksum = ?, model = ?, revision = ?, "
             "gps_ns = ?, far_hz = ?, snr = ?, mchirp_det = ?, p_astro = ?, source = ? "
             "WHERE event_id = ?",
             (
                 upload.content,
                 upload.properties,
-                _crc(trigger.event_id, upload.content, upload.properties),
+                _checksum(
+                    trigger.event_id,
+                    upload.model,
+                    revision + 1,
+                    upload.content,
+                    upload.properties,
+                ),
                 upload.model,
                 revision + 1,
                 trigger.gps_ns,
@@ -519,12 +525,15 @@ class Spool:
         return connection
 
     def _drop_spoiled(self) -> list[str]:
-        """Drop events to upload whose bytes are not those that were written."""
-        query = "SELECT event_id, content, properties, crc FROM events WHERE state = 'pending'"
+        """Drop events whose bytes are not those that were written.
+
+        Those done as well, for GraceDB may lose a file, which is then sent again.
+        """
+        query = "SELECT event_id, checksum, model, revision, content, properties FROM events"
         spoiled = [
             event_id
-            for event_id, content, properties, crc in self._marks.execute(query).fetchall()
-            if crc is not None and crc != _crc(event_id, content, properties)
+            for event_id, checksum, *written in self._marks.execute(query)
+            if checksum is not None and checksum != _checksum(event_id, *written)
         ]
         for event_id in spoiled:
             self._durable.execute("DELETE FROM events WHERE event_id = ?", (event_id,))
@@ -588,8 +597,11 @@ def _numbers(far_hz: float | None, snr: float | None, mchirp_det: float | None) 
     return f"{far_hz!r} {snr!r} {mchirp_det!r}"
 
 
-def _crc(event_id: str, content: bytes, properties: bytes | None) -> int:
-    return zlib.crc32(event_id.encode() + b"\0" + content + (properties or b""))
+def _checksum(
+    event_id: str, model: str, revision: int, content: bytes, properties: bytes | None
+) -> int:
+    whose = f"{event_id}\0{model}\0{revision}\0".encode()
+    return zlib.crc32(whose + content + b"\0" + (properties or b""))
 
 
 @contextmanager

@@ -94,6 +94,7 @@ class Standby:
             now = self._clock.monotonic_s()
             if not has_seat:
                 self.give_up()
+                self._health.clear("standby")
             elif now >= prove_at:
                 prove_at = now + PROVE_EVERY_S
                 self._prove(now)
