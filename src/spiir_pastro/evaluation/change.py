@@ -188,6 +188,8 @@ def contributions(p_signal: Floats, is_signal: Labels) -> tuple[Contributions, .
     p = np.clip(p_signal, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     surprise = -np.where(is_signal, np.log(p), np.log1p(-p))
     bins = reliability(p_signal, is_signal)
+    # The error of calibration is a sum of |mean of p - y| over bins; with each bin's sign held, it
+    # is a mean over candidates.
     lean = np.sign(bins.mean_probability - bins.fraction)[bins.bins_of(p_signal)]
     return (
         Contributions(name="log_loss", better=-1, values=surprise),
@@ -209,6 +211,7 @@ def source_surprise(p_true: Floats, *, name: str = "source_log_loss") -> Contrib
     name
         Of the metric.
     """
+    # One certainty that is wrong must not make every other event irrelevant.
     surprise = -np.log(np.clip(p_true, LEAST_PROBABILITY, 1.0))
     return Contributions(name=name, better=-1, values=surprise)
 
@@ -216,9 +219,9 @@ def source_surprise(p_true: Floats, *, name: str = "source_log_loss") -> Contrib
 def stated_uncertainty(probabilities: Floats) -> Contributions:
     """Return what candidates contribute to the uncertainty that a model states.
 
-    That is the entropy of its probabilities, the log loss it expects of itself. A model that hedges
-    scores no worse on a few hundred events than one that does not, and yet tells less. But only
-    scores say which of two is right, so that being sure is no merit: stating more doubt is worse
+    That is the entropy of its probabilities, the log loss it expects of itself. A model that spreads
+    its probabilities scores no worse on a few hundred events than one that does not, and yet says
+    less. But only scores say which of two is right, so that being sure is no merit: stating more doubt is worse
     where no log loss gets better by it.
 
     Parameters
@@ -239,6 +242,8 @@ def _placements(p: Floats, is_signal: Labels) -> Floats:
     placed = np.empty(p.size)
     for members in (is_signal, ~is_signal):
         others = max(p.size - int(members.sum()), 1)
+        # An event's rank among all, less that among its own kind, counts those of the other kind
+        # below it.
         within = rankdata(p[members]) if members.any() else np.zeros(0)
         below = (rank[members] - within) / others
         fraction = below if members is is_signal else 1 - below
@@ -258,6 +263,7 @@ def change_of_counts(
     name: str, *, before: int, after: int, gone: int, come: int, better: int
 ) -> Change:
     """Compare two numbers of events, so many of which are only in the first, or the second."""
+    # Events in both cancel. Of those in one only, each could as well be in the other.
     differing = gone + come
     half = _WIDTH * math.sqrt(differing)
     return Change(

@@ -1,4 +1,4 @@
-r"""How sure a figure is: intervals of fractions and of scores.
+r"""Intervals of fractions and of scores.
 
 A fraction of k in n has Jeffreys' interval, the quantiles of :math:`\mathrm{Beta}(k+1/2, n-k+1/2)`.
 A score has the interval of its bootstrap: every candidate counts Poisson(1) times. Candidates whose

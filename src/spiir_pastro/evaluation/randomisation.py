@@ -1,4 +1,4 @@
-r"""Would the change be as large if the two models were one? The randomisation test of a sum.
+r"""The randomisation test of a sum: how often equally good models differ as much.
 
 If two models are equally good, which of them gave an event its better score is a toss of a coin:
 the event's difference :math:`d_i` could as well be :math:`-d_i`. The p-value of an observed sum

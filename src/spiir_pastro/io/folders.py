@@ -1,4 +1,4 @@
-"""Whole folders: several files that belong together, and one that vouches for them.
+"""Whole folders: several files that belong together, and one that names them by their hashes.
 
 The files are written first, each whole, and last the one that names each by its hash; readers trust
 what it names and nothing else. So a folder that a killed program leaves, with some files of its own
@@ -26,7 +26,7 @@ def write_folder(
     vouch: Callable[[Mapping[str, str]], bytes],
     replaces: Callable[[str], bool],
 ) -> None:
-    """Write files into a folder, then the file that vouches for them.
+    """Write files into a folder, then the file that names them by their hashes.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def write_folder(
         Content by path below the folder, or a function that writes it to the path it is given, as
         `spiir_pastro.io.atomic.atomic_path` does.
     last
-        Name of the file that vouches.
+        Name of the file with the hashes.
     vouch
         Makes its content of the SHA-256 of each file.
     replaces
@@ -62,7 +62,7 @@ def write_folder(
 
 
 def read_verified(path: Path, sha256: str, *, remedy: str) -> bytes:
-    """Read a file that must be the one its folder vouches for.
+    """Read a file that must have the hash its folder names.
 
     Raises
     ------
@@ -82,12 +82,12 @@ def read_verified(path: Path, sha256: str, *, remedy: str) -> bytes:
 
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
-    """Hold a folder, which is made; the hold ends with the process, however that ends.
+    """Lock a folder, which is made; the lock ends with the process, however that ends.
 
     Raises
     ------
     ConfigError
-        If another process holds it.
+        If another process has the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

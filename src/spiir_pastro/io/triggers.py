@@ -2,7 +2,7 @@
 
 ``event_id``, ``gps_ns``, ``ifos``, ``far_hz``, ``snr``, ``mchirp_det`` and for each detector
 ``eff_distance_mpc_<IFO>``; what each holds stands in `spiir_pastro.domain.columns.MEANINGS`.
-Further columns of the source (``mass1_det``, ``combined_chisq``, ...) ride along where they are
+Further columns of the source (``mass1_det``, ``combined_chisq``, ...) are kept where they are
 known. SPIIR writes 0 for "no FAR yet", "no such detector" and "no distance": all become null.
 A row that cannot be a trigger goes to the rejects with the rule it broke.
 """
@@ -201,7 +201,7 @@ def from_coinc(tables: Mapping[str, pl.DataFrame], *, event_id: str) -> TriggerR
 
 
 def to_candidates(triggers: pl.DataFrame) -> Candidates:
-    """Hand a canonical trigger table to the mathematics; null becomes NaN."""
+    """Turn a canonical trigger table into arrays; null becomes NaN."""
 
     def column(name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         return triggers[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
@@ -239,7 +239,7 @@ def to_trigger_list(triggers: pl.DataFrame) -> list[Trigger]:
 
 
 def _canonical(table: pl.DataFrame) -> TriggerRead:
-    """Bring a table with canonical names to canonical values, and set aside what cannot be."""
+    """Convert a table with canonical names to canonical values; set aside rows that have none."""
     _require_types(table)
     table = _with_time(table)
     for name, accepted in _REQUIRED.items():

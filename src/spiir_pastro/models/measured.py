@@ -32,7 +32,7 @@ Floats = NDArray[np.float64]
 Labels = NDArray[np.bool_]
 
 FEWEST_NOISE_ALONE, FEWEST_SIGNALS_ALONE = 200, 30
-"""Candidates of one detector from which they get laws of their own: with fewer signals the exponent
+"""Fewest candidates of one detector for laws of their own: with fewer signals the exponent
 of their FARs is known to a fifth only. Below, nothing is said of such candidates."""
 
 FEWEST_FOR_REGRESSION = 8
@@ -46,7 +46,7 @@ LEAST_MCHIRP_WIDTH = 0.1
 
 
 def enough_alone(alone: Labels, is_signal: Labels, weights: Floats | None) -> bool:
-    """Tell whether enough noise and signals were seen by one detector for laws of their own."""
+    """Whether there are enough noise and signals of one detector for laws of their own."""
     noise, signals = np.count_nonzero(alone & ~is_signal), size_of(alone & is_signal, weights)
     return bool(noise >= FEWEST_NOISE_ALONE and signals >= FEWEST_SIGNALS_ALONE)
 
@@ -65,7 +65,7 @@ class Labelled:
         return replace(self, noise=self.noise & rows, signal=self.signal & rows, of_class=of_class)
 
     def own(self, enough: float) -> list[Labels]:
-        """Return who speaks for each class: all signals together where it has too few."""
+        """Return the signals that give each class its laws: all together where it has too few."""
         return [
             rows if size_of(rows, self.weights) >= enough else self.signal
             for rows in self.of_class.values()
@@ -81,7 +81,7 @@ def _fit_all(
     far = [_fit_far(values.by_factor["far"], rows, settings, weights) for rows in own]
     laws: list[dict[str, FactorDensity]] = [noise, *({"far": law} for law in far)]
     snr = [_fit_snr(values, rows, use=(1, 1, 1, 0), weights=weights) for rows in own]
-    # SNR counts where it is known of noise and of every class, or not at all.
+    # SNR is used where noise and every class have a law of it, or not at all.
     if "snr" not in noise or None in snr:
         noise.pop("snr", None)
         return laws
@@ -128,7 +128,7 @@ def _beside(
 
 
 def _fraction(alone: Labels, rows: Labels, weights: Floats | None) -> tuple[float, float]:
-    """Return which fraction of candidates one detector saw alone, and its standard error.
+    """Return the fraction of candidates of one detector alone, and its standard error.
 
     Mean and standard deviation under Jeffreys' prior.
     """

@@ -126,6 +126,8 @@ class MassLaw:
         above = m - self.low
         rising = (above > 0) & (above < self.taper)
         x = np.where(rising, above, self.taper / 2)
+        # Planck taper (McKechan et al. 2010, arXiv:1003.2939): smooth, with all its derivatives, at
+        # both ends.
         rise = -np.logaddexp(0, self.taper / x + self.taper / (x - self.taper))
         return np.where(rising, rise, np.where(above < self.taper, -np.inf, 0.0))
 
@@ -250,6 +252,7 @@ class BinaryPopulation:
         """
         log_shift = np.log1p(z) if self.frame == "detector" else np.zeros_like(z)
         shift = np.exp(log_shift)
+        # d(m1_det) d(m2_det) = (1 + z)^2 d(m1) d(m2).
         masses = self.log_mass_pdf(mass1 * shift, mass2 * shift) + 2 * log_shift
         return np.asarray(masses + self._log_redshift_pdf(z))
 
@@ -292,6 +295,8 @@ class BinaryPopulation:
         """Draw n binaries: source-frame masses, the heavier first, and redshifts."""
         mass1, mass2 = self.draw_masses(n, rng)
         z_nodes, cumulative = self._far_away
+        # By the inverse of the distribution function, tabulated finely enough to be linear in
+        # between.
         z = np.interp(rng.random(n) * cumulative[-1], cumulative, z_nodes)
         shift = 1 + z if self.frame == "detector" else 1.0
         return np.asarray(mass1 / shift), np.asarray(mass2 / shift), z
@@ -324,6 +329,7 @@ class BinaryPopulation:
 
     def _log_redshift_pdf(self, z: Floats) -> Floats:
         nodes, cumulative = self._far_away
+        # A redshift that was computed from a distance at the limit may miss it by rounding.
         inside = (z >= nodes[0] * (1 - 1e-9)) & (z <= nodes[-1] * (1 + 1e-9))
         with np.errstate(divide="ignore"):
             shape = np.log(self._redshift_shape(np.clip(z, nodes[0], nodes[-1])))
@@ -333,7 +339,7 @@ class BinaryPopulation:
 def with_border(
     populations: Mapping[Source, BinaryPopulation], ns_max: float
 ) -> Mapping[Source, BinaryPopulation]:
-    """Let neutron stars end, and what is heavier begin, at ``ns_max`` solar masses.
+    """Move the border between neutron stars and black holes to ``ns_max`` solar masses.
 
     Where black holes begin at the mass at which neutron stars end, both move there. Limits that
     leave a gap between them are a choice: they stay, and are only cut.

@@ -83,6 +83,7 @@ class StudentRegression:
         features = self._known(features)
         dof, t = self.dof, (y - features @ self.coefficients) / self.scale
         leverage = ((features @ self.inverse_moments) * features).sum(axis=-1)
+        # Fisher's information of the location is (dof + 1) / (dof + 3) of a normal distribution's.
         location = (dof + 3) / (dof + 1) * leverage
         slope = (dof + 1) * t / (dof + t * t)
         variance = location * slope**2 + 0.5 * (location * (dof + 1) / dof) ** 2
@@ -133,6 +134,7 @@ class StudentRegression:
         size = weighted_size(y, weights)
         if size <= used + 1:
             raise FitError(f"a regression on {used} features needs more than {size:g} rows")
+        # Their sum is the effective number, so that the moments are those of as many events.
         given = np.ones_like(y) if weights is None else weights * (size / weights.sum())
         robust = np.ones_like(y)
         for _ in range(200):
@@ -165,10 +167,12 @@ def _log_student(t: Floats, dof: float) -> Floats:
 def _log_tail(t: Floats, dof: float) -> Floats:
     """Return the logarithm of the probability that Student's t is farther out than t >= 0, (n,).
 
-    SciPy has it, but takes longer to load than all the rest of a prediction.
+    SciPy has it, but loading SciPy takes longer than the whole prediction.
     """
     ahead, weights = _steps_outwards()
     step = np.maximum(t, 1.0)[:, None]
+    # (dof + (t + x)^2) / (dof + t^2) - 1, of which only the logarithm is needed, without
+    # cancellation.
     fall = np.log1p(step * ahead * (2 * t[:, None] + step * ahead) / (dof + t * t)[:, None])
     integral = np.exp(-(dof + 1) / 2 * fall) @ weights * step[:, 0]
     return np.asarray(math.log(2) + _log_student(t, dof) + np.log(integral))

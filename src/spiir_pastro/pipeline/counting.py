@@ -144,5 +144,5 @@ def rescale(
 def _reassessed(
     artifact: ModelArtifact, model: PastroModel
 ) -> list[tuple[Trigger, SourceProbabilities]]:
-    """Let a model say anew what it says of the reference triggers."""
+    """Assess the reference triggers with another model."""
     return [(trigger, model.assess(trigger)) for trigger, _ in artifact.reference]

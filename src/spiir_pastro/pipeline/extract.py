@@ -180,6 +180,8 @@ def _stage(task: _Task) -> tuple[Receipt, Sighting | None]:
     tables: dict[str, StagedTable] = {}
     error = None
     try:
+        # Hashed as they are parsed: the receipt is of these bytes, whatever the file holds
+        # afterwards.
         tables = consume(
             task.raw.path, partial(_write_tables, task), wanted, fingerprint=fingerprint
         )
@@ -238,6 +240,8 @@ class _Sink:
         """Write the file, whole or not at all; the same bytes whether it is small or streamed."""
         held: list[pl.DataFrame] = []
         frames = self._frames()
+        # Small tables are written whole: Polars' streaming starts threads, which takes longer than
+        # they do.
         while self.rows <= _ROWS_PER_GROUP and (frame := next(frames, None)) is not None:
             held.append(frame)
         with atomic_path(path) as draft:
@@ -248,12 +252,13 @@ class _Sink:
                 )
                 return
             stream = chain(held, frames)
+            # The schema must be known before the first row, hence of what is held.
             source = register_io_source(lambda *_: stream, schema=held[0].schema)
             source.sink_parquet(draft, compression="zstd", row_group_size=_ROWS_PER_GROUP)
             self._raise_hidden()
 
     def _frames(self) -> Iterator[pl.DataFrame]:
-        """Feed Polars; it would hide an error, so keep it and end."""
+        """Give batches to Polars; it would hide an error, so keep it and end."""
         try:
             for batch in self._batches:
                 self.rows += batch.frame.height

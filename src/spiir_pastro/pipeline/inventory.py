@@ -1,6 +1,6 @@
-"""What of a campaign is staged, and what of it is missing, stale or damaged.
+"""Which files of a campaign are staged, and which are missing, stale or damaged.
 
-Receipts are the truth: which trigger, segment and injection files a run has is what its globs find
+Receipts decide: which trigger, segment and injection files a run has is what its globs find
 among the staged names, so a machine with staging alone works on the same. Where raw files of a run
 are there as well, each must be the one that was extracted.
 """
@@ -28,7 +28,7 @@ _MOST_LINES = 50
 
 
 class Trouble(StrEnum):
-    """What can be wrong with a raw file or what is staged of it."""
+    """What can be wrong with a raw file or its staged tables."""
 
     MISSING = "missing"
     NEW = "new"
@@ -113,7 +113,7 @@ class Inventory:
 
 
 def insist(problems: Sequence[Problem], *, where: Path) -> None:
-    """Refuse to go on with files that are not as they should be.
+    """Raise an error if files are not as they should be.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def insist(problems: Sequence[Problem], *, where: Path) -> None:
 
 
 def take_inventory(runs: RunsFile, folder: Path) -> Inventory:
-    """See what of a campaign is staged, and hold it against the raw files that are there.
+    """List what is staged of a campaign, and compare it with the raw files that are there.
 
     Raises
     ------
@@ -196,7 +196,7 @@ def _judged(run: Run, staging: Staging, name: str) -> Receipt | Problem | None:
 
 
 def _unusable(receipt: Receipt, kind: RawKind) -> Problem | None:
-    """Say why what a receipt vouches for is of no use, if so."""
+    """Say why the tables of a receipt cannot be used, if so."""
     absent = [table for table in kind.tables if table not in receipt.tables]
     if receipt.status is Status.FAILED:
         trouble, why = Trouble.FAILED, str(receipt.error)

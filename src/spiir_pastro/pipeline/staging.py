@@ -225,7 +225,7 @@ class Staging:
         Raises
         ------
         ConfigError
-            If another process holds it.
+            If another process has the lock.
         """
         with (self.folder / ".lock").open("w") as lock:
             try:

@@ -65,6 +65,7 @@ def calibration_chart(evaluation: Evaluation) -> Chart:
 
 def roc_chart(evaluation: Evaluation) -> Chart:
     """Return signals found against noise called a signal, logarithmic."""
+    # A point in a browser costs far more than in an array, and a screen has some thousand columns.
     curve = evaluation.roc.thinned(_ROC_POINTS)
     least = curve.false_alarm[curve.false_alarm > 0].min(initial=1.0) / 2
     at = ["nothing" if np.isinf(t) else f"p_astro ≥ {probability(t)}" for t in curve.thresholds]

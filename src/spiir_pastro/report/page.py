@@ -129,6 +129,7 @@ def _environment() -> jinja2.Environment:
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("spiir_pastro.report"),
         autoescape=True,
+        # A name that a template mistypes is an error, not an empty place.
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -85,6 +85,7 @@ def report_payload(evaluation: Evaluation, model: PastroModel) -> Json:
     mergers = _rows_of(seen.with_columns(known_event="name"), search)
     interesting = interesting_rows(candidates)
     named = np.unique(np.concatenate([mergers, uncatalogued]))
+    # What a table of mergers opens must be among the rows that the page has.
     keep = np.concatenate([named, interesting]) if search is candidates else interesting
     shown = telling_rows(candidates, most=MOST_ROWS, keep=keep)
     noise = "noise" if evaluation.truth == "injection" else "unknown"
@@ -149,6 +150,7 @@ def _constants(model: PastroModel) -> Json:
 def _rows_of(chosen: pl.DataFrame, candidates: pl.DataFrame) -> NDArray[np.int64]:
     """Find rows of candidates again, by what names them, in the order chosen."""
     names = [name for name in ("event_id", "known_event") if name in candidates.columns]
+    # Ids of different files may agree, so all that names a candidate counts.
     numbered = candidates.select(names).with_row_index("row").unique(names, keep="first")
     found = chosen.select(names).join(numbered, on=names, nulls_equal=True, maintain_order="left")
     return found["row"].to_numpy().astype(np.int64)

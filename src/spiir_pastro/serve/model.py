@@ -253,7 +253,7 @@ def _require_as_written(assessor: Assessor) -> None:
 
 
 def _rehearse(assessor: Assessor) -> None:
-    """Have a model give its reference triggers the probabilities it says."""
+    """Compare a model's answers to its reference triggers with those of its fit."""
     for trigger, expected in getattr(assessor, "reference", ()):
         found = assessor.assess(trigger).as_mapping()
         for source, probability in expected.as_mapping().items():

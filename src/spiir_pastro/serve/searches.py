@@ -108,7 +108,7 @@ class Models:
         return _UNNAMED.get(search, SkipReason.OTHER_SEARCH)
 
     def refresh(self, *, forced: bool = False) -> bool:
-        """Take up what new files passed their trial; tell whether any did. Never waits."""
+        """Use the new files that passed their trial; return whether any did. Never waits."""
         news = [self._refresh(slot, forced=forced) for slot in dict.fromkeys(self._slots.values())]
         return any(news)
 
