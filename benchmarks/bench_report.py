@@ -93,6 +93,7 @@ def candidates(n: int) -> pl.DataFrame:
             "far_hz": THRESHOLD_HZ * np.exp(log_far),
             "snr": 8 * np.exp(np.where(signal, -0.05 * log_far, rng.normal(0, 0.1, n))),
             "mchirp_det": np.exp(log_mchirp),
+            "mtotal_det": np.exp(log_mchirp) * rng.uniform(0.1, 0.25, n) ** -0.6,
             "eff_distance_mpc_H1": distance,
             "eff_distance_mpc_L1": distance * rng.lognormal(0, 0.2, n),
             "eff_distance_mpc_V1": pl.Series([None] * n, dtype=pl.Float64),

@@ -124,7 +124,7 @@ def coverage(candidates: Candidates, *, fits: int) -> Floats:
     for _ in range(fits):
         densities = refit(rng)
         said = densities.log_bayes_factors(candidates, far_threshold_hz=FAR_THRESHOLD)[:, 2]
-        errors = densities.log_errors(candidates, far_threshold_hz=FAR_THRESHOLD)
+        errors = densities.terms_and_errors(candidates, far_threshold_hz=FAR_THRESHOLD)[1]
         bbh, noise = np.sqrt((errors**2).sum(axis=1))[2:]
         found.append(covered(said, np.hypot(bbh, noise[::-1]), true))
     return np.asarray(np.mean(found, axis=0))

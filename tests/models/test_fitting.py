@@ -120,13 +120,18 @@ def several() -> Values:
 def agree(one: CandidateDensity, other: CandidateDensity, *names: str) -> bool:
     """Tell whether factors of two densities and their errors are the same; all if none is named."""
     values = several()
-    terms, errors = (
-        [d.log_term(name, values) for d in (one, other) for name in names or FACTORS],
-        [np.stack([d.log_errors(n, values) for n in names or FACTORS]) for d in (one, other)],
-    )
-    half = len(terms) // 2
-    return np.allclose(terms[:half], terms[half:], rtol=1e-9, atol=1e-9) and np.allclose(
-        errors[0], errors[1], rtol=1e-9, atol=2e-3
+
+    def said(density: CandidateDensity, name: str) -> tuple[NDArray[np.float64], ...]:
+        law, y = density.factors.get(name), values.by_factor[name]
+        if law is None:
+            return np.zeros(y.size), np.zeros((2, y.size))
+        return tuple(map(np.nan_to_num, law.log_pdf_and_errors(y, values.features)))
+
+    pairs = [(said(one, name), said(other, name)) for name in names or FACTORS]
+    return all(
+        np.allclose(log, other_log, rtol=1e-9, atol=1e-9)
+        and np.allclose(errors, other_errors, rtol=1e-9, atol=2e-3)
+        for (log, errors), (other_log, other_errors) in pairs
     )
 
 

@@ -442,7 +442,7 @@ def test_an_explanation_multiplies_up_to_the_odds() -> None:
     unknown = np.isnan(SOME.mchirp_det)
     assert (why.log_factors["mchirp"][unknown] == 0).all()
     assert (why.log_factors["mchirp"][~unknown] != 0).all()
-    errors = model.densities.log_errors(SOME, far_threshold_hz=FAR_THRESHOLD)
+    errors = model.densities.terms_and_errors(SOME, far_threshold_hz=FAR_THRESHOLD)[1]
     np.testing.assert_array_equal(why.log_errors, errors)
     np.testing.assert_array_equal(why.extrapolations, extrapolations(errors, p))
 

@@ -25,14 +25,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
-from typing import Protocol
+from itertools import groupby
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL, Candidates, Source
 from spiir_pastro.errors import FitError
-from spiir_pastro.models.conditional import ConditionalGrid, cell, equidistant
+from spiir_pastro.models.conditional import ConditionalGrid, GridSheaf, cell, equidistant
 from spiir_pastro.models.response import mass_difference
 
 __all__ = [
@@ -87,6 +88,8 @@ LOG_FAR, LOG_MCHIRP, ALONE = 1, 2, 4
 """Columns of ln(FAR / threshold), of the logarithm of the chirp mass, and of whether one detector
 saw the candidate, among the features."""
 
+W = [*FACTORS].index("w")
+
 LOUDEST_LOG_FAR_RATIO = -12.0
 """Below this ln(FAR / threshold) the regression of SNR holds still: FAR underflows, SNR doesn't."""
 
@@ -133,8 +136,8 @@ class FactorDensity(Protocol):
         """Return the logarithm of the density of y (n,) given features (n, p)."""
         ...
 
-    def log_errors(self, y: Floats, features: Floats) -> Floats:
-        """Return the standard errors of that logarithm, below and above, (2, n)."""
+    def log_pdf_and_errors(self, y: Floats, features: Floats) -> tuple[Floats, Floats]:
+        """Return the same, and the standard errors of it, below and above, (2, n)."""
         ...
 
 
@@ -170,20 +173,25 @@ class ByDetectors:
         """Return the logarithm of the density of y (n,) given features (n, p)."""
         alone = features[..., ALONE] == 1
         log = self.together.log_pdf(y, features)
-        log[alone] = self.alone.log_pdf(y[alone], features[alone])
-        if self.fraction_alone is not None:
-            log += np.log(np.where(alone, self.fraction_alone, 1 - self.fraction_alone))
-        return log
+        if alone.any():
+            log[alone] = self.alone.log_pdf(y[alone], features[alone])
+        return log + self._log_fraction(alone)
 
-    def log_errors(self, y: Floats, features: Floats) -> Floats:
-        """Return the standard errors of that logarithm, below and above, (2, n)."""
+    def log_pdf_and_errors(self, y: Floats, features: Floats) -> tuple[Floats, Floats]:
+        """Return the same, and its standard errors, below and above, (2, n)."""
         alone = features[..., ALONE] == 1
-        errors = self.together.log_errors(y, features)
-        errors[:, alone] = self.alone.log_errors(y[alone], features[alone])
+        log, errors = self.together.log_pdf_and_errors(y, features)
+        if alone.any():
+            log[alone], errors[:, alone] = self.alone.log_pdf_and_errors(y[alone], features[alone])
         if self.fraction_alone is not None:
             own = np.where(alone, self.fraction_alone, 1 - self.fraction_alone)
             errors = np.asarray(np.hypot(errors, self.fraction_std / own))
-        return errors
+        return log + self._log_fraction(alone), errors
+
+    def _log_fraction(self, alone: NDArray[np.bool_]) -> Floats | float:
+        if self.fraction_alone is None:
+            return 0.0
+        return np.asarray(np.log(np.where(alone, self.fraction_alone, 1 - self.fraction_alone)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,25 +212,6 @@ class CandidateDensity:
                 f"a density has the factors {', '.join(self.factors)}; "
                 f"it needs far, and knows {', '.join(FACTORS)}"
             )
-
-    def log_term(self, name: str, values: Values) -> Floats:
-        """Return the logarithm of one factor, (n,); 0 where unknown, but NaN for FAR."""
-        y = values.by_factor[name]
-        if name not in self.factors:
-            return np.zeros_like(y)
-        log = self.factors[name].log_pdf(y, values.features)
-        return log if name == "far" else _known(log)
-
-    def log_errors(self, name: str, values: Values) -> Floats:
-        """Return the standard errors of one factor, below and above, (2, n).
-
-        0 where it is unknown, but NaN for FAR.
-        """
-        y = values.by_factor[name]
-        if name not in self.factors:
-            return np.zeros((2, *y.shape))
-        errors = self.factors[name].log_errors(y, values.features)
-        return errors if name == "far" else _known(errors)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -295,12 +284,16 @@ class Outliers:
         s = np.where(np.isnan(log_snr), self.log_snr_nodes[0], log_snr)
         row, up = cell(self.log_mchirp_nodes, log_mchirp)
         column, right = cell(self.log_snr_nodes, s)
-        table = np.moveaxis(self.class_shares, 0, -1)
+        table = self._shares_by_node
         up, right = up[:, None], right[:, None]
         near = (1 - right) * table[row, column] + right * table[row, column + 1]
         far = (1 - right) * table[row + 1, column] + right * table[row + 1, column + 1]
         mixed = (1 - up) * near + up * far
         return np.asarray(mixed / mixed.sum(axis=1, keepdims=True))
+
+    @cached_property
+    def _shares_by_node(self) -> Floats:
+        return np.ascontiguousarray(np.moveaxis(self.class_shares, 0, -1))
 
     def in_bank(self, mchirp: Floats) -> NDArray[np.bool_]:
         """Tell which chirp masses, solar masses, a template may have; unknown ones may be any."""
@@ -369,51 +362,37 @@ class ComponentDensities:
         known = (candidates.n_detectors != 1) | self.knows_one_detector
         return np.asarray(known & self.outliers.in_bank(candidates.mchirp_det))
 
-    def log_errors(self, candidates: Candidates, *, far_threshold_hz: float) -> Floats:
-        """Return standard errors of each source's factors, (4, factors, 2, n), below and above.
+    def terms(self, candidates: Candidates, *, far_threshold_hz: float) -> Terms:
+        """Return every factor of every source's density, in logarithms."""
+        values = values_of(candidates, far_threshold_hz=far_threshold_hz)
+        logs = {name: laws.log_pdfs(values) for name, laws in self._laws.items()}
+        return self._mixed(logs, values)
+
+    def terms_and_errors(
+        self, candidates: Candidates, *, far_threshold_hz: float
+    ) -> tuple[Terms, Floats]:
+        """Return the same, and the standard errors of each, (4, factors, 2, n), below and above.
 
         That a few of any class have any mass ratio is assumed, not measured: where nothing else
         speaks for a class, its density may be as much lower as the assumption lifts it.
         """
         values = values_of(candidates, far_threshold_hz=far_threshold_hz)
-        errors = np.zeros((len(self.signals) + 1, len(FACTORS), 2, len(values.features)))
-        for k, name in enumerate(FACTORS):
-            for density, sources in self._distinct[name]:
-                errors[sources, k] = density.log_errors(name, values)
+        found = {name: laws.log_pdfs_and_errors(values) for name, laws in self._laws.items()}
+        logs = {name: log for name, (log, _) in found.items()}
+        errors = np.stack([error for _, error in found.values()], axis=1)
         if "w" in self.noise.factors:
-            w = self._log_terms("w", values)
+            w, below = logs["w"], errors[:-1, W, 0]
             lift = np.logaddexp(0.0, math.log(self.outliers.w_as_noise) + w[:, -1:] - w[:, :-1])
-            k = [*FACTORS].index("w")
-            errors[:-1, k, 0] = np.hypot(errors[:-1, k, 0], lift.T)
-        return errors
+            errors[:-1, W, 0] = np.hypot(below, lift.T)
+        return self._mixed(logs, values), errors
 
     @cached_property
-    def _distinct(self) -> Mapping[str, Sequence[tuple[CandidateDensity, list[int]]]]:
-        """For each factor the densities that differ, and the sources that have them.
+    def _laws(self) -> Mapping[str, "_Laws"]:
+        return {
+            name: _Laws.of(name, [d.factors.get(name, _Unused()) for d in self]) for name in FACTORS
+        }
 
-        Classes seen too seldom for laws of their own share those of all signals: what is the same
-        is worked out once.
-        """
-        found: dict[str, list[tuple[CandidateDensity, list[int]]]] = {}
-        for name in FACTORS:
-            distinct: dict[str, tuple[CandidateDensity, list[int]]] = {}
-            for source, density in enumerate(self):
-                key = _fingerprint(density.factors.get(name))
-                distinct.setdefault(key, (density, []))[1].append(source)
-            found[name] = list(distinct.values())
-        return found
-
-    def _log_terms(self, name: str, values: Values) -> Floats:
-        """Return one factor of every source's density, (n, 4)."""
-        result = np.empty((len(values.features), len(self.signals) + 1))
-        for density, sources in self._distinct[name]:
-            result[:, sources] = density.log_term(name, values)[:, None]
-        return result
-
-    def terms(self, candidates: Candidates, *, far_threshold_hz: float) -> Terms:
-        """Return every factor of every source's density, in logarithms."""
-        values = values_of(candidates, far_threshold_hz=far_threshold_hz)
-        by_factor = {name: self._log_terms(name, values) for name in FACTORS}
+    def _mixed(self, by_factor: dict[str, Floats], values: Values) -> Terms:
         if "mchirp" not in self.noise.factors:
             return Terms(by_factor=by_factor, explained=np.ones((len(values.features), 3)))
         return self._with_outliers(by_factor, np.isnan(values.by_factor["mchirp"]))
@@ -458,6 +437,71 @@ def offered_templates(noise_w: FactorDensity | None) -> ConditionalGrid | None:
     return together if isinstance(together, ConditionalGrid) else None
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Laws:
+    """The densities of one factor of every source, each that differs once.
+
+    Classes seen too seldom for laws of their own share those of all signals, and classes from the
+    mass plane have theirs on the same nodes: what is the same is worked out once.
+    """
+
+    name: str
+    looks: Sequence[FactorDensity | GridSheaf]
+    which: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, name: str, laws: Sequence[FactorDensity]) -> Self:
+        prints = [_fingerprint(law) for law in laws]
+        distinct = dict(zip(prints, laws, strict=True))
+        groups = [[*group] for _, group in groupby(distinct.values(), key=_together)]
+        return cls(
+            name=name,
+            looks=[_look(group) for group in groups],
+            which=np.array([[*distinct].index(one) for one in prints]),
+        )
+
+    def log_pdfs(self, values: Values) -> Floats:
+        """Return the logarithm of each source's density, (n, 4); 0 where unknown, NaN for FAR."""
+        y = values.by_factor[self.name]
+        found = [np.atleast_2d(look.log_pdf(y, values.features)) for look in self.looks]
+        return self._each(np.concatenate(found)).T
+
+    def log_pdfs_and_errors(self, values: Values) -> tuple[Floats, Floats]:
+        """Return the same, and its standard errors, (4, 2, n); 0 where unknown, NaN for FAR."""
+        y = values.by_factor[self.name]
+        found = [look.log_pdf_and_errors(y, values.features) for look in self.looks]
+        logs = np.concatenate([np.atleast_2d(log) for log, _ in found])
+        errors = np.concatenate([e if e.ndim == 3 else e[None] for _, e in found])
+        return self._each(logs).T, self._each(errors)
+
+    def _each(self, found: Floats) -> Floats:
+        """Give each source its own."""
+        each = found[self.which]
+        if self.name != "far":
+            each[np.isnan(each)] = 0.0
+        return each
+
+
+def _together(law: FactorDensity) -> object:
+    """Return what is the same of laws that one look goes through together."""
+    return law.places if isinstance(law, ConditionalGrid) else id(law)
+
+
+def _look(alike: Sequence[FactorDensity]) -> FactorDensity | GridSheaf:
+    grids = [law for law in alike if isinstance(law, ConditionalGrid)]
+    return GridSheaf(grids) if grids else alike[0]
+
+
+class _Unused:
+    """Of a factor that a source does not use: it says nothing."""
+
+    def log_pdf(self, y: Floats, features: Floats) -> Floats:  # noqa: ARG002
+        return np.zeros_like(y)
+
+    def log_pdf_and_errors(self, y: Floats, features: Floats) -> tuple[Floats, Floats]:  # noqa: ARG002
+        return np.zeros_like(y), np.zeros((2, *y.shape))
+
+
 def _fingerprint(density: object) -> str:
     """Return what tells densities of different parameters apart."""
     if not is_dataclass(density):
@@ -465,9 +509,3 @@ def _fingerprint(density: object) -> str:
     parts = [getattr(density, f.name) for f in fields(density)]
     told = [p.tobytes().hex() if isinstance(p, np.ndarray) else _fingerprint(p) for p in parts]
     return f"{type(density).__name__}({','.join(told)})"
-
-
-def _known(values: Floats) -> Floats:
-    """Let what is unknown say nothing."""
-    values[np.isnan(values)] = 0.0
-    return values

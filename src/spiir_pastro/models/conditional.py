@@ -1,7 +1,9 @@
 """Density of one variable given another, estimated where there are many samples."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, Self
 
 import numpy as np
@@ -11,7 +13,7 @@ from spiir_pastro.errors import FitError
 from spiir_pastro.models.densities import LARGEST_LOG, GridDensity, normalised
 from spiir_pastro.models.kernels import kernel_errors, silverman_bandwidth
 
-__all__ = ["ConditionalGrid", "LeaningGrid", "cell", "equidistant"]
+__all__ = ["ConditionalGrid", "GridSheaf", "LeaningGrid", "cell", "equidistant"]
 
 Floats = NDArray[np.float64]
 
@@ -77,36 +79,28 @@ class ConditionalGrid:
 
     def log_pdf(self, y: Floats, features: Floats) -> Floats:
         """Return the logarithm of the density of y (n,) given features (n, p)."""
-        below, above, share = self._curves(self.log_values, y, features)
-        # The share of a curve may be nothing, and what is not known is NaN.
-        with np.errstate(divide="ignore", invalid="ignore"):
-            mixed = np.logaddexp(np.log1p(-share) + below, np.log(share) + above)
-        return np.asarray(mixed - self._depth(y))
+        return np.asarray(self._alone.log_pdf(y, features)[0])
 
     def log_errors(self, y: Floats, features: Floats) -> Floats:
         """Return the standard errors of that logarithm, below and above, (2, n).
 
         A tail's grow with its depth.
         """
-        below, above, share = self._curves(self.node_errors, y, features)
-        return np.asarray(np.hypot((1 - share) * below + share * above, self._depth(y)))
+        return self.log_pdf_and_errors(y, features)[1]
 
-    def _curves(self, values: Floats, y: Floats, features: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return the values at y on the curves next to the feature, and the share of the second."""
-        left, share = cell(self.nodes, features[..., self.column])
-        low, rise = cell(self.y_nodes, y)
-        flat, corner = values.reshape(*values.shape[:-2], -1), left * self.y_nodes.size + low
-        below, above = (
-            (1 - rise) * flat[..., at] + rise * flat[..., at + 1]
-            for at in (corner, corner + self.y_nodes.size)
-        )
-        return below, above, share
+    def log_pdf_and_errors(self, y: Floats, features: Floats) -> tuple[Floats, Floats]:
+        """Return `log_pdf` and `log_errors` together."""
+        logs, errors = self._alone.log_pdf_and_errors(y, features)
+        return logs[0], errors[0]
 
-    def _depth(self, y: Floats) -> Floats:
-        """Return how far the logarithm has fallen in a tail of y."""
-        if not self.tail_scale:
-            return np.zeros_like(y)
-        return np.abs(y - np.clip(y, self.y_nodes[0], self.y_nodes[-1])) / self.tail_scale
+    @cached_property
+    def _alone(self) -> "GridSheaf":
+        return GridSheaf((self,))
+
+    @property
+    def places(self) -> tuple[object, ...]:
+        """What is the same of grids that one look goes through together."""
+        return self.column, self.tail_scale, self.nodes.tobytes(), self.y_nodes.tobytes()
 
     @classmethod
     def from_samples(
@@ -183,6 +177,64 @@ class ConditionalGrid:
         )
 
 
+class GridSheaf:
+    """Conditional grids on the same nodes: a candidate's place among these is found once for all.
+
+    Parameters
+    ----------
+    grids
+        s of them, alike in their `ConditionalGrid.places`.
+    """
+
+    def __init__(self, grids: Sequence[ConditionalGrid]) -> None:
+        self._first = grids[0]
+        logs = np.array([grid.log_values for grid in grids])
+        errors = np.array([grid.node_errors for grid in grids])
+        self._logs = logs.reshape(1, len(grids), -1)
+        self._tables = np.concatenate(
+            [self._logs, np.moveaxis(errors, 1, 0).reshape(2, *self._logs.shape[1:])]
+        )
+
+    def log_pdf(self, y: Floats, features: Floats) -> Floats:
+        """Return the logarithms of the densities of y (n,) given features (n, p), (s, n)."""
+        below, above, share = self._curves(self._logs, y, features)
+        return _between(below[0], above[0], share) - self._depth(y)
+
+    def log_pdf_and_errors(self, y: Floats, features: Floats) -> tuple[Floats, Floats]:
+        """Return the same, and their standard errors, below and above, (s, 2, n)."""
+        below, above, share = self._curves(self._tables, y, features)
+        depth = self._depth(y)
+        errors = np.swapaxes((1 - share) * below[1:] + share * above[1:], 0, 1)
+        if self._first.tail_scale:
+            errors = np.hypot(errors, depth)
+        return _between(below[0], above[0], share) - depth, np.asarray(errors)
+
+    def _curves(self, tables: Floats, y: Floats, features: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return tables at y on the curves next to the feature, and the share of the second."""
+        first = self._first
+        left, share = cell(first.nodes, features[..., first.column])
+        low, rise = cell(first.y_nodes, y)
+        corner = left * first.y_nodes.size + low
+        below, above = (
+            (1 - rise) * tables[..., at] + rise * tables[..., at + 1]
+            for at in (corner, corner + first.y_nodes.size)
+        )
+        return below, above, share
+
+    def _depth(self, y: Floats) -> Floats | float:
+        """Return how far the logarithm has fallen in a tail of y."""
+        nodes, scale = self._first.y_nodes, self._first.tail_scale
+        if not scale:
+            return 0.0
+        return np.asarray(np.abs(y - np.minimum(np.maximum(y, nodes[0]), nodes[-1])) / scale)
+
+
+def _between(below: Floats, above: Floats, share: Floats) -> Floats:
+    """Mix two densities, in logarithms; the share of one may be nothing, and NaN is not known."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.logaddexp(np.log1p(-share) + below, np.log(share) + above)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LeaningGrid:
     """Density of y given two features: curves given one, about a line in the other.
@@ -216,10 +268,15 @@ class LeaningGrid:
 
     def log_errors(self, y: Floats, features: Floats) -> Floats:
         """Return the standard errors of that logarithm, below and above, (2, n)."""
+        return self.log_pdf_and_errors(y, features)[1]
+
+    def log_pdf_and_errors(self, y: Floats, features: Floats) -> tuple[Floats, Floats]:
+        """Return `log_pdf` and `log_errors` together."""
         upright = self._upright(y, features)
         shift = self.slope_std * (features[..., self.column] - self.centre)
-        moved = self.grid.log_pdf(upright + shift, features) - self.grid.log_pdf(upright, features)
-        return np.asarray(np.hypot(self.grid.log_errors(upright, features), moved))
+        both = np.array([upright, upright + shift])
+        (log, shifted), errors = self.grid.log_pdf_and_errors(both, features)  # (2, n) of y
+        return log, np.asarray(np.hypot(errors[:, 0], shifted - log))
 
     def _upright(self, y: Floats, features: Floats) -> Floats:
         return np.asarray(y - self.slope * (features[..., self.column] - self.centre))
@@ -246,6 +303,6 @@ def cell(nodes: Floats, x: Floats) -> tuple[NDArray[np.int64], Floats]:
     last = len(nodes) - 1
     step = (nodes[-1] - nodes[0]) / last
     position = np.minimum(np.maximum((x - nodes[0]) / step, 0.0), last)
-    # What is not known gets some node: fmax passes NaN over. It stays in the share.
-    left = np.fmin(np.fmax(position, 0.0), last - 1).astype(np.int64)
+    # What is not known gets some node: fmin passes NaN over. It stays in the share.
+    left = np.fmin(position, last - 1).astype(np.int64)
     return left, np.asarray(position - left)

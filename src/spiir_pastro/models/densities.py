@@ -100,14 +100,25 @@ class GridDensity:
         left, right = self._depths(x)
         return np.asarray(np.interp(x, self.nodes, self.log_values) - left - right)
 
-    def log_errors(self, x: Floats, features: Floats | None = None) -> Floats:  # noqa: ARG002
+    def log_errors(self, x: Floats, features: Floats | None = None) -> Floats:
         """Return the standard errors of that logarithm, below and above, (2, ...).
 
         A tail's grow with its depth.
         """
+        return self.log_pdf_and_errors(x, features)[1]
+
+    def log_pdf_and_errors(
+        self,
+        x: Floats,
+        features: Floats | None = None,  # noqa: ARG002
+    ) -> tuple[Floats, Floats]:
+        """Return `log_pdf` and `log_errors` together."""
         left, right = self._depths(x)
-        inside = np.stack([np.interp(x, self.nodes, errors) for errors in self.node_errors])
-        return np.asarray(np.hypot(inside, left * self.left_error + right))
+        log, below, above = (
+            np.interp(x, self.nodes, values) for values in (self.log_values, *self.node_errors)
+        )
+        errors = np.hypot([below, above], left * self.left_error + right)
+        return np.asarray(log - left - right), np.asarray(errors)
 
     def _depths(self, x: Floats) -> tuple[Floats, Floats]:
         """Return how far the logarithm has fallen in either tail."""

@@ -64,8 +64,7 @@ class Explanation:
 def explain(model: PastroModel, candidates: Candidates) -> Explanation:
     """Take the probabilities of candidates apart."""
     threshold = model.far_threshold_hz
-    terms = model.densities.terms(candidates, far_threshold_hz=threshold)
-    errors = model.densities.log_errors(candidates, far_threshold_hz=threshold)
+    terms, errors = model.densities.terms_and_errors(candidates, far_threshold_hz=threshold)
     predictions = model.predict(candidates)
     event = candidates.mchirp_det, candidates.snr, candidates.eff_distance_mpc
     return Explanation(

@@ -56,8 +56,16 @@ class PowerLaw:
 
     def log_errors(self, x: Floats, features: Floats | None = None) -> Floats:  # noqa: ARG002
         """Return the standard errors of that logarithm, below and above, (2, ...)."""
+        return self.log_pdf_and_errors(x)[1]
+
+    def log_pdf_and_errors(
+        self,
+        x: Floats,
+        features: Floats | None = None,  # noqa: ARG002
+    ) -> tuple[Floats, Floats]:
+        """Return `log_pdf` and `log_errors` together."""
         errors = np.abs(1 / self.exponent + x) * self.exponent_std
-        return np.stack([errors, errors])
+        return self.log_pdf(x), np.array([errors, errors])
 
 
 def fit_power_law(x: Floats, *, weights: Floats | None = None) -> PowerLaw:

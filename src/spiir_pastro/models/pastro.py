@@ -128,14 +128,18 @@ class PastroModel:
         interval = np.full((n, 2), np.nan)
         extrapolated = np.full(n, "", dtype=object)
         assessed = candidates if rows.all() else candidates[rows]
-        terms = self.densities.terms(assessed, far_threshold_hz=self.far_threshold_hz)
+        if intervals:
+            terms, errors = self.densities.terms_and_errors(
+                assessed, far_threshold_hz=self.far_threshold_hz
+            )
+        else:
+            terms = self.densities.terms(assessed, far_threshold_hz=self.far_threshold_hz)
         factors = terms.log_bayes_factors
         counted = self.counts.predictive(factors)
         probabilities[rows] = self._shared(assessed, counted, terms.explained)
         if self.sharing is ClassSharing.MASS_CONTOUR:
             notes[rows & np.isnan(candidates.mchirp_det)] = NO_CONTOUR
         if intervals:
-            errors = self.densities.log_errors(assessed, far_threshold_hz=self.far_threshold_hz)
             interval[rows] = self._intervals(factors, errors, counted)
             extrapolated[rows] = _in_words(extrapolations(errors, counted))
         return Predictions(
@@ -264,7 +268,7 @@ def extrapolations(log_errors: Floats, probabilities: Floats) -> NDArray[np.bool
     Parameters
     ----------
     log_errors : (4, factors, 2, n)
-        As `ComponentDensities.log_errors` returns them.
+        As `ComponentDensities.terms_and_errors` returns them.
     probabilities : (n, 4)
         Of the sources.
     """

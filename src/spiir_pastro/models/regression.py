@@ -80,6 +80,10 @@ class StudentRegression:
         JASA 84, 881), the former to second order; beyond the largest residual to be expected of
         the events it was fitted to, from the depth of a tail that is assumed.
         """
+        return self.log_pdf_and_errors(y, features)[1]
+
+    def log_pdf_and_errors(self, y: Floats, features: Floats) -> tuple[Floats, Floats]:
+        """Return `log_pdf` and `log_errors` together."""
         features = self._known(features)
         dof, t = self.dof, (y - features @ self.coefficients) / self.scale
         leverage = ((features @ self.inverse_moments) * features).sum(axis=-1)
@@ -88,12 +92,12 @@ class StudentRegression:
         slope = (dof + 1) * t / (dof + t * t)
         variance = location * slope**2 + 0.5 * (location * (dof + 1) / dof) ** 2
         variance += (slope * t - 1) ** 2 * (dof + 3) / (2 * dof * self.events)
-        depth = np.zeros_like(t)
-        beyond = np.abs(t) > self._nearest_beyond
-        expected = math.log(self.events) + _log_tail(np.abs(t[beyond]), dof)
-        depth[beyond] = np.maximum(-expected, 0.0)
-        errors = np.sqrt(variance + depth**2)
-        return np.stack([errors, errors])
+        beyond = np.flatnonzero(np.abs(t) > self._nearest_beyond)
+        if beyond.size:
+            expected = math.log(self.events) + _log_tail(np.abs(t[beyond]), dof)
+            variance[beyond] += np.minimum(expected, 0.0) ** 2
+        errors = np.sqrt(variance)
+        return _log_student(t, dof) - math.log(self.scale), np.array([errors, errors])
 
     def _known(self, features: Floats) -> Floats:
         return features[..., : self.coefficients.size]
