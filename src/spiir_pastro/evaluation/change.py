@@ -219,10 +219,10 @@ def source_surprise(p_true: Floats, *, name: str = "source_log_loss") -> Contrib
 def stated_uncertainty(probabilities: Floats) -> Contributions:
     """Return what candidates contribute to the uncertainty that a model states.
 
-    That is the entropy of its probabilities, the log loss it expects of itself. A model that spreads
-    its probabilities scores no worse on a few hundred events than one that does not, and yet says
-    less. But only scores say which of two is right, so that being sure is no merit: stating more doubt is worse
-    where no log loss gets better by it.
+    That is the entropy of its probabilities, the log loss it expects of itself. A model that
+    spreads its probabilities scores no worse on a few hundred events than one that does not, and
+    yet says less. But only scores say which of two is right, so that being sure is no merit:
+    stating more doubt is worse where no log loss gets better by it.
 
     Parameters
     ----------
