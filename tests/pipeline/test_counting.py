@@ -13,7 +13,7 @@ from spiir_pastro.domain import Source
 from spiir_pastro.errors import FitError
 from spiir_pastro.io.artifact import ModelArtifact, load_model, write_model
 from spiir_pastro.io.distances import CAMPAIGN, read_distances
-from spiir_pastro.pipeline.counting import counting, rescale, update
+from spiir_pastro.pipeline.counting import counting, update
 from spiir_pastro.pipeline.fit import fit
 from spiir_pastro.pipeline.training import FitSettings, TrainingSet, from_uploads
 from tolerances import ROUNDING
@@ -68,21 +68,21 @@ def test_counts_of_another_table_leave_the_densities(
 
 
 def test_a_larger_volume_scales_its_class_alone(artifact: ModelArtifact) -> None:
-    scaled = rescale(artifact, {Source.BNS: 2.4}, noise=0.5)
+    scaled = artifact.rescaled({Source.BNS: 2.4}, noise=0.5)
     before, after = artifact.model.counts.means, scaled.model.counts.means
     np.testing.assert_allclose(after / before, [2.4, 1, 1, 0.5])
     assert scaled.provenance.rescaled == {"BNS": 2.4, "noise": 0.5}
-    twice = rescale(scaled, {Source.BNS: 2.0})
+    twice = scaled.rescaled({Source.BNS: 2.0})
     assert twice.provenance.rescaled["BNS"] == pytest.approx(4.8)
     for trigger, said in scaled.reference:
         assert scaled.assess(trigger) == said
     with pytest.raises(FitError, match="positive factors"):
-        rescale(artifact, {Source.BBH: float("nan")})
+        artifact.rescaled({Source.BBH: float("nan")})
 
 
 def test_a_rescaled_model_is_not_updated(artifact: ModelArtifact, tmp_path: Path) -> None:
     with pytest.raises(FitError, match="update the model it was made from"):
-        update(rescale(artifact, {Source.BBH: 2.0}), tmp_path / "none.csv")
+        update(artifact.rescaled({Source.BBH: 2.0}), tmp_path / "none.csv")
 
 
 def test_the_commands_say_what_is_expected(

@@ -17,6 +17,7 @@ from spiir_pastro.serve.gauges import Gauges
 from spiir_pastro.serve.health import STALLED_AFTER_S, Health
 from spiir_pastro.serve.letters import DeadLetters
 from spiir_pastro.serve.metrics import Metrics
+from spiir_pastro.serve.sensitivity import Sensitivity
 from spiir_pastro.serve.spool import Spool
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -38,6 +39,12 @@ def run(*command: str | Path) -> str:
 def test_the_sample_settings_are_valid_and_lead_to_the_playground() -> None:
     settings = Settings.load(DEPLOY / "listen.toml")
     assert "playground" in settings.gracedb.api
+
+
+def test_the_sample_of_what_detectors_hear_is_valid() -> None:
+    said = Sensitivity.parse((DEPLOY / "sensitivity.json").read_bytes())
+    assert said.general.noise == 1.0
+    assert ("H1", "V1") in said.by_detectors
 
 
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:

@@ -59,6 +59,8 @@ REMEDIES = {
     "`history`": "remedies.test_the_first_start_is_written_down_once_the_folder_allows_it",
     "`dead-letters`": "remedies.test_dead_letters_taken_away_make_room",
     "`model`": "searches.test_each_model_is_replaced_for_itself_and_told_by_its_search",
+    "`sensitivity`": "sensitivity.test_a_bad_file_leaves_the_last_good_one_and_health_says_so",
+    "`counts`": "counts.test_counts_that_cannot_go_on_do_with_a_model_fitted_anew",
     "`status`": "parts.test_a_port_in_use_is_a_problem_that_ends_when_it_is_free",
     "`loop`": "remedies.test_a_process_that_hangs_is_silent_and_may_be_killed",
     "**A new model**": "run.test_a_model_is_swapped_in_a_running_process",

@@ -8,6 +8,7 @@ from typing import cast
 
 from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import ConfigError, TriggerError
+from spiir_pastro.serve.adjusting import Adjusted
 from spiir_pastro.serve.backfill import BackfillPlan
 from spiir_pastro.serve.config import GraceDBSettings, KafkaSettings, Settings
 from spiir_pastro.serve.health import Health
@@ -98,6 +99,7 @@ class _SimulatedModels(Models):
     def __init__(self, around: Surroundings, health: Health) -> None:
         self.metrics, self.health = _METRICS, health
         self._warned = set()
+        self._adjusted = Adjusted(health=health)
         self._around = around
         self._number = around.model
         # A slot is asked for its model only.

@@ -7,7 +7,6 @@ import click
 from spiir_pastro.cli.options import FILE
 from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.io.artifact import load_model, write_model
-from spiir_pastro.pipeline.counting import rescale
 
 __all__ = ["command"]
 
@@ -47,7 +46,7 @@ def command(
     if (volume is None) == (range_factor is None):
         raise click.UsageError("give --volume or --range, one of the two")
     volumes = _volumes(volume) if volume else dict.fromkeys(ASTROPHYSICAL, (range_factor or 1) ** 3)
-    artifact = rescale(load_model(model), volumes, noise=noise_rate)
+    artifact = load_model(model).rescaled(volumes, noise=noise_rate)
     write_model(artifact, output)
     counts = zip(ASTROPHYSICAL, artifact.model.counts.mean, strict=True)
     click.echo(f"{output}: expected {', '.join(f'{mean:.2f} {source}' for source, mean in counts)}")

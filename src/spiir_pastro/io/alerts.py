@@ -15,8 +15,10 @@ from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.errors import AlertError
 
 __all__ = [
+    "ALL_SKY",
     "INJECTION",
     "MAX_PAYLOAD_BYTES",
+    "OFFLINE",
     "Alert",
     "CoincInspiral",
     "Event",
@@ -29,6 +31,12 @@ MAX_PAYLOAD_BYTES = 2**20
 
 INJECTION = "vtinjection"
 """GraceDB's search, or group, of injections for measuring a search's reach; in lower case."""
+
+ALL_SKY = "allsky"
+"""The search of the whole sky, which an event without a search is of; in lower case."""
+
+OFFLINE = "offline"
+"""Not a search: what was uploaded after the fact."""
 
 T = TypeVar("T")
 _ENVELOPES = 2  # GraceDB's JSON string, in hop's labelled envelope
@@ -82,6 +90,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     offline: object = None
     labels: object = None
     attributes: msgspec.Raw = msgspec.field(name="extra_attributes", default=msgspec.Raw(b"null"))
+
+    @property
+    def answered_as(self) -> str:
+        """The search whose model answers it, in lower case; injections have one of their own."""
+        if self.is_injection:
+            return INJECTION
+        return OFFLINE if self.offline is True else (self.search or ALL_SKY).lower()
 
     @property
     def is_injection(self) -> bool:

@@ -8,7 +8,7 @@ that read back as the same float.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -169,6 +169,22 @@ class ModelArtifact:
         shares = [[probabilities.bns, probabilities.nsbh, probabilities.bbh]]
         candidates = Candidates.from_triggers([trigger])
         return properties_document(self._plane.properties(candidates, np.array(shares)))
+
+    def rescaled(self, volumes: Mapping[Source, float], *, noise: float = 1.0) -> "ModelArtifact":
+        """Return a model for detectors that hear farther; see `PastroModel.rescaled`."""
+        factors = {**{str(source): value for source, value in volumes.items()}, "noise": noise}
+        earlier = self.provenance.rescaled
+        product = {
+            name: earlier.get(name, 1.0) * factors.get(name, 1.0) for name in {**earlier, **factors}
+        }
+        scaled = self.with_model(self.model.rescaled(volumes, noise=noise))
+        provenance = msgspec.structs.replace(self.provenance, rescaled=product)
+        return replace(scaled, provenance=provenance)
+
+    def with_model(self, model: PastroModel) -> "ModelArtifact":
+        """Put another model in, and what it says of the reference triggers."""
+        reference = [(trigger, model.assess(trigger)) for trigger, _ in self.reference]
+        return replace(self, model=model, reference=reference)
 
     @cached_property
     def _plane(self) -> PropertyPlane:

@@ -22,6 +22,7 @@ __all__ = [
     "Provenance",
     "Quantiles",
     "Rates",
+    "ServiceCounts",
     "TrainingData",
     "plain_provenance",
     "plain_settings",
@@ -150,6 +151,21 @@ class DistanceRecord(_Part, frozen=True, kw_only=True):
     scatter: dict[str, float]
 
 
+class ServiceCounts(_Part, frozen=True, kw_only=True):
+    """What the alert service added to the counts.
+
+    Attributes
+    ----------
+    base
+        SHA-256 of the model file to which it did.
+    gps_ns
+        When each candidate was, GPS nanoseconds.
+    """
+
+    base: str
+    gps_ns: tuple[int, ...] = ()
+
+
 class Provenance(TrainingData, frozen=True, kw_only=True):
     """What a model was trained on, how, and what came of it.
 
@@ -171,6 +187,8 @@ class Provenance(TrainingData, frozen=True, kw_only=True):
         Of the packages that fitted it.
     updates
         Tables whose candidates were added to the counts later.
+    service_counts
+        What the alert service added to the counts.
     rescaled
         What the counts were multiplied by since, by class and ``noise``.
     """
@@ -184,6 +202,7 @@ class Provenance(TrainingData, frozen=True, kw_only=True):
     gps_span_ns: tuple[int, int]
     versions: dict[str, str]
     updates: tuple[InputFile, ...] = ()
+    service_counts: ServiceCounts | None = None
     rescaled: dict[str, float] = {}
 
 

@@ -18,7 +18,13 @@ from spiir_pastro.domain.columns import canonical_trigger_columns
 from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.errors import TriggerError
 
-__all__ = ["MAX_LINE_BYTES", "parse_trigger_line", "trigger_from_row"]
+__all__ = [
+    "MAX_LINE_BYTES",
+    "canonical_row",
+    "format_trigger_line",
+    "parse_trigger_line",
+    "trigger_from_row",
+]
 
 MAX_LINE_BYTES = 2**16
 """A row of a trigger CSV with all of its names has one or two thousand."""
@@ -50,6 +56,26 @@ def parse_trigger_line(line: bytes) -> Trigger:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise TriggerError(f"no JSON object: {exc}; give a trigger's columns by name") from exc
     return trigger_from_row(row)
+
+
+def format_trigger_line(trigger: Trigger) -> str:
+    """Write a trigger as `parse_trigger_line` reads it, to the last digit."""
+    return msgspec.json.encode(canonical_row(trigger)).decode()
+
+
+def canonical_row(trigger: Trigger) -> dict[str, object]:
+    """Return a trigger by the names of the canonical trigger table; distances that are known."""
+    distances = trigger.eff_distance_mpc.items()
+    return {
+        "event_id": trigger.event_id,
+        "gps_ns": trigger.gps_ns,
+        "ifos": "".join(trigger.ifos),
+        "far_hz": trigger.far_hz,
+        "snr": trigger.snr,
+        "mchirp_det": trigger.mchirp_det,
+        "mtotal_det": trigger.mtotal_det,
+        **{f"eff_distance_mpc_{ifo}": distance for ifo, distance in distances},
+    }
 
 
 def trigger_from_row(row: Row) -> Trigger:

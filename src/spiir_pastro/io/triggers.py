@@ -18,6 +18,7 @@ from spiir_pastro.domain import DETECTORS, Candidates, Trigger, join_ifos, split
 from spiir_pastro.domain.columns import canonical_trigger_columns
 from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.errors import TableError, TriggerError
+from spiir_pastro.io.trigger_lines import canonical_row
 
 __all__ = [
     "TRIGGER_TYPES",
@@ -26,6 +27,7 @@ __all__ = [
     "from_coinc",
     "from_csv",
     "from_postcoh",
+    "from_trigger_list",
     "to_candidates",
     "to_trigger_list",
 ]
@@ -215,6 +217,13 @@ def to_candidates(triggers: pl.DataFrame) -> Candidates:
         # Canonical names have two letters each.
         n_detectors=(triggers["ifos"].str.len_bytes() / 2).to_numpy(),
     )
+
+
+def from_trigger_list(triggers: Sequence[Trigger]) -> pl.DataFrame:
+    """Make a canonical trigger table of triggers, in their order."""
+    names = [*_REQUIRED, *EFF_DISTANCES, "mtotal_det"]
+    schema = {name: TRIGGER_TYPES[name] for name in names}
+    return pl.DataFrame([canonical_row(trigger) for trigger in triggers], schema=schema)
 
 
 def to_trigger_list(triggers: pl.DataFrame) -> list[Trigger]:

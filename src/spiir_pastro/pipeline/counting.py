@@ -11,24 +11,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
-import numpy as np
-import polars as pl
 
-from spiir_pastro.domain import Source, SourceProbabilities, Trigger
 from spiir_pastro.errors import FitError
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.gwtc import read_known_events
 from spiir_pastro.io.provenance import Counted
+from spiir_pastro.io.recounting import recounted, require_recountable
 from spiir_pastro.io.sources import read_triggers
-from spiir_pastro.io.training_digest import TrainingDigest
 from spiir_pastro.io.triggers import to_candidates
-from spiir_pastro.models.count_summary import CountSummary
-from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.pipeline.training import FitSettings, TrainingSet, fingerprints
-from spiir_pastro.selection.clustering import cluster
+from spiir_pastro.selection.uncounted import uncounted
 from spiir_pastro.selection.uploads import select_uploads
 
-__all__ = ["counting", "rescale", "update"]
+__all__ = ["counting", "update"]
 
 
 def counting(training: TrainingSet, uploads: Path, *, settings: FitSettings) -> TrainingSet:
@@ -72,8 +67,8 @@ def update(artifact: ModelArtifact, table: Path) -> tuple[ModelArtifact, Mapping
     artifact
         The model; its densities stay.
     table
-        A trigger table. Of each second the most significant row is a candidate; candidates that
-        the model counted already, or above its FAR threshold, are left out.
+        A trigger table. Of each second the most significant row is a candidate; candidates of
+        which the model counted any row already, or above its FAR threshold, are left out.
 
     Returns
     -------
@@ -85,64 +80,18 @@ def update(artifact: ModelArtifact, table: Path) -> tuple[ModelArtifact, Mapping
     FitError
         If nothing new is there, the model was rescaled, or the counts move too far.
     """
-    if artifact.provenance.rescaled:
-        raise FitError("this model's counts were rescaled; update the model it was made from")
-    model = artifact.model
+    require_recountable(artifact)
     triggers = read_triggers(table).triggers
-    below = triggers.filter(pl.col("far_hz") <= model.far_threshold_hz)
-    clustered = cluster(below)
-    # By their digests: a candidate counted twice would raise the rate.
-    known = artifact.trained_on.knows(clustered)
-    judged = model.densities.judge(to_candidates(clustered))
-    new = clustered.filter(pl.Series(~known & judged))
+    threshold = artifact.model.far_threshold_hz
+    new, rows = uncounted(
+        triggers,
+        far_threshold_hz=threshold,
+        known=artifact.trained_on.knows(triggers),
+        judged=artifact.model.densities.judge(to_candidates(triggers)),
+    )
     if new.is_empty():
         raise FitError(
             f"{table}: none of {triggers.height} rows is a new candidate with a FAR up to "
-            f"{model.far_threshold_hz:g} Hz; there is nothing to add"
+            f"{threshold:g} Hz; there is nothing to add"
         )
-    factors = model.densities.log_bayes_factors(
-        to_candidates(new), far_threshold_hz=model.far_threshold_hz
-    )
-    posterior = artifact.count_posterior().updated(factors)
-    updated = replace(model, counts=CountSummary.of(posterior))
-    digests = np.union1d(artifact.trained_on.values, TrainingDigest.of(new).values)
-    provenance = artifact.provenance
-    times = sorted([*provenance.gps_span_ns, *new["gps_ns"]])
-    return replace(
-        artifact,
-        model=updated,
-        compressed_counts=posterior.as_mapping(),
-        trained_on=TrainingDigest(values=digests),
-        provenance=msgspec.structs.replace(
-            provenance,
-            updates=(*provenance.updates, *fingerprints([table])),
-            candidates=posterior.n_candidates,
-            gps_span_ns=(times[0], times[-1]),
-        ),
-        reference=_reassessed(artifact, updated),
-    ), {"added": new.height, "known": int(known.sum()), "above": triggers.height - below.height}
-
-
-def rescale(
-    artifact: ModelArtifact, volumes: Mapping[Source, float], *, noise: float = 1.0
-) -> ModelArtifact:
-    """Return a model for detectors of another sensitivity; see `PastroModel.rescaled`."""
-    model = artifact.model.rescaled(volumes, noise=noise)
-    factors = {**{str(source): value for source, value in volumes.items()}, "noise": noise}
-    earlier = artifact.provenance.rescaled
-    product = {
-        name: earlier.get(name, 1.0) * factors.get(name, 1.0) for name in {**earlier, **factors}
-    }
-    return replace(
-        artifact,
-        model=model,
-        provenance=msgspec.structs.replace(artifact.provenance, rescaled=product),
-        reference=_reassessed(artifact, model),
-    )
-
-
-def _reassessed(
-    artifact: ModelArtifact, model: PastroModel
-) -> list[tuple[Trigger, SourceProbabilities]]:
-    """Assess the reference triggers with another model."""
-    return [(trigger, model.assess(trigger)) for trigger, _ in artifact.reference]
+    return recounted(artifact, new, updates=fingerprints([table])), rows

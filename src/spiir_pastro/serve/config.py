@@ -168,6 +168,32 @@ class StandbySettings(_Section, frozen=True, kw_only=True):
     takeover_s: Seconds = 40.0
 
 
+class CountsSettings(_Section, frozen=True, kw_only=True):
+    """Whether the counts of the service's own model go on with what it is asked about.
+
+    Attributes
+    ----------
+    update_hours
+        How often the candidates answered are added to the model's counts, as ``spiir-pastro
+        update`` does, hours; 24 is once a day, 0 never.
+    """
+
+    update_hours: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+
+
+class SensitivitySettings(_Section, frozen=True, kw_only=True):
+    """How far the detectors hear now, for the service's own model.
+
+    Attributes
+    ----------
+    file
+        A small file that a job of the operator's keeps, from the settings' folder; read anew when
+        it changes. Without it the detectors hear as far as in the model's training.
+    """
+
+    file: str | None = None
+
+
 class Settings(_Section, frozen=True, kw_only=True):
     """All of ``listen.toml``.
 
@@ -197,6 +223,8 @@ class Settings(_Section, frozen=True, kw_only=True):
     http: HTTPSettings = HTTPSettings()
     drift: DriftSettings = DriftSettings()
     standby: StandbySettings | None = None
+    counts: CountsSettings = CountsSettings()
+    sensitivity: SensitivitySettings = SensitivitySettings()
     searches: dict[Word, str] = {}
     keep_days: Seconds = 90.0
     updates: bool = False
@@ -224,7 +252,9 @@ class Settings(_Section, frozen=True, kw_only=True):
             raise ConfigError(f"{path}: {exc}") from exc
         settings.require_consistent(path)
         found = {name: str(path.parent / file) for name, file in settings.searches.items()}
-        return msgspec.structs.replace(settings, searches=found)
+        file = settings.sensitivity.file
+        sensitivity = SensitivitySettings(file=None if file is None else str(path.parent / file))
+        return msgspec.structs.replace(settings, searches=found, sensitivity=sensitivity)
 
     @property
     def models(self) -> dict[str, Path]:

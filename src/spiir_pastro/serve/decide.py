@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import AlertError, TriggerError
-from spiir_pastro.io.alerts import Alert, Event, parse_alert
+from spiir_pastro.io.alerts import ALL_SKY, Alert, Event, parse_alert
 from spiir_pastro.serve.model import Model
 
 __all__ = ["LABEL", "Choose", "Decision", "Skip", "SkipReason", "Upload", "decide"]
@@ -69,12 +69,15 @@ class Upload:
         How many answers went before.
     is_answered
         Whether the alert says that there are probabilities: the pipeline may have sent its own.
+    search
+        The search as which it was answered, in lower case.
     """
 
     trigger: Trigger
     probabilities: SourceProbabilities
     model: str
     properties: bytes | None = None
+    search: str = ALL_SKY
     revision: int = 0
     is_answered: bool = False
 
@@ -142,6 +145,7 @@ def decide(
         model=model.name,
         properties=model.describe(trigger, probabilities) if properties else None,
         is_answered=alert.event.has_label(LABEL),
+        search=alert.event.answered_as,
     )
 
 

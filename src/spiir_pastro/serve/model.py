@@ -47,8 +47,8 @@ class Describer(Protocol):
 
     def describe(
         self, trigger: Trigger, probabilities: SourceProbabilities, /
-    ) -> Mapping[str, object]:
-        """Return the properties as JSON values."""
+    ) -> Mapping[str, object] | None:
+        """Return the properties as JSON values; None if it knows none."""
 
 
 Load = Callable[[Path], Assessor]
@@ -69,24 +69,32 @@ class Model:
         What its maker calls it.
     expected
         What it expects a day, as far as it says.
+    sensitivity
+        SHA-256 of the file of what the detectors hear now, if its counts are scaled for that.
     """
 
     assessor: Assessor = field(repr=False)
     digest: str
     version: str
     expected: Mapping[What, Rate] = field(default_factory=dict, repr=False, compare=False)
+    sensitivity: str = ""
 
     @property
     def name(self) -> str:
-        """Version and the first twelve digits of the digest: what comments, logs and rows say."""
-        return f"{self.version}+{self.digest[:12]}"
+        """Version and the first twelve digits of the digest: what comments, logs and rows say.
+
+        After an @, the first eight of the digest of how far the detectors hear, if that is told.
+        """
+        heard = f"@{self.sensitivity[:8]}" if self.sensitivity else ""
+        return f"{self.version}+{self.digest[:12]}{heard}"
 
     def describe(self, trigger: Trigger, probabilities: SourceProbabilities) -> bytes | None:
         """Return the content of ``spiir.properties.json``; None if this model describes nothing."""
         if not isinstance(self.assessor, Describer):
             return None
         try:
-            return msgspec.json.encode(self.assessor.describe(trigger, probabilities))
+            said = self.assessor.describe(trigger, probabilities)
+            return None if said is None else msgspec.json.encode(said)
         except (PastroError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             # What goes beside the probabilities must not keep them back.
             import structlog  # noqa: PLC0415  (`answer` needs no extra, and no properties)

@@ -13,10 +13,12 @@ import msgspec
 import structlog
 
 from spiir_pastro.errors import ConfigError, PastroError
+from spiir_pastro.serve.adjusting import Adjusted
 from spiir_pastro.serve.backfill import BackfillPlan, request_backfill
 from spiir_pastro.serve.clock import Clock, SystemClock
 from spiir_pastro.serve.config import GraceDBSettings, KafkaSettings, Settings
 from spiir_pastro.serve.consumer import KafkaConsumer, broker_settings, require_topics
+from spiir_pastro.serve.counting import CountedFile, counted_path
 from spiir_pastro.serve.dispatch import Duty
 from spiir_pastro.serve.gracedb import GraceDBClient
 from spiir_pastro.serve.health import Health
@@ -26,6 +28,7 @@ from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.model import Assessor
 from spiir_pastro.serve.page import render
 from spiir_pastro.serve.searches import Models
+from spiir_pastro.serve.sensitivity import SensitivityFile
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.source import FileSource, KafkaSource, Source
 from spiir_pastro.serve.spool import Spool, SpoolInUse
@@ -191,12 +194,22 @@ def _models(
     kept: Path | None = None,
 ) -> Models:
     """Load every model that the settings need."""
+    file = settings.sensitivity.file
+    spool = Path(settings.spool)
+    adjusted = Adjusted(
+        counted=CountedFile(counted_path(spool)) if settings.counts.update_hours else None,
+        sensitivity=None
+        if file is None
+        else SensitivityFile(Path(file), kept=spool / "models" / "sensitivity.json"),
+        health=health,
+    )
     return Models(
         model,
         load,
         searches=settings.models,
         kept=kept,
         describes=settings.gracedb.properties,
+        adjusted=adjusted,
         metrics=metrics,
         health=health,
     )

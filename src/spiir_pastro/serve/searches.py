@@ -10,12 +10,14 @@ the settings name a model for them: injections (search or group ``VTInjection``,
 ``INJ``), under ``VTInjection``, and what was uploaded offline, under ``offline``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import structlog
 
-from spiir_pastro.io.alerts import INJECTION, Event
+from spiir_pastro.domain import Trigger
+from spiir_pastro.io.alerts import ALL_SKY, INJECTION, OFFLINE, Event
+from spiir_pastro.serve.adjusting import Adjusted
 from spiir_pastro.serve.decide import SkipReason
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
@@ -25,12 +27,10 @@ __all__ = ["Models"]
 
 log = structlog.get_logger(__name__)
 
-_OWN = "allsky"
-_OFFLINE = "offline"
 _UNNAMED: Mapping[str, SkipReason] = {
     "earlywarning": SkipReason.EARLY_WARNING,  # GWCelery answers these
     INJECTION: SkipReason.INJECTION,
-    _OFFLINE: SkipReason.OFFLINE,
+    OFFLINE: SkipReason.OFFLINE,
 }
 _REMEMBERED = 100  # searches warned of; their names come from outside
 
@@ -50,6 +50,8 @@ class Models:
         Folder for copies of the models in use, for a start at which a file is bad.
     describes
         Whether properties will be asked for.
+    adjusted
+        Adjusts the service's own model to what was counted and to what the detectors hear.
     metrics, health
         Where it is told how replacements go.
 
@@ -59,7 +61,7 @@ class Models:
         If a file holds no valid model.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (parts meet here)
         self,
         path: Path,
         load: Callable[[Path], Assessor],
@@ -67,10 +69,11 @@ class Models:
         searches: Mapping[str, Path] | None = None,
         kept: Path | None = None,
         describes: bool = False,
+        adjusted: Adjusted | None = None,
         metrics: Metrics,
         health: Health,
     ) -> None:
-        paths = {_OWN: path} | {name.lower(): p for name, p in (searches or {}).items()}
+        paths = {ALL_SKY: path} | {name.lower(): p for name, p in (searches or {}).items()}
         slots = {
             p.resolve(): ModelSlot(
                 p, load, None if kept is None else kept / f"{name}.json", describes=describes
@@ -78,6 +81,7 @@ class Models:
             for name, p in paths.items()
         }
         self._slots = {name: slots[p.resolve()] for name, p in paths.items()}
+        self._adjusted = adjusted or Adjusted(health=health)
         self.metrics = metrics
         self.health = health
         self._warned: set[str] = set()
@@ -86,20 +90,18 @@ class Models:
     @property
     def own(self) -> Model:
         """The model of the search of the whole sky."""
-        return self._slots[_OWN].model
+        return self._adjusted.of(self._slots[ALL_SKY].model)
 
     @property
     def in_use(self) -> dict[str, Model]:
         """Every model, by the search it answers, in lower case."""
-        return {name: slot.model for name, slot in self._slots.items()}
+        return {name: slot.model for name, slot in self._slots.items()} | {ALL_SKY: self.own}
 
     def choose(self, event: Event) -> Model | SkipReason:
         """Return the model that answers an event, or why none does."""
-        search = (event.search or _OWN).lower()
-        if event.is_injection:
-            search = INJECTION
-        elif event.offline is True:
-            search = _OFFLINE
+        search = event.answered_as
+        if search == ALL_SKY:
+            return self.own
         slot = self._slots.get(search)
         if slot is not None:
             return slot.model
@@ -108,13 +110,22 @@ class Models:
         return _UNNAMED.get(search, SkipReason.OTHER_SEARCH)
 
     def refresh(self, *, forced: bool = False) -> bool:
-        """Use the new files that passed their trial; return whether any did. Never waits."""
+        """Use the new files that passed their trial; return whether any did. Never waits.
+
+        New counts and another sensitivity of the service's own model are used as well.
+        """
         news = [self._refresh(slot, forced=forced) for slot in dict.fromkeys(self._slots.values())]
+        if self._adjusted.refresh(self._slots[ALL_SKY].model):
+            self._tell()
         return any(news)
+
+    def count(self, triggers: Sequence[Trigger]) -> None:
+        """Add what was answered to the counts of the service's own model; may take seconds."""
+        self._adjusted.count(self._slots[ALL_SKY].model, triggers)
 
     def _refresh(self, slot: ModelSlot, *, forced: bool) -> bool:
         before = slot.model
-        part = "model" if slot is self._slots[_OWN] else f"model {slot.path.name}"
+        part = "model" if slot is self._slots[ALL_SKY] else f"model {slot.path.name}"
         match slot.refresh(forced=forced):
             case Model() as model:
                 self.health.clear(part)

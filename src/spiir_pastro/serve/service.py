@@ -22,10 +22,13 @@ from functools import partial
 import structlog
 
 from spiir_pastro.domain.times import DAY_S
+from spiir_pastro.errors import TriggerError
+from spiir_pastro.io.alerts import ALL_SKY
 from spiir_pastro.serve.backfill import SWEPT, Backfiller, BackfillPlan, redelivery
 from spiir_pastro.serve.clock import Clock, SystemClock
 from spiir_pastro.serve.config import Settings
 from spiir_pastro.serve.consumer import Message
+from spiir_pastro.serve.counting import SETTLED_S
 from spiir_pastro.serve.decide import Decision, Skip, SkipReason, Upload, decide
 from spiir_pastro.serve.dispatch import Backoff, Delivery, Dispatcher, Duty
 from spiir_pastro.serve.drift import Drift, Rate, compare
@@ -48,6 +51,9 @@ HOUSEKEEPING_S = 2.0
 STOP_S = 1.5
 LETTERS_S = 0.05
 SPOOL_RETRY_S = 1.0
+_HOUR_S = 3600.0
+_COUNTED_AT = "counted_at"
+"""The spool's note of when candidates were last added to the counts."""
 
 
 class Service:
@@ -108,6 +114,8 @@ class Service:
         self._source = source
         self._stop = self.clock.flag()
         self._reload = self.clock.flag()
+        self._counting = self.clock.flag()
+        self._is_count_due = False
         self._housekeeping_at = 0.0
         gracedb = settings.gracedb
         self._dispatcher = Dispatcher(
@@ -375,6 +383,7 @@ class Service:
         forced = self._reload.is_set()
         if self.model.refresh(forced=forced):
             self._unanswered = self.letters.names()
+            self._is_count_due = True
         self._answer_letters()
         now = self.clock.monotonic_s()
         if now < self._housekeeping_at and not forced:
@@ -387,10 +396,37 @@ class Service:
             self.spool.check()
             self._dispatcher.mark_again()
             self.spool.forget(before=self.clock.wall_s() - self.settings.keep_days * DAY_S)
+            self._count_when_due()
         except SPOOL_ERRORS as error:
             self._report_spool(error)
         else:
             self.health.clear("spool")
+
+    def _count_when_due(self) -> None:
+        """Have the counts go on beside the loop, as often as the settings say.
+
+        However the clock steps: nothing is counted twice.
+        """
+        every_s = _HOUR_S * self.settings.counts.update_hours
+        if not every_s or self._counting.is_set():
+            return
+        last, now = self.spool.fact(_COUNTED_AT), self.clock.wall_s()
+        if last is not None and abs(now - last) < every_s and not self._is_count_due:
+            return
+        self._is_count_due = False
+        self._counting.set()
+        self.clock.spawn(self._count, name="counts")
+
+    def _count(self) -> None:
+        now = self.clock.wall_s()
+        try:
+            settled = self.spool.candidates(ALL_SKY, read_before=now - SETTLED_S)
+            self.model.count(settled)
+            self.spool.note(_COUNTED_AT, now)
+        except (*SPOOL_ERRORS, TriggerError) as error:  # a damaged row reads as no trigger
+            log.warning("counts.postponed", error=str(error))
+        finally:
+            self._counting.clear()
 
     def _answer_letters(self) -> None:
         """Try a few dead letters again, with the models that are in use by now."""

@@ -18,8 +18,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Protocol, get_args
 
+from spiir_pastro.domain import Trigger
 from spiir_pastro.errors import ConfigError, PastroError
 from spiir_pastro.io.atomic import sync_folder, write_atomically
+from spiir_pastro.io.trigger_lines import format_trigger_line, parse_trigger_line
 from spiir_pastro.serve.clock import Clock, SystemClock
 from spiir_pastro.serve.decide import Upload
 from spiir_pastro.serve.drift import What
@@ -59,6 +61,8 @@ CREATE TABLE IF NOT EXISTS events (
     model       TEXT NOT NULL DEFAULT '',           -- the name of the model that made it
     revision    INTEGER NOT NULL DEFAULT 0,         -- how many answers went before
     triggers    TEXT NOT NULL DEFAULT '',           -- the numbers answered, a line each
+    search      TEXT NOT NULL DEFAULT '',           -- as which it was answered
+    candidate   TEXT,                               -- the last trigger answered, as JSON
     checksum    INTEGER,                            -- of what is uploaded, and whose it is
     gps_ns      INTEGER NOT NULL,
     far_hz      REAL,
@@ -275,8 +279,8 @@ class Spool:
         cursor = connection.execute(
             # The key decides who is first: a copy of an alert, from wherever, changes nothing.
             "INSERT OR IGNORE INTO events (event_id, content, properties, checksum, model, "
-            "triggers, gps_ns, far_hz, snr, mchirp_det, p_astro, source, read_at) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "triggers, search, candidate, gps_ns, far_hz, snr, mchirp_det, p_astro, source, "
+            "read_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 trigger.event_id,
                 content := upload.content,
@@ -284,6 +288,8 @@ class Spool:
                 _checksum(trigger.event_id, upload.model, 0, content, upload.properties),
                 upload.model,
                 _numbers(trigger.far_hz, trigger.snr, trigger.mchirp_det),
+                upload.search,
+                format_trigger_line(trigger),
                 trigger.gps_ns,
                 trigger.far_hz,
                 trigger.snr,
@@ -312,8 +318,9 @@ class Spool:
         if numbers in answered or outcome == "other":
             return None
         self._durable.execute(
-            "UPDATE events SET triggers = triggers || char(10) || ? WHERE event_id = ?",
-            (numbers, trigger.event_id),
+            "UPDATE events SET triggers = triggers || char(10) || ?, candidate = ? "
+            "WHERE event_id = ?",
+            (numbers, format_trigger_line(trigger), trigger.event_id),
         )
         if upload.content == content:
             return None
@@ -424,6 +431,19 @@ class Spool:
             counts["signals"] += count * is_signal
             counts[source] += count
         return counts
+
+    def candidates(self, search: str, *, read_before: float) -> list[Trigger]:
+        """Return the triggers that were answered as of a search, each as it was answered last.
+
+        Those of events read before a Unix time, the oldest first.
+        """
+        with self._mutex:
+            rows = self._marks.execute(
+                "SELECT candidate FROM events WHERE search = ? AND read_at < ? "
+                "AND candidate IS NOT NULL ORDER BY seq",
+                (search, read_before),
+            ).fetchall()
+        return [parse_trigger_line(text.encode()) for (text,) in rows]
 
     def forget(self, *, before: float) -> int:
         """Drop events done that were read before a Unix time, but for the newest; return how many.
