@@ -19,7 +19,6 @@ from pathlib import Path
 import structlog
 
 from spiir_pastro.serve.config import GraceDBSettings, KafkaSettings, Settings
-from spiir_pastro.serve.gracedb import Delivered
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.rehearsal.alerts import sample_alert
@@ -27,6 +26,7 @@ from spiir_pastro.serve.rehearsal.model import RehearsalModel
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.source import Message
+from spiir_pastro.serve.upload import Delivered, EventFile
 
 ABSURD = [
     None, True, -1, 0, 1e308, -1e308, 10**30, "", "x" * 5000, "../../etc/passwd", "G1/../../x", [],
@@ -84,9 +84,9 @@ class Nowhere:
 
     def prepare(self) -> None: ...
 
-    def deliver(self, event_id: str, content: bytes, **_: object) -> Delivered:
-        assert event_id.isalnum()
-        assert sum(json.loads(content).values()) > 0.999
+    def deliver(self, file: EventFile, **_: object) -> Delivered:
+        assert file.event_id.isalnum()
+        assert sum(json.loads(file.content).values()) > 0.999
         return Delivered.SENT
 
     def close(self) -> None: ...

@@ -23,7 +23,7 @@ from spiir_pastro.serve.queueing import OUT_OF_ORDER, PROBE_S, Backoff, Delivery
 from spiir_pastro.serve.rehearsal.alerts import sample_alert
 from spiir_pastro.serve.rehearsal.model import RehearsalModel, always
 from spiir_pastro.serve.spool import Spool
-from spiir_pastro.serve.upload import P_ASTRO, Delivered, Kind, Unanswered
+from spiir_pastro.serve.upload import P_ASTRO, Delivered, EventFile, Unanswered
 
 Outcome = Exception | Delivered
 SURE = SourceProbabilities(bns=1.0, nsbh=0.0, bbh=0.0, terrestrial=0.0)
@@ -42,23 +42,15 @@ class Scripted:
         self.sent: list[tuple[str, bytes, str, bool]] = []
 
     def deliver(
-        self,
-        event_id: str,
-        content: bytes,
-        *,
-        kind: Kind = P_ASTRO,
-        model: str = "",
-        replaces: bool = False,
-        look_first: bool,
-        on_send: Callable[[], None],
+        self, file: EventFile, *, look_first: bool, on_send: Callable[[], None]
     ) -> Delivered:
-        assert kind is P_ASTRO
+        assert file.kind is P_ASTRO
         self.begun += 1
         if self.gate is not None:
             self.gate.wait(PATIENCE_S)
-        self.sent.append((event_id, content, model, replaces))
-        self.asked.append((event_id, look_first, time.monotonic()))
-        script = self.script.get(event_id, [])
+        self.sent.append((file.event_id, file.content, file.model, file.replaces))
+        self.asked.append((file.event_id, look_first, time.monotonic()))
+        script = self.script.get(file.event_id, [])
         outcome = script.pop(0) if script else Delivered.SENT
         if isinstance(outcome, Exception):
             raise outcome

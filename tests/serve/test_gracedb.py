@@ -1,6 +1,7 @@
 """One file and its label, whatever GraceDB does; failures are sorted right."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,16 @@ from spiir_pastro.errors import ConfigError
 from spiir_pastro.serve.gracedb import GraceDBClient
 from spiir_pastro.serve.rehearsal.broker import free_port
 from spiir_pastro.serve.rehearsal.gracedb import UNKNOWN_EVENT, Faults, StandInGraceDB, read_journal
-from spiir_pastro.serve.upload import Delivered, FileUploader, GraceDBUploader, Unanswered
+from spiir_pastro.serve.upload import (
+    Delivered,
+    EventFile,
+    FileUploader,
+    GraceDBUploader,
+    Unanswered,
+)
 
 CONTENT = b'{"BNS": 1.0, "NSBH": 0.0, "BBH": 0.0, "Terrestrial": 0.0}'
+FILE = EventFile(event_id="G1", content=CONTENT)
 
 
 def uploader(gracedb: StandInGraceDB) -> GraceDBUploader:
@@ -33,7 +41,11 @@ def deliver(
 ) -> Delivered:
     client = uploader(gracedb)
     try:
-        return client.deliver(event_id, content, look_first=look_first, on_send=lambda: None)
+        return client.deliver(
+            EventFile(event_id=event_id, content=content),
+            look_first=look_first,
+            on_send=lambda: None,
+        )
     finally:
         client.close()
 
@@ -60,7 +72,11 @@ def test_a_file_that_is_there_is_not_sent_again_but_labelled(gracedb: StandInGra
 
 def test_the_comment_names_the_model(gracedb: StandInGraceDB) -> None:
     client = uploader(gracedb)
-    client.deliver("G1", CONTENT, model="v1+ab", look_first=False, on_send=lambda: None)
+    client.deliver(
+        EventFile(event_id="G1", content=CONTENT, model="v1+ab"),
+        look_first=False,
+        on_send=lambda: None,
+    )
     client.close()
     assert gracedb.files("G1")[0].comment == "SPIIR source probabilities, model v1+ab"
 
@@ -70,7 +86,9 @@ def test_a_later_answer_is_a_new_version_once(gracedb: StandInGraceDB) -> None:
         client = uploader(gracedb)
         try:
             return client.deliver(
-                "G1", content, replaces=True, look_first=True, on_send=lambda: None
+                EventFile(event_id="G1", content=content, replaces=True),
+                look_first=True,
+                on_send=lambda: None,
             )
         finally:
             client.close()
@@ -138,12 +156,12 @@ def test_an_event_gracedb_does_not_know_is_that_events_problem(gracedb: StandInG
 def test_a_server_that_is_down_or_talks_nonsense_is_unreachable(gracedb: StandInGraceDB) -> None:
     nobody = at(f"http://127.0.0.1:{free_port()}/api/")
     with pytest.raises(Unanswered, match="cannot be reached") as caught:
-        nobody.deliver("G1", CONTENT, look_first=False, on_send=lambda: None)
+        nobody.deliver(FILE, look_first=False, on_send=lambda: None)
     assert caught.value.wait_s == 0.0
     nobody.close()
     lost = at(gracedb.url + "events/G1/files/")
     with pytest.raises(Unanswered, match="makes no sense"):
-        lost.deliver("G1", CONTENT, look_first=False, on_send=lambda: None)
+        lost.deliver(FILE, look_first=False, on_send=lambda: None)
     lost.close()
 
 
@@ -168,10 +186,10 @@ def test_the_check_asks_for_the_label(gracedb: StandInGraceDB) -> None:
 
 def test_a_dry_run_writes_files_only(tmp_path: Path) -> None:
     files = FileUploader(tmp_path / "out")
-    assert files.deliver("G1", CONTENT, look_first=True, on_send=lambda: None) is Delivered.SENT
-    assert files.deliver("G1", CONTENT, look_first=True, on_send=lambda: None) is Delivered.FOUND
-    other = b'{"BNS": 0.0}'
-    assert files.deliver("G1", other, look_first=True, on_send=lambda: None) is Delivered.OTHER
+    assert files.deliver(FILE, look_first=True, on_send=lambda: None) is Delivered.SENT
+    assert files.deliver(FILE, look_first=True, on_send=lambda: None) is Delivered.FOUND
+    other = replace(FILE, content=b'{"BNS": 0.0}')
+    assert files.deliver(other, look_first=True, on_send=lambda: None) is Delivered.OTHER
     files.close()
     (path,) = (tmp_path / "out").iterdir()
     assert path.name == "G1.spiir.p_astro.json"

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -17,7 +18,7 @@ from spiir_pastro.serve.rehearsal.gracedb import Faults, LogEntry, StandInGraceD
 from spiir_pastro.serve.rehearsal.model import RehearsalModel, always
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.spool import Spool, browse
-from spiir_pastro.serve.upload import PROPERTIES, GraceDBUploader, Unanswered
+from spiir_pastro.serve.upload import PROPERTIES, EventFile, GraceDBUploader, Unanswered
 
 BOTH = ["spiir.p_astro.json", "spiir.properties.json"]
 
@@ -73,13 +74,14 @@ def test_faults_of_every_kind_lose_and_double_neither_file(
 def test_killed_at_any_seam_the_next_life_does_the_rest_once(
     gracedb: StandInGraceDB, tmp_path: Path, seam: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deliver, sent = GraceDBUploader.deliver, []
+    deliver = GraceDBUploader.deliver
+    sent: list[str] = []
 
-    def dying(self: GraceDBUploader, event_id: str, content: bytes, **options: object) -> object:
+    def dying(self: GraceDBUploader, file: EventFile, **options: Any) -> object:  # noqa: ANN401
         if seam == "before the first" or (seam == "between" and sent):
             raise Unanswered("killed", cause="killed", wait_s=60.0)
-        sent.append(options.get("kind"))
-        outcome = deliver(self, event_id, content, **options)  # type: ignore[arg-type]
+        sent.append(file.kind.name)
+        outcome = deliver(self, file, **options)
         if len(sent) == len(BOTH):  # the mark of it is lost
             raise Unanswered("killed", cause="killed", wait_s=60.0)
         return outcome
@@ -114,7 +116,7 @@ def test_a_later_answer_renews_both_files(gracedb: StandInGraceDB, tmp_path: Pat
 
 
 def test_a_lost_spool_costs_no_properties(gracedb: StandInGraceDB, tmp_path: Path) -> None:
-    events = [sample_alert(number)["data"] for number in (1, 2, 3)]
+    events: list[Any] = [sample_alert(number)["data"] for number in (1, 2, 3)]
     announce(tmp_path / "gracedb.jsonl", events)
     (tmp_path / "first").mkdir()
     served(tmp_path / "first", ListSource(payloads(2)), gracedb).run()

@@ -221,7 +221,7 @@ def _others_are_replaced(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         GraceDBUploader,
         "deliver",
-        lambda self, *given, **named: deliver(self, *given, **named | {"replaces": True}),
+        lambda self, file, **named: deliver(self, replace(file, replaces=True), **named),
     )
 
 

@@ -16,6 +16,7 @@ from spiir_pastro.errors import PastroError
 from spiir_pastro.io.candidate_file import read_candidate
 from spiir_pastro.io.trigger_lines import MAX_LINE_BYTES, parse_trigger_line
 from spiir_pastro.serve.model import Model, ModelSlot, Refusal
+from spiir_pastro.serve.unforeseen import unforeseen
 
 __all__ = ["Answerer", "answer_stream"]
 
@@ -67,11 +68,10 @@ class Answerer:
         with self._turn:
             self._look_for_a_new_model()
             try:
-                said = self._said(line.strip(), may_read_files=may_read_files)
+                with unforeseen(PastroError):  # one line must not end what serves the others
+                    said = self._said(line.strip(), may_read_files=may_read_files)
             except PastroError as error:
                 said = {"error": str(error)[:_LONGEST_ERROR]}
-            except Exception as error:  # noqa: BLE001  (one line must not end what serves the others)
-                said = {"error": f"{type(error).__name__}: {error}"}
         return msgspec.json.encode(said) + b"\n"
 
     def _said(self, line: bytes, *, may_read_files: bool) -> dict[str, float] | dict[str, str]:

@@ -15,7 +15,8 @@ from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.queueing import Backoff, Delivery, DeliveryQueue
 from spiir_pastro.serve.spool import Spool
-from spiir_pastro.serve.upload import PROPERTIES, Unanswered, Uploader
+from spiir_pastro.serve.unforeseen import unforeseen
+from spiir_pastro.serve.upload import P_ASTRO, PROPERTIES, EventFile, Kind, Unanswered, Uploader
 
 __all__ = ["Alone", "Backoff", "Delivery", "Dispatcher", "Duty"]
 
@@ -154,27 +155,22 @@ class Dispatcher:
     def _attempt(self, uploader: Uploader, delivery: Delivery) -> Callable[[], object]:
         """Deliver once; return what to tell the queue."""
         try:
-            if delivery.outcome is None:
-                outcome = uploader.deliver(
-                    delivery.event_id,
-                    delivery.content,
-                    model=delivery.model,
-                    replaces=delivery.revision > 0,
-                    look_first=delivery.look_first or self._duty.must_look,
-                    on_send=lambda: self._before_sending(delivery),
-                )
-                # Told here, so that what fails from now on is not about this file.
-                delivery = replace(delivery, outcome=outcome)
-            self._put_properties(uploader, delivery)
+            with unforeseen(_unforeseen, but=(_Held, Unanswered)):
+                if delivery.outcome is None:
+                    outcome = uploader.deliver(
+                        _file(delivery, delivery.content),
+                        look_first=delivery.look_first or self._duty.must_look,
+                        on_send=lambda: self._before_sending(delivery),
+                    )
+                    # Told here, so that what fails from now on is not about this file.
+                    delivery = replace(delivery, outcome=outcome)
+                self._put_properties(uploader, delivery)
         except _Held:
             return lambda: self._queue.held(
                 delivery, self._clock.monotonic_s(), jitter=self._jitter()
             )
         except Unanswered as error:
             return self._again(delivery, error)
-        except Exception as error:  # noqa: BLE001  (a worker outlives whatever a library raises)
-            unforeseen = Unanswered(f"{type(error).__name__}: {error}", cause="unforeseen")
-            return self._again(delivery, unforeseen)
         self._metrics.uploads.labels(outcome=delivery.outcome).inc()
         self._mark(self._spool.done, delivery.event_id, delivery.outcome, delivery.revision)
         log.info(
@@ -192,11 +188,7 @@ class Dispatcher:
         if delivery.properties is None:
             return
         outcome = uploader.deliver(
-            delivery.event_id,
-            delivery.properties,
-            kind=PROPERTIES,
-            model=delivery.model,
-            replaces=delivery.revision > 0,
+            _file(delivery, delivery.properties, kind=PROPERTIES),
             look_first=delivery.look_first or self._duty.must_look,
             on_send=self._require_duty,
         )
@@ -246,3 +238,18 @@ class Dispatcher:
         except sqlite3.Error as error:
             self._unmarked.append((mark, values))
             self._health.report("spool", f"cannot write to the spool: {error}")
+
+
+def _file(delivery: Delivery, content: bytes, *, kind: Kind = P_ASTRO) -> EventFile:
+    return EventFile(
+        event_id=delivery.event_id,
+        content=content,
+        kind=kind,
+        model=delivery.model,
+        replaces=delivery.revision > 0,
+    )
+
+
+def _unforeseen(said: str) -> Unanswered:
+    """Take whatever a library raises for a failure that may pass: a worker must outlive it."""
+    return Unanswered(said, cause="unforeseen")

@@ -21,6 +21,7 @@ from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import ArtifactError, PastroError
 from spiir_pastro.io.atomic import write_atomically
 from spiir_pastro.serve.drift import Rate, What, expected_rates
+from spiir_pastro.serve.unforeseen import unforeseen
 
 __all__ = ["LARGEST_BYTES", "Assessor", "Model", "ModelSlot", "Refusal", "load_rehearsed"]
 
@@ -231,7 +232,8 @@ def load_rehearsed(path: Path, load: Load, *, describes: bool = False) -> Model:
         raise ArtifactError(f"{path}: no such file; put a model there that fit wrote")
     if signature[-1] > LARGEST_BYTES:
         raise ArtifactError(f"{path}: larger than {LARGEST_BYTES} bytes; no model is")
-    try:
+    # A file that is not what it seems can raise anything anywhere; it must not end the service.
+    with unforeseen(lambda said: ArtifactError(f"{path}: damaged model: {said}")):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         assessor = load(path)
         _require_as_written(assessor)
@@ -242,11 +244,6 @@ def load_rehearsed(path: Path, load: Load, *, describes: bool = False) -> Model:
             # The first takes a tenth of a second, which no alert is to wait for.
             for trigger, probabilities in getattr(assessor, "reference", ())[:1]:
                 assessor.describe(trigger, probabilities)
-    except PastroError:
-        raise
-    except Exception as exc:
-        # A file that is not what it seems can raise anything anywhere; it must not end the service.
-        raise ArtifactError(f"{path}: damaged model: {type(exc).__name__}: {exc}") from exc
     if _signature(path) != signature:
         raise ArtifactError(f"{path}: changed while it was read; put models in place by renaming")
     return Model(assessor=assessor, digest=digest, version=version, expected=expected)

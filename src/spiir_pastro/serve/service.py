@@ -22,7 +22,7 @@ from functools import partial
 import structlog
 
 from spiir_pastro.domain.times import DAY_S
-from spiir_pastro.errors import TriggerError
+from spiir_pastro.errors import PastroError, TriggerError
 from spiir_pastro.io.alerts import ALL_SKY
 from spiir_pastro.serve.backfill import SWEPT, Backfiller, BackfillPlan, redelivery
 from spiir_pastro.serve.clock import Clock, SystemClock
@@ -40,6 +40,7 @@ from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.source import Source
 from spiir_pastro.serve.spool import SPOOL_ERRORS, Record, Spool, SpoolDamaged, is_damage
 from spiir_pastro.serve.standby import Standby
+from spiir_pastro.serve.unforeseen import unforeseen
 from spiir_pastro.serve.upload import Uploader
 
 __all__ = ["Service"]
@@ -292,16 +293,17 @@ class Service:
 
     def _decided(self, payload: bytes | dict[str, object]) -> Decision:
         try:
-            return decide(
-                payload,
-                self.model.choose,
-                updates=self.settings.updates,
-                properties=self.settings.gracedb.properties,
-            )
-        except Exception as error:
+            with unforeseen(PastroError, but=()):
+                return decide(
+                    payload,
+                    self.model.choose,
+                    updates=self.settings.updates,
+                    properties=self.settings.gracedb.properties,
+                )
+        except PastroError as error:
             # One alert must not end the service, whatever a model raises on it.
             log.exception("alert.crashed")
-            return Skip(reason=SkipReason.CRASHED, detail=f"{type(error).__name__}: {error}")
+            return Skip(reason=SkipReason.CRASHED, detail=str(error))
 
     def _skip(self, skip: Skip, message: Message) -> None:
         reason = skip.reason

@@ -24,6 +24,7 @@ __all__ = [
     "PROPERTIES",
     "P_ASTRO",
     "Delivered",
+    "EventFile",
     "FileUploader",
     "GraceDBUploader",
     "Kind",
@@ -58,6 +59,31 @@ PROPERTIES = Kind(
     comment="SPIIR source properties if it is a signal, model {model}",
     is_labelled=False,
 )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EventFile:
+    """A file of an event.
+
+    Attributes
+    ----------
+    event_id
+        The event's GraceDB id.
+    content
+        What the file holds.
+    kind
+        Which of the event's files it is.
+    model
+        The name of the model that made it, for the comment.
+    replaces
+        Whether it takes the place of an earlier version, if that is another.
+    """
+
+    event_id: str
+    content: bytes
+    kind: Kind = P_ASTRO
+    model: str = ""
+    replaces: bool = False
 
 
 class Unanswered(PastroError):  # noqa: N818  (an outcome, named as one)
@@ -107,28 +133,14 @@ class Uploader(Protocol):
         """Get ready, so that the first delivery is as quick as any; failing is no harm."""
 
     def deliver(
-        self,
-        event_id: str,
-        content: bytes,
-        *,
-        kind: Kind = P_ASTRO,
-        model: str = "",
-        replaces: bool = False,
-        look_first: bool,
-        on_send: Callable[[], None],
+        self, file: EventFile, *, look_first: bool, on_send: Callable[[], None]
     ) -> Delivered:
         """Put the file and its label there, or raise Unanswered.
 
         Parameters
         ----------
-        event_id, content
-            Of the file.
-        kind
-            Which of the event's files it is.
-        model
-            The name of the model that made it, for the comment.
-        replaces
-            Whether it takes the place of an earlier version, if that is another.
+        file
+            What to put there.
         look_first
             Whether it may be there already.
         on_send
@@ -150,25 +162,16 @@ class FileUploader:
         """Nothing is needed."""
 
     def deliver(
-        self,
-        event_id: str,
-        content: bytes,
-        *,
-        kind: Kind = P_ASTRO,
-        model: str = "",
-        replaces: bool = False,
-        look_first: bool,
-        on_send: Callable[[], None],
+        self, file: EventFile, *, look_first: bool, on_send: Callable[[], None]
     ) -> Delivered:
         """Write ``<event_id>.spiir.p_astro.json``; the id's form was checked when it was read."""
-        path = self._folder / f"{event_id}.{kind.name}"
-        del model
+        path = self._folder / f"{file.event_id}.{file.kind.name}"
         if look_first and path.exists():
-            is_same = path.read_bytes() == content
-            if is_same or not replaces:
+            is_same = path.read_bytes() == file.content
+            if is_same or not file.replaces:
                 return Delivered.FOUND if is_same else Delivered.OTHER
         on_send()
-        write_atomically(path, content)
+        write_atomically(path, file.content)
         return Delivered.SENT
 
     def close(self) -> None:
@@ -189,29 +192,22 @@ class GraceDBUploader:
             return
 
     def deliver(
-        self,
-        event_id: str,
-        content: bytes,
-        *,
-        kind: Kind = P_ASTRO,
-        model: str = "",
-        replaces: bool = False,
-        look_first: bool,
-        on_send: Callable[[], None],
+        self, file: EventFile, *, look_first: bool, on_send: Callable[[], None]
     ) -> Delivered:
         """Upload the file with its label, or find it there and see to the label."""
+        event_id, kind = file.event_id, file.kind
         if look_first and self.is_there(event_id, kind):
-            is_same = self._is_same(event_id, content, kind)
-            if is_same or not replaces:
+            is_same = self._is_same(event_id, file.content, kind)
+            if is_same or not file.replaces:
                 if kind.is_labelled:
                     self._label(event_id)
                 return Delivered.FOUND if is_same else Delivered.OTHER
         on_send()
-        comment = kind.comment.format(model=model)
+        comment = kind.comment.format(model=file.model)
         label = LABEL if kind.is_labelled else ""
         answer = _asked(
             lambda: self._gracedb.write_log(
-                event_id, comment, filename=kind.name, content=content, tag=TAG, label=label
+                event_id, comment, filename=kind.name, content=file.content, tag=TAG, label=label
             )
         )
         entry = _document(answer, {201})
