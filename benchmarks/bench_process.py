@@ -18,8 +18,8 @@ import polars as pl
 
 from spiir_pastro.domain import DETECTORS
 from spiir_pastro.domain.columns import POSTCOH_TYPES
-from spiir_pastro.io.ligolw import READER_VERSION
 from spiir_pastro.io.ligolw.layout import DTYPES
+from spiir_pastro.io.reader_version import READER_VERSION
 from spiir_pastro.io.seals import seal
 from spiir_pastro.pipeline.staging import Receipt, StagedTable, Staging, Status
 

@@ -93,7 +93,7 @@ def test_a_streamed_table_is_written_as_a_small_one_is(
     raw = zerolag(tmp_path / "x_zerolag_1_10.xml.gz", 5000)
     monkeypatch.setattr("spiir_pastro.io.ligolw.inflate._CHUNK_BYTES", 5000)
     monkeypatch.setattr("spiir_pastro.io.ligolw.inflate._FIRST_BLOCK_BYTES", 50_000)
-    monkeypatch.setattr("spiir_pastro.pipeline.extract._ROWS_PER_GROUP", 1000)
+    monkeypatch.setattr("spiir_pastro.pipeline.tables._ROWS_PER_GROUP", 1000)
     extract(raw_files([raw]), tmp_path / "staging", workers=1)
     staged = tmp_path / "staging" / "x_zerolag_1_10.postcoh.parquet"
     whole = tmp_path / "whole.parquet"
@@ -280,7 +280,7 @@ def test_a_file_of_another_reader_is_extracted_again(
 ) -> None:
     staging = tmp_path / "staging"
     with monkeypatch.context() as older:
-        older.setattr("spiir_pastro.pipeline.extract.READER_VERSION", 0)
+        older.setattr("spiir_pastro.pipeline.tables.READER_VERSION", 0)
         extract(raw_files([campaign]), staging, workers=1)
     outcomes: list[Outcome] = []
     extract(raw_files([campaign]), staging, workers=1, on_outcome=outcomes.append)

@@ -3,28 +3,20 @@
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import click
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 from spiir_pastro.cli.exit_codes import ExitCode
 from spiir_pastro.cli.output import json_option, print_json
 from spiir_pastro.domain.columns import canonical_column
 from spiir_pastro.errors import ConfigError
-from spiir_pastro.io.runs import read_runs
-from spiir_pastro.io.triggers import POSTCOH_NEEDED
 from spiir_pastro.pipeline.extract import Outcome, extract
 from spiir_pastro.pipeline.raw import RawFile, raw_files, raw_files_of_runs
 from spiir_pastro.pipeline.staging import Receipt, Status
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 __all__ = ["command"]
 
@@ -85,6 +77,8 @@ def command(
 
 def _with_needed(columns: str) -> list[str]:
     """Read a list of columns, and add what `process` cannot do without; say so on stderr."""
+    from spiir_pastro.io.triggers import POSTCOH_NEEDED  # noqa: PLC0415  (loads Polars)
+
     names = [canonical_column(name.strip()) for name in columns.split(",")]
     added = [name for name in POSTCOH_NEEDED if name not in names]
     if added:
@@ -96,6 +90,8 @@ def _files(paths: tuple[Path, ...]) -> tuple[RawFile, ...]:
     if any(path.suffix in (".yaml", ".yml") for path in paths):
         if len(paths) > 1:
             raise ConfigError("give one runs file, or paths of LIGO_LW files and directories")
+        from spiir_pastro.io.runs import read_runs  # noqa: PLC0415  (paths need no YAML)
+
         return raw_files_of_runs(read_runs(paths[0]))
     return raw_files(paths)
 
@@ -135,25 +131,42 @@ class _Bar:
     def __init__(self, files: tuple[RawFile, ...]) -> None:
         self._sizes = {file.name: file.path.stat().st_size for file in files}
         self.fresh = 0
-        self._progress = Progress(
-            TextColumn("extract"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
-        )
+        self._progress = _progress() if sys.stderr.isatty() else None
 
     def __enter__(self) -> Self:
-        self._progress.start()
-        self._task = self._progress.add_task("extract", total=sum(self._sizes.values()))
+        if self._progress is not None:
+            self._progress.start()
+            self._progress.add_task("extract", total=sum(self._sizes.values()))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if self._progress is not None:
+            self._progress.stop()
 
     def advance(self, outcome: Outcome) -> None:
         """Count a file as done."""
         self.fresh += outcome.fresh
-        self._progress.advance(self._task, self._sizes[outcome.receipt.name])
+        if self._progress is not None:
+            (task,) = self._progress.task_ids
+            self._progress.advance(task, self._sizes[outcome.receipt.name])
+
+
+def _progress() -> "Progress":
+    from rich.console import Console  # noqa: PLC0415  (slow to load; where nobody looks, not needed)
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    return Progress(
+        TextColumn("extract"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )

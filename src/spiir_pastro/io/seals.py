@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import polars as pl
 from isal import isal_zlib
 
 from spiir_pastro.errors import TableError
@@ -56,6 +55,8 @@ class Seal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 def seal(path: Path) -> Seal:
     """Seal a Parquet file as it is now."""
+    import polars as pl  # noqa: PLC0415  (slow to load; who only checks a seal needs none)
+
     found: defaultdict[str, list[Chunk]] = defaultdict(list)
     with path.open("rb") as file:
         descriptor = file.fileno()

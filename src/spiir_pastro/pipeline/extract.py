@@ -4,32 +4,26 @@ A zerolag file gives one Parquet (see `staging` for what stands where). A file i
 bytes or the columns asked for changed, if the reader's version did, if it failed, or if what was
 staged is no longer what was written. Everything but ``timings.jsonl`` depends on the input alone:
 it is the same to the byte however the work was spread, interrupted and resumed.
+
+Who hands out the work reads no table: Polars is loaded by the workers alone, all at once.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import partial
-from itertools import chain, groupby
+from itertools import chain
 from pathlib import Path
-
-import polars as pl
-from polars.io.plugins import register_io_source
 
 from spiir_pastro.domain.columns import POSTCOH_TYPES
 from spiir_pastro.errors import ConfigError, DocumentError, TableError
-from spiir_pastro.io.atomic import atomic_path
-from spiir_pastro.io.ligolw import READER_VERSION, Batch, Fingerprint, consume
-from spiir_pastro.io.seals import seal
+from spiir_pastro.io.reader_version import READER_VERSION
 from spiir_pastro.pipeline.executors import run_all
 from spiir_pastro.pipeline.raw import RawFile
 from spiir_pastro.pipeline.sightings import Sighting, sight
-from spiir_pastro.pipeline.staging import TABLES, Receipt, StagedTable, Staging, Status, Timing
+from spiir_pastro.pipeline.staging import Receipt, Staging, Status, Timing
 
 __all__ = ["Outcome", "extract"]
-
-_ROWS_PER_GROUP = 100_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,8 +134,10 @@ def _extract_file(task: _Task) -> Outcome:
         old, seen = None, None
     if old is not None and seen is not None and seen.sha256 == old.sha256:
         return Outcome(receipt=old, fresh=False, seconds=time.perf_counter() - start, seen=seen)
+    from spiir_pastro.pipeline.tables import stage_tables  # noqa: PLC0415  (loads Polars)
+
     task.staging.remove(task.raw.name)
-    receipt, seen = _stage(task)
+    receipt, seen = stage_tables(task.raw, task.staging, task.columns)
     task.staging.keep(receipt)
     return Outcome(receipt=receipt, fresh=True, seconds=time.perf_counter() - start, seen=seen)
 
@@ -171,103 +167,3 @@ def _may_stand(old: Receipt, task: _Task) -> bool:
         and old.size == task.raw.path.stat().st_size
         and task.staging.holds(old)
     )
-
-
-def _stage(task: _Task) -> tuple[Receipt, Sighting | None]:
-    """Write a file's tables; return its receipt, and what the file was."""
-    wanted = {table: task.columns if table == "postcoh" else None for table in TABLES}
-    fingerprint, began_ns = Fingerprint(), time.time_ns()
-    tables: dict[str, StagedTable] = {}
-    error = None
-    try:
-        # Hashed as they are parsed: the receipt is of these bytes, whatever the file holds
-        # afterwards.
-        tables = consume(
-            task.raw.path, partial(_write_tables, task), wanted, fingerprint=fingerprint
-        )
-    except TableError as exc:
-        task.staging.remove(task.raw.name)
-        error = str(exc)
-    rejected = tables.pop("rejects", None)
-    receipt = Receipt(
-        name=task.raw.name,
-        ending=task.raw.ending,
-        size=0 if error else fingerprint.size,
-        sha256="" if error else fingerprint.sha256,
-        reader=READER_VERSION,
-        status=Status.FAILED if error else Status.DONE if tables else Status.NOTHING,
-        tables=tables,
-        rejected=rejected,
-        columns=task.columns,
-        error=error,
-    )
-    status = fingerprint.status
-    if error or status is None:
-        return receipt, None
-    return receipt, Sighting.of(status, receipt.sha256, began_ns=began_ns)
-
-
-def _write_tables(task: _Task, batches: Iterator[Batch]) -> dict[str, StagedTable]:
-    """Write each table as it streams by, and the rejects, if any; return what was written."""
-    written: dict[str, StagedTable] = {}
-    rejects: list[pl.DataFrame] = []
-    for table, parts in groupby(batches, key=lambda batch: batch.table):
-        if table in written:
-            raise TableError(f"two tables {table}, apart; put their rows into one")
-        sink = _Sink(parts, rejects)
-        path = task.staging.path(task.raw.name, table)
-        sink.write(path)
-        written[table] = StagedTable(rows=sink.rows, seal=seal(path))
-    rejected = pl.concat(rejects) if rejects else pl.DataFrame()
-    if rejected.height:
-        path = task.staging.path(task.raw.name, "rejects")
-        with atomic_path(path) as draft:
-            rejected.write_parquet(draft, compression="zstd")
-        written["rejects"] = StagedTable(rows=rejected.height, seal=seal(path))
-    return written
-
-
-class _Sink:
-    """Write one table's batches to Parquet as they come, in bounded memory."""
-
-    def __init__(self, batches: Iterator[Batch], rejects: list[pl.DataFrame]) -> None:
-        self._batches = batches
-        self._rejects = rejects
-        self._error: Exception | None = None
-        self.rows = 0
-
-    def write(self, path: Path) -> None:
-        """Write the file, whole or not at all; the same bytes whether it is small or streamed."""
-        held: list[pl.DataFrame] = []
-        frames = self._frames()
-        # Small tables are written whole: Polars' streaming starts threads, which takes longer than
-        # they do.
-        while self.rows <= _ROWS_PER_GROUP and (frame := next(frames, None)) is not None:
-            held.append(frame)
-        with atomic_path(path) as draft:
-            if self.rows <= _ROWS_PER_GROUP:
-                self._raise_hidden()
-                pl.concat(held).write_parquet(
-                    draft, compression="zstd", row_group_size=_ROWS_PER_GROUP
-                )
-                return
-            stream = chain(held, frames)
-            # The schema must be known before the first row, hence of what is held.
-            source = register_io_source(lambda *_: stream, schema=held[0].schema)
-            source.sink_parquet(draft, compression="zstd", row_group_size=_ROWS_PER_GROUP)
-            self._raise_hidden()
-
-    def _frames(self) -> Iterator[pl.DataFrame]:
-        """Give batches to Polars; it would hide an error, so keep it and end."""
-        try:
-            for batch in self._batches:
-                self.rows += batch.frame.height
-                if batch.rejects.height:
-                    self._rejects.append(batch.rejects)
-                yield batch.frame
-        except Exception as error:  # noqa: BLE001  (raised again by _raise_hidden)
-            self._error = error
-
-    def _raise_hidden(self) -> None:
-        if self._error is not None:
-            raise self._error

@@ -15,7 +15,7 @@ import msgspec
 import polars as pl
 
 from spiir_pastro.errors import DocumentError, IncompleteError
-from spiir_pastro.io.ligolw import READER_VERSION
+from spiir_pastro.io.reader_version import READER_VERSION
 from spiir_pastro.io.runs import Run, RunsFile
 from spiir_pastro.io.seals import damage
 from spiir_pastro.pipeline.raw import ENDINGS, RawFile, RawKind, kind_of, raw_files_of_run

@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from spiir_pastro.errors import ConfigError
-from spiir_pastro.io.runs import Run, RunsFile
+
+if TYPE_CHECKING:
+    from spiir_pastro.io.runs import Run, RunsFile
 
 __all__ = [
     "ENDINGS",
@@ -69,12 +72,12 @@ def raw_files(paths: Iterable[Path]) -> tuple[RawFile, ...]:
     return _distinct(raw for path in paths for raw in _below(path))
 
 
-def raw_files_of_runs(runs: RunsFile) -> tuple[RawFile, ...]:
+def raw_files_of_runs(runs: "RunsFile") -> tuple[RawFile, ...]:
     """Find the trigger, segment and injection files of all runs."""
     return _distinct(raw for run in runs.runs for raw in raw_files_of_run(run))
 
 
-def raw_files_of_run(run: Run) -> Iterator[RawFile]:
+def raw_files_of_run(run: "Run") -> Iterator[RawFile]:
     """Find those trigger, segment and injection files of a run that are there."""
     for path in (*run.trigger_files(), *run.segment_files()):
         yield RawFile(path=path, name=_name(run.name, path.relative_to(_parent(run))))
@@ -82,7 +85,7 @@ def raw_files_of_run(run: Run) -> Iterator[RawFile]:
         yield RawFile(path=run.injections, name=_name("", Path(_injections(run))))
 
 
-def kind_of(run: Run, file: str) -> RawKind | None:
+def kind_of(run: "Run", file: str) -> RawKind | None:
     """Say what a file is for in a run, by its path in the campaign; None if for nothing."""
     if run.injections is not None and file == _injections(run):
         return RawKind.INJECTIONS
@@ -105,11 +108,11 @@ def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])
 
 
-def _parent(run: Run) -> str:
+def _parent(run: "Run") -> str:
     return os.path.commonpath(run.directories)
 
 
-def _injections(run: Run) -> str:
+def _injections(run: "Run") -> str:
     """Return the path of a run's injection file in the campaign."""
     return f"{run.name}/injections/{run.injections.name}" if run.injections else ""
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from spiir_pastro.errors import TableError
-from spiir_pastro.io.ligolw import READER_VERSION, sift_tables
+from spiir_pastro.io.ligolw import sift_tables
+from spiir_pastro.io.reader_version import READER_VERSION
 
 _GOLDEN = Path(__file__).parents[2] / "golden" / "ligolw"
 

@@ -7,12 +7,11 @@ tokenizer, with the same result. Both lanes stream, so memory does not grow with
 
 from spiir_pastro.io.ligolw.arrays import read_arrays, read_params
 from spiir_pastro.io.ligolw.inflate import MAX_BYTES, Fingerprint
-from spiir_pastro.io.ligolw.layout import READER_VERSION, Batch
+from spiir_pastro.io.ligolw.layout import Batch
 from spiir_pastro.io.ligolw.tables import Sifted, consume, read_table, read_tables, sift_tables
 
 __all__ = [
     "MAX_BYTES",
-    "READER_VERSION",
     "Batch",
     "Fingerprint",
     "Sifted",

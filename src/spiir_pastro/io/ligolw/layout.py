@@ -27,10 +27,7 @@ from spiir_pastro.domain import join_ifos
 from spiir_pastro.domain.columns import POSTCOH_TYPES, canonical_column
 from spiir_pastro.errors import TableError, TriggerError
 
-__all__ = ["DTYPES", "READER_VERSION", "REJECTS", "Batch", "Layout", "typed"]
-
-READER_VERSION = 1
-"""Raised whenever the same file gives other rows; a test holds it to what the reader gives."""
+__all__ = ["DTYPES", "REJECTS", "Batch", "Layout", "typed"]
 
 DTYPES: Mapping[str, type[pl.DataType]] = {
     "real_4": pl.Float32,
