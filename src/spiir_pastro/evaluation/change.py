@@ -49,6 +49,14 @@ UNCERTAINTY = "stated_uncertainty"
 
 _LOG_LOSSES = ("source_log_loss", "class_log_loss", "log_loss")
 
+_DOUBT = 1.75
+"""How much more of its standard errors stated uncertainty may rise than a score may fall.
+
+All events share a training set, so that random signs do not tell one from another. Models of seven
+campaigns like benchmarks/bench_gate.py's, on the candidates of campaigns that they were not fitted
+on, differ by up to 1.6 standard errors; with half of noise's density uniform by 2.0 or more.
+"""
+
 _WIDTH = float(norm.ppf(0.95))
 """Half the central 90 % of a normal law, in standard errors."""
 
@@ -316,7 +324,8 @@ def _verdict(
         return Verdict.UNTESTED
     if change.is_same:
         return Verdict.SAME
-    if abs(change.difference) > tolerance.negligible * change.standard_error:
+    negligible = tolerance.negligible * (_DOUBT if change.is_only_a_cost else 1.0)
+    if abs(change.difference) > negligible * change.standard_error:
         if worse:
             return Verdict.WORSE
         if better:
