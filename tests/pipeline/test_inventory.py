@@ -11,7 +11,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from spiir_pastro.cli import app
 from spiir_pastro.cli.exit_codes import ExitCode
 from spiir_pastro.errors import DocumentError, IncompleteError
 from spiir_pastro.io.documents import write_document
@@ -199,6 +201,18 @@ def test_staging_alone_gives_the_same_bytes(pristine: Path, tmp_path: Path) -> N
     shutil.copy(pristine / "campaign" / "RUNS.yaml", elsewhere / "campaign")
     _process(elsewhere).write(elsewhere / "processed")
     assert tree(elsewhere / "processed") == tree(pristine / "processed")
+
+
+def test_a_run_without_raw_files_is_told(campaign: Path) -> None:
+    """Whether its raw tree was removed or never was here, nobody can know: it is said."""
+    for raw in (campaign / "campaign" / "bbh_bg").rglob("*.gz"):
+        raw.unlink()
+    command = ["process", str(campaign / "campaign" / "RUNS.yaml")]
+    for option in ("staging", "processed"):
+        command += [f"--{option}", str(campaign / option)]
+    ended = CliRunner().invoke(app, command)
+    assert ended.exit_code == 0
+    assert "no raw file of bbh_bg is there: taken from" in ended.stderr
 
 
 def test_files_of_another_run_or_none_are_not_taken(campaign: Path) -> None:

@@ -15,7 +15,7 @@ from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.io.folders import sole_writer
 from spiir_pastro.io.frames import FrameFormat
 from spiir_pastro.io.runs import read_runs
-from spiir_pastro.pipeline.inventory import take_inventory
+from spiir_pastro.pipeline.inventory import Inventory, take_inventory
 from spiir_pastro.pipeline.process import process, remove_leftovers
 from spiir_pastro.pipeline.processed import Processed, open_processed
 from spiir_pastro.pipeline.summary import ProcessSettings
@@ -140,8 +140,9 @@ def command(
         Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress,
     ):
         remove_leftovers(processed)
+        inventory = take_inventory(runs, staging)
         result = process(
-            take_inventory(runs, staging),
+            inventory,
             known_events=known_events,
             settings=settings,
             allow_missing=allow_missing,
@@ -149,15 +150,21 @@ def command(
             watch=lambda steps, stage: progress.track(steps, description=stage),
         )
         result.write(processed, file_format=FrameFormat(file_format))
-    _tell(result)
+    _tell(inventory, result)
     if as_json:
         print_json(msgspec.to_builtins(open_processed(processed).summary))
     else:
         print_table(result.fate_table(), title="What became of every staged row")
 
 
-def _tell(result: Processed) -> None:
-    """Say on stderr what the result lacks."""
+def _tell(inventory: Inventory, result: Processed) -> None:
+    """Say on stderr what the result lacks, and what could not be checked."""
+    if inventory.unchecked:
+        click.echo(
+            f"no raw file of {', '.join(inventory.unchecked)} is there: taken from "
+            f"{inventory.folder} alone, as it is",
+            err=True,
+        )
     for problem in result.problems:
         click.echo(f"{problem.trouble}: {problem.name}: {problem.why}", err=True)
     for gap in result.uncovered:

@@ -96,10 +96,19 @@ class StagedFile(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class StagedRun:
-    """What is staged of a run, each kind sorted by name."""
+    """What is staged of a run, each kind sorted by name.
+
+    Attributes
+    ----------
+    run, files
+        The run, and its files by kind.
+    has_raw
+        Whether raw files of it are there, to hold what is staged against.
+    """
 
     run: Run
     files: Mapping[RawKind, tuple[StagedFile, ...]]
+    has_raw: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +119,11 @@ class Inventory:
     folder: Path
     staged: Mapping[str, StagedRun]
     problems: tuple[Problem, ...]
+
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """The runs of which no raw file is there: whether staging is all of them is not known."""
+        return tuple(name for name, of_run in self.staged.items() if not of_run.has_raw)
 
 
 def insist(problems: Sequence[Problem], *, where: Path) -> None:
@@ -168,7 +182,8 @@ def _inventory_of(
             case Problem() as problem:
                 problems.append(problem)
     # Where no raw file of a run is there, as on a machine that only processes, staging is enough.
-    if raws := {raw.name: raw for raw in raw_files_of_run(run)}:
+    raws = {raw.name: raw for raw in raw_files_of_run(run)}
+    if raws:
         known = receipts.keys() | {problem.name for problem in problems}
         problems += _differences(receipts, known, raws, seen)
     useless = {p.name for p in problems if p.trouble is not Trouble.MISSING}
@@ -178,7 +193,7 @@ def _inventory_of(
         if name not in useless
     ]
     by_kind = {kind: tuple(file for k, file in files if k is kind) for kind in RawKind}
-    return StagedRun(run=run, files=by_kind), problems
+    return StagedRun(run=run, files=by_kind, has_raw=bool(raws)), problems
 
 
 def _judged(run: Run, staging: Staging, name: str) -> Receipt | Problem | None:
