@@ -292,6 +292,33 @@ def test_the_page_of_one_event_works(
     assert page.stat().st_size < 10e6
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "drawn"), [(0.2, 1.0, True), (1.0, 1.0, False), (0.0, 0.7, True)]
+)
+def test_an_interval_that_digits_cannot_hold_goes_on_beyond_the_picture(
+    evaluation: Evaluation, artifact: ModelArtifact, tmp_path: Path, low: float, high: float,
+    drawn: bool,  # noqa: FBT001
+) -> None:  # fmt: skip
+    """It was drawn where the digits of p_astro end, beside the point that it is of."""
+    page = tmp_path / "event.html"
+    best = evaluation.candidates.sort("far_hz").head(1)
+    write_event_page(
+        page, best.with_columns(p_astro_low=pl.lit(low), p_astro_high=pl.lit(high)), artifact
+    )
+    with opened(page, tmp_path) as tab:
+        places = tab.run(_INTERVAL)
+    assert len(places) == drawn
+    for left, right, edge in places:
+        margin = 0.03 * edge  # of the picture
+        assert (edge - right if high == 1.0 else left) < margin
+
+
+_INTERVAL = """[...document.querySelectorAll(".total b")].map((mark) => {
+  const box = mark.getBoundingClientRect(), track = mark.parentElement.getBoundingClientRect();
+  return [box.left - track.left, box.right - track.left, track.width];
+})"""
+
+
 def test_the_page_of_an_event_without_a_far_says_what_can_be_said(
     evaluation: Evaluation, artifact: ModelArtifact, tmp_path: Path
 ) -> None:

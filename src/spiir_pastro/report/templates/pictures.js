@@ -62,9 +62,11 @@ const signed = (v) => `${v < 0 ? "−" : "+"}${Math.abs(v) < 10 ? Math.abs(v).to
 const VALUES = (row) => ({ FAR: row.far_hz === null ? "not assigned" : `${number(row.far_hz)} Hz`, "chirp mass": `${number(row.mchirp_det, 4)} M☉`, "mass ratio": row.mtotal_det ? `total mass ${number(row.mtotal_det, 4)} M☉` : "", SNR: number(row.snr, 4) });
 const waterfall = (row) => {
   const ends = row.decibans.reduce((all, v) => [...all, all[all.length - 1] + v], [0]);
-  const within = (p) => Math.max(-400, Math.min(400, decibans(Math.min(Math.max(p, 1e-16), 1 - 1e-16))));
-  const interval = [row.p_astro_low, row.p_astro_high].map(within), total = ends[ends.length - 1];
-  const low = Math.min(0, ...ends, ...interval), high = Math.max(0, ...ends, ...interval), wide = (high - low || 1) * 1.04;
+  // Nearer to 0 or 1 than this a probability holds too few digits of its odds: the interval goes on beyond the picture.
+  const odds = (p) => p < 1e-12 ? -Infinity : p > 1 - 1e-12 ? Infinity : decibans(p);
+  const interval = [row.p_astro_low, row.p_astro_high].map(odds), total = ends[ends.length - 1], drawn = interval.filter(Number.isFinite);
+  const low = Math.min(0, ...ends, ...drawn), high = Math.max(0, ...ends, ...drawn), wide = (high - low || 1) * 1.04;
+  const [from, to] = interval.map((v) => Math.max(low, Math.min(high, v)));
   const at = (v) => 100 * (v - low + wide * 0.02) / wide;
   const span = (a, b, style) => node("i", { style: `left:${at(Math.min(a, b))}%;width:${Math.max(100 * Math.abs(b - a) / wide, 0.4)}%;${style}` });
   const colour = (v) => `background:var(--${v < 0 ? "against" : "for"})`;
@@ -72,7 +74,7 @@ const waterfall = (row) => {
     node("td", { class: "track" }, node("span", {}, node("u", { style: `left:${at(0)}%` }), ...marks)), node("td", {}, amount));
   const facts = DATA.facts.map((name, k) => line(name, VALUES(row)[name] || "", signed(row.decibans[k]), span(ends[k], ends[k + 1], colour(row.decibans[k]))));
   return node("table", { class: "bars" }, node("tbody", {}, ...facts, node("tr", { class: "total" }, ...line("together", `p_astro ${probability(row.p_astro)}`, signed(total),
-    span(0, total, colour(total)), node("b", { style: `left:${at(interval[0])}%;width:${100 * (interval[1] - interval[0]) / wide}%` })).childNodes)));
+    span(0, total, colour(total)), ...(drawn.length ? [node("b", { style: `left:${at(from)}%;width:${100 * (to - from) / wide}%` })] : [])).childNodes)));
 };
 
 // How the shares of the classes change as each fact is taken in.

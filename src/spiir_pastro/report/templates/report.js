@@ -60,7 +60,7 @@ const mergerBars = (holder) => {
   if (!seen.length) return holder.replaceChildren(node("p", { class: "dim" }, "No known merger has a candidate."));
   holder.replaceChildren(key(DATA.sources), node("table", { class: "bars" }, node("tbody", {}, ...seen.map((row) => node("tr", {},
     node("th", { scope: "row", class: "l" }, row.row === null ? short(row.name) : node("button", { type: "button", class: "link", title: row.name, onclick: () => openEvent(row.row) }, short(row.name))),
-    node("td", { class: "track" }, bar(row)), node("td", {}, probability(row.p_astro)))))));
+    node("td", { class: "track" }, bar(row)), node("td", {}, probability(row.p_astro)), node("td", { class: "l" }, row.source_class || ""))))));
 };
 
 const TABLES = {
