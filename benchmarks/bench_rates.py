@@ -22,6 +22,7 @@ import numpy as np
 import polars as pl
 
 from spiir_pastro.domain import ASTROPHYSICAL, Source, coincident_segments
+from spiir_pastro.domain.times import YEAR_S
 from spiir_pastro.io.distances import CAMPAIGN, read_distances
 from spiir_pastro.io.populations import read_populations
 from spiir_pastro.io.triggers import from_postcoh, to_candidates
@@ -31,7 +32,7 @@ from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.models.population import BinaryPopulation, MassLaw, RedshiftLaw
 from spiir_pastro.pipeline.fit import fit
 from spiir_pastro.pipeline.run import Workspace, run
-from spiir_pastro.pipeline.sensitivity import YEAR_S, Sensitivity, rates_of
+from spiir_pastro.pipeline.sensitivity import Sensitivity, rates_of
 from spiir_pastro.pipeline.training import FitSettings, TrainingSet, from_processed
 from spiir_pastro.selection.clustering import cluster
 from spiir_pastro.simulation import CampaignConfig, build_campaign, draw_candidates

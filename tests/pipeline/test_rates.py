@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from spiir_pastro.domain import ASTROPHYSICAL, Source
+from spiir_pastro.domain.times import YEAR_S
 from spiir_pastro.errors import FitError
 from spiir_pastro.io.artifact import ModelArtifact, load_model, write_model
 from spiir_pastro.io.distances import CAMPAIGN, read_distances
@@ -23,7 +24,6 @@ from spiir_pastro.pipeline.evaluate import evaluate_processed
 from spiir_pastro.pipeline.fit import fit
 from spiir_pastro.pipeline.processed import open_processed
 from spiir_pastro.pipeline.run import Workspace, run
-from spiir_pastro.pipeline.sensitivity import YEAR_S
 from spiir_pastro.pipeline.training import FitSettings, from_processed, from_uploads
 from spiir_pastro.simulation import SIMULATED, CampaignConfig, build_campaign, draw_candidates
 

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from serve.test_service import IdleSource, running, wait_until
+from serve.test_service import IdleSource
+from serve.waiting import running, wait_until
 from spiir_pastro.domain import Source, SourceProbabilities, Trigger
+from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.io.alerts import ALL_SKY
 from spiir_pastro.io.artifact import ModelArtifact, load_model, write_model
 from spiir_pastro.io.distances import CAMPAIGN, read_distances
@@ -32,7 +33,6 @@ from spiir_pastro.serve.spool import Spool
 from spiir_pastro.serve.upload import FileUploader
 
 SURE = SourceProbabilities(bns=1.0, nsbh=0.0, bbh=0.0, terrestrial=0.0)
-SECOND_NS = 10**9
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def late(halves: tuple[ModelArtifact, pl.DataFrame]) -> list[Trigger]:
 
 
 @pytest.fixture
-def folder(halves: tuple[ModelArtifact, pl.DataFrame], tmp_path: Path) -> Iterator[Path]:
+def folder(halves: tuple[ModelArtifact, pl.DataFrame], tmp_path: Path) -> Path:
     write_model(halves[0], tmp_path / "model.json")
     return tmp_path
 
@@ -66,7 +66,8 @@ def models(folder: Path) -> Models:
 
 def counts(found: Models) -> np.ndarray:
     found.refresh()
-    return found.own.assessor.model.counts.means  # type: ignore[attr-defined]
+    means: np.ndarray = found.own.assessor.model.counts.means  # type: ignore[attr-defined]
+    return means
 
 
 def test_the_counts_are_those_of_update(
@@ -213,7 +214,7 @@ def test_a_service_counts_once_a_day_and_after_a_restart(
     first = life()
     before = first.model.own.name
     with running(first):
-        wait_until(lambda: first.model.own.name != before, 30.0)
+        wait_until(lambda: first.model.own.name != before)
         wait_until(lambda: first.spool.fact("counted_at") is not None)
         after = first.model.own.name
     second = life()
@@ -233,7 +234,7 @@ def test_counts_that_cannot_go_on_do_with_a_model_fitted_anew(
     assert "were rescaled" in served.health.problems()["counts"]
     assert served.own.name == before
     write_model(halves[0], folder / "model.json")
-    wait_until(lambda: served.refresh(forced=True) or served.own.name != before, 10.0)
+    wait_until(lambda: served.refresh(forced=True) or served.own.name != before)
     served.count(late)
     assert served.health.problems() == {}
     assert counts(served).sum() > halves[0].model.counts.means.sum() + 10

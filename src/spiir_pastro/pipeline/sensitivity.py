@@ -25,12 +25,11 @@ from spiir_pastro.models.rates import RatePosterior
 from spiir_pastro.models.reweighting import InjectionSet, uncovered_fraction, volumes_gpc3
 from spiir_pastro.pipeline.summary import InjectedRun
 
-__all__ = ["YEAR_S", "Sensitivity", "rates_of", "sensitivities", "signal_weights"]
+__all__ = ["Sensitivity", "rates_of", "sensitivities", "signal_weights"]
 
 Floats = NDArray[np.float64]
 Populations = Mapping[Source, BinaryPopulation]
 
-YEAR_S = 365.25 * 86_400
 
 FEWEST_FOR_DENSITIES = 30
 """Equal weights that a class's signals must be worth: then a mean is good to a fifth."""

@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from spiir_pastro.domain import MassBoundaries, Source
+from spiir_pastro.domain.times import SECOND_NS, YEAR_S
 from spiir_pastro.errors import FitError
 from spiir_pastro.io.gwtc import class_of_masses, read_known_events
 from spiir_pastro.io.provenance import InputFile, TrainingData
@@ -25,12 +26,11 @@ from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.models.response import Response, mass_difference
 from spiir_pastro.pipeline.processed import open_processed
 from spiir_pastro.pipeline.sensitivity import (
-    YEAR_S,
     Sensitivity,
     sensitivities,
     signal_weights,
 )
-from spiir_pastro.selection.clustering import SECOND_NS, cluster
+from spiir_pastro.selection.clustering import cluster
 from spiir_pastro.selection.during import ALWAYS, During
 from spiir_pastro.selection.uploads import select_uploads
 

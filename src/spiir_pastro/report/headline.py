@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spiir_pastro.domain import ASTROPHYSICAL
+from spiir_pastro.domain.times import DAY_S
 from spiir_pastro.evaluation.intervals import fraction_interval
 from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import ModelArtifact
@@ -149,7 +150,7 @@ def _trained(provenance: Provenance) -> str:
     names = dict.fromkeys(given.name for given in provenance.inputs)
     tables = [name for name in names if name.endswith((".csv", ".parquet"))]
     livetime_s = provenance.livetime_s
-    parts = tables[:1] if livetime_s is None else [f"{livetime_s / 86_400:.3g} days of background"]
+    parts = tables[:1] if livetime_s is None else [f"{livetime_s / DAY_S:.3g} days of background"]
     parts.append(dates(*provenance.gps_span_ns))
     if provenance.injections_found:
         parts.append(count_of(provenance.injections_found, "injection"))

@@ -16,7 +16,7 @@ import polars as pl
 from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.selection.intervals import Ints, ranges_within
 
-__all__ = ["CLUSTER_WINDOW_NS", "SECOND_NS", "cluster", "significance_rank"]
+__all__ = ["CLUSTER_WINDOW_NS", "cluster", "significance_rank"]
 
 CLUSTER_WINDOW_NS = SECOND_NS
 """SPIIR's practice: one merger is uploaded up to ten times, within a second."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.errors import ConfigError
-from spiir_pastro.selection.clustering import SECOND_NS
 
 __all__ = ["ALWAYS", "During"]
 

@@ -11,6 +11,7 @@ from typing import Literal, Self
 import numpy as np
 
 from spiir_pastro.domain import ASTROPHYSICAL
+from spiir_pastro.domain.times import DAY_S, SECOND_NS
 from spiir_pastro.io.artifact import ModelArtifact
 
 __all__ = ["Drift", "Rate", "What", "compare", "expected_rates", "poisson_p_value"]
@@ -52,7 +53,7 @@ def expected_rates(model: object) -> dict[What, Rate]:
     if not isinstance(model, ModelArtifact):
         return {}
     first_ns, last_ns = model.provenance.gps_span_ns
-    days = (last_ns - first_ns) / 86_400e9
+    days = (last_ns - first_ns) / SECOND_NS / DAY_S
     counts = model.model.counts
     if days <= 0 or len(counts.mean) != len(ASTROPHYSICAL):
         return {}
