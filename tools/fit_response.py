@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy import optimize
+from scipy import optimize, stats
 
 from spiir_pastro.models.response import WIDEST_LOG_ERROR, Response
 
@@ -62,10 +62,9 @@ def fitted(table: tuple[Floats, Floats, Floats, Floats], given_dof: float | None
         tried = response(x)
         width = tried.width(log_true[core])
         t = (log_found - log_true)[core] / width
-        unit = tried.core_mchirp(np.zeros(1), np.zeros(1))[0, 0] * tried.width(np.zeros(1))[0]
-        half = (tried.dof + 1) / 2
-        log_density = np.log(unit) - half * np.log1p(t * t / tried.dof) - np.log(width)
-        return -float(log_density.sum())
+        law = stats.t(tried.dof)
+        within = 1 - 2 * law.sf(WIDEST_LOG_ERROR / width)
+        return -float((law.logpdf(t) - np.log(width * within)).sum())
 
     found = optimize.minimize(minus_log_likelihood, [*start, np.log(3.0)], method="L-BFGS-B")
     core_only = response(found.x)

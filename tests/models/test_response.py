@@ -33,10 +33,36 @@ def test_the_densities_integrate_to_one() -> None:
     np.testing.assert_allclose(np.trapezoid(far_w, w, axis=1), 1, atol=1e-6)
 
 
+def test_no_core_reaches_farther_than_a_factor_of_two() -> None:
+    """A tail of heavy black holes, however thin, is more than there are light neutron stars."""
+    true, beyond = np.log([1.2, 30.0, 80.0]), math.log(2) * 1.0001
+    for shift in (-beyond, beyond):
+        said = [RESPONSE.core_mchirp(np.array([t + shift]), np.array([t]))[0, 0] for t in true]
+        assert said == [0.0, 0.0, 0.0]
+    rng = np.random.default_rng(4)
+    drawn, _ = RESPONSE.draw(np.repeat(true[:2], 50_000), np.zeros(100_000), rng)
+    core = np.abs(drawn - np.repeat(true[:2], 50_000))
+    assert core.max() < math.log(2)
+
+
+def test_a_cells_average_is_that_of_its_points() -> None:
+    true = np.linspace(0.0, 5.0, 400)
+    recovered = np.linspace(-0.5, 5.5, 300)
+    said = RESPONSE.core_of_cells(recovered, true)
+    half = (true[1] - true[0]) / 2
+    for k in (0, 30, 200, 399):  # with the width of the middle, point by point
+        points = np.linspace(true[k] - half, true[k] + half, 4001)
+        shifted = recovered[:, None] - (points - true[k])
+        values = RESPONSE.core_mchirp(shifted.ravel(), true[k : k + 1]).reshape(shifted.shape)
+        average = np.trapezoid(values, points, axis=1) / (2 * half)
+        np.testing.assert_allclose(said[k], average, rtol=2e-3, atol=1e-4)
+
+
 def test_the_core_is_students_t_and_a_normal_curve_between_its_cuts() -> None:
     m = np.log([1.19, 1.2, 1.3])
     said = RESPONSE.core_mchirp(m, np.log([1.2]))[0]
-    expected = t.pdf(m, RESPONSE.dof, loc=math.log(1.2), scale=0.003)
+    within = 1 - 2 * t.sf(math.log(2) / 0.003, RESPONSE.dof)
+    expected = t.pdf(m, RESPONSE.dof, loc=math.log(1.2), scale=0.003) / within
     np.testing.assert_allclose(said, expected, rtol=1e-9)
     w = np.array([0.0, 0.4, 0.99])
     for true in (0.05, 0.8):
@@ -46,10 +72,10 @@ def test_the_core_is_students_t_and_a_normal_curve_between_its_cuts() -> None:
 
 
 def test_the_width_is_log_linear_between_nodes_and_holds_beyond() -> None:
-    between = math.sqrt(1.2 * 2.5)
+    between = math.sqrt(5.0 * 8.0)
     np.testing.assert_allclose(
         RESPONSE.width(np.log([0.5, 1.2, between, 500.0])),
-        [0.003, 0.003, math.sqrt(0.003 * 0.006), 0.13],
+        [0.003, 0.003, math.sqrt(0.0046 * 0.011), 0.13],
         rtol=ROUNDING,
     )
 

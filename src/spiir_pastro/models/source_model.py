@@ -65,9 +65,6 @@ PROJECTION = (0.374222, 2.04216, -2.63948)
 TRUE_MCHIRP_NODES, TRUE_W_NODES = 700, 51
 """Of the true detector-frame masses that are gathered before the response acts on them."""
 
-POINTS_OF_A_CELL = 16
-"""At which a response that is narrower than a cell of true chirp mass is averaged over it."""
-
 W_NODES = np.linspace(0.0, 1.0, 41)
 
 HOLES = 2.0
@@ -299,7 +296,7 @@ def recovered_masses(
     true_w = np.linspace(0.0, 1.0, TRUE_W_NODES)
     gathered = _gathered(binaries, true_m, true_w)
     off = response.misrecovered(true_m)
-    core = _core_of_cells(response, nodes, true_m).T @ (gathered * (1 - off)[:, None])
+    core = response.core_of_cells(nodes, true_m).T @ (gathered * (1 - off)[:, None])
     at, w = np.repeat(nodes, W_NODES.size), np.tile(W_NODES, size)
     offered = offered_w(templates, at, w).reshape(size, W_NODES.size)
     near = response.core_w(W_NODES, true_w)
@@ -326,18 +323,6 @@ def recovered_masses(
             tail_scale=0.0,
         ),
     )
-
-
-def _core_of_cells(response: Response, recovered: Floats, true_m: Floats) -> Floats:
-    """Return the core's density of ln(chirp mass), averaged over the cell about each true one.
-
-    Light binaries are recovered to a third of a cell: the nodes alone would make a comb.
-    """
-    step = true_m[1] - true_m[0]
-    offsets = step * (_midpoints(0.0, 1.0, POINTS_OF_A_CELL)[0] - 0.5)
-    # Shifted alike, so that the width is that of the cell's middle.
-    parts = [response.core_mchirp(recovered - offset, true_m) for offset in offsets]
-    return np.asarray(sum(parts) / POINTS_OF_A_CELL)
 
 
 def offered_w(templates: ConditionalGrid | None, log_mchirp: Floats, w: Floats) -> Floats:
