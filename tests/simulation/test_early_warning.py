@@ -78,6 +78,6 @@ def test_what_is_never_heard_is_refused() -> None:
         banks=(Source.BBH,), early_warning_s=120.0, mergers_per_day={}, injection_interval_s=600
     )
     with pytest.raises(
-        ConfigError, match=r"0 of 400000 BBH drawn can be heard .* leave the bank out"
+        ConfigError, match=r"0 of 400000 BBH drawn can be detected .* leave its bank out of --banks"
     ):
         build_campaign(config)

@@ -1,15 +1,23 @@
 """``spiir-pastro simulate``: write a campaign with known truth in SPIIR's file formats."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.pipeline.simulate import is_campaign, simulate
-from spiir_pastro.simulation import NETWORK, SENSITIVITIES, SIMULATED, CampaignConfig
+from spiir_pastro.simulation import (
+    NETWORK,
+    SENSITIVITIES,
+    SIMULATED,
+    CampaignConfig,
+    is_detectable,
+)
 from spiir_pastro.simulation.early_warning import nearer
 
 __all__ = ["command"]
@@ -34,7 +42,11 @@ def _banks(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[
 )
 @click.option("--seed", default=_DEFAULT.seed, show_default=True, help="Same seed, same bytes.")
 @click.option(
-    "--banks", default="BNS,NSBH,BBH", show_default=True, callback=_banks, help="Template banks."
+    "--banks",
+    default="BNS,NSBH,BBH",
+    show_default=True,
+    callback=_banks,
+    help="Template banks; by default without those of which an early warning detects nothing.",
 )
 @click.option(
     "--groups", default=_DEFAULT.groups, show_default=True, help="Groups of templates in each bank."
@@ -87,7 +99,7 @@ def _banks(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[
     "--early-warning",
     default=_DEFAULT.early_warning_s,
     show_default=True,
-    help="End signals so many seconds before the merger; give the --banks detectable then.",
+    help="End signals so many seconds before the merger; heavy binaries are not detectable then.",
 )
 @click.option(
     "--gps-start",
@@ -108,7 +120,9 @@ def _banks(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[
     show_default="all cores",
     help="Processes to use; the result is the same.",
 )
+@click.pass_context
 def command(
+    ctx: click.Context,
     *,
     directory: Path,
     days: float,
@@ -161,6 +175,8 @@ def command(
         early_warning_s=early_warning,
         file_seconds=file_seconds,
     )
+    if early_warning > 0 and ctx.get_parameter_source("banks") is ParameterSource.DEFAULT:
+        config = _detectable(config)
     if (directory / "RUNS.yaml").exists() and is_campaign(directory, config, legacy=legacy):
         click.echo(f"{directory} holds this very campaign already", err=True)
         return
@@ -180,3 +196,20 @@ def command(
             rows += step.rows
             bar.update(task, total=step.files, completed=step.files_done, rows=rows)
     click.echo(f"{rows} triggers written; RUNS.yaml describes the runs", err=True)
+
+
+def _detectable(config: CampaignConfig) -> CampaignConfig:
+    """Leave out the banks of which nothing is detected so early, and say so."""
+    banks = tuple(bank for bank in config.banks if is_detectable(bank, config))
+    if not banks:
+        raise click.UsageError(
+            f"no binary is detectable {config.early_warning_s:g} s before the merger; give a "
+            "smaller --early-warning"
+        )
+    if left_out := [bank for bank in config.banks if bank not in banks]:
+        click.echo(
+            f"left out: {', '.join(left_out)}, not detectable {config.early_warning_s:g} s before "
+            "the merger",
+            err=True,
+        )
+    return replace(config, banks=banks)

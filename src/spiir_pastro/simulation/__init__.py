@@ -11,6 +11,7 @@ from spiir_pastro.simulation.config import (
     Sensitivity,
 )
 from spiir_pastro.simulation.distances import draw_distances
+from spiir_pastro.simulation.population import is_detectable
 
 __all__ = [
     "DETECTORS",
@@ -24,5 +25,6 @@ __all__ = [
     "draw_candidates",
     "draw_distances",
     "injection_frame",
+    "is_detectable",
     "merger_frame",
 ]

@@ -141,6 +141,19 @@ def draw_binaries(
     )
 
 
+def is_detectable(source: Source, config: CampaignConfig) -> bool:
+    """Tell whether a campaign detects enough of the injections of a class to have any."""
+    rng, gps = np.random.default_rng(0), np.array([config.gps_start], dtype=np.float64)
+    population = config.injection_population[source]
+    drawn = found = 0
+    while found < _LEAST_FRACTION * _LEAST_DRAWN and drawn < _LEAST_DRAWN:
+        batch = draw_binaries(source, rng.choice(gps, _BATCH), rng, population)
+        snr = np.linalg.norm(batch.optimal_snr(config), axis=1)
+        found += int(np.count_nonzero(snr >= MIN_EXPECTED_SNR))
+        drawn += _BATCH
+    return found >= _LEAST_FRACTION * _LEAST_DRAWN
+
+
 def draw_detectable(
     source: Source,
     gps: Floats,
@@ -173,8 +186,9 @@ def draw_detectable(
         kept.append(batch[hopeful])
         if drawn >= _LEAST_DRAWN and found < _LEAST_FRACTION * drawn and found < gps.size:
             raise ConfigError(
-                f"simulation: {found} of {drawn} {source} drawn can be heard with early_warning_s "
-                f"{config.early_warning_s:g}; leave the bank out, or cut later"
+                f"simulation: {found} of {drawn} {source} drawn can be detected with "
+                f"early_warning_s {config.early_warning_s:g}; leave its bank out of --banks, or "
+                "end the signals later"
             )
     if not kept:
         return draw_binaries(source, gps, rng, population), 0
