@@ -134,8 +134,9 @@ def coverage(candidates: Candidates, *, fits: int) -> Floats:
 def test_ninety_percent_of_true_bayes_factors_lie_in_their_intervals(*, signal: bool) -> None:
     some = draw(np.random.default_rng(4), 150, signal=signal)
     found = coverage(some[some.mchirp_det > SETTINGS.mchirp_min], fits=60)
-    # One exponent and one regression a fit serve all candidates: 60 fits tell 0.9 to 0.039 only.
-    assert 0.9 - 3 * 0.039 < found.mean() < 0.97
+    # Kernels' bias is a part of the error, and no fluctuation. 240 fits hold 0.889 of signals and
+    # 0.921 of noise, with 0.014 of scatter between the means of 60.
+    assert 0.86 < found.mean() < 0.97
     assert np.quantile(found, 0.05) > 0.75
 
 

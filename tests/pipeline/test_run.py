@@ -41,7 +41,9 @@ def test_a_simulated_campaign_runs_through_and_again_to_the_same(tmp_path: Path)
     assert (workspace.processed / "foreground" / "BBH.parquet").is_file()
     assert set(load_model(workspace.model).model.densities.signals) == set(ASTROPHYSICAL)
     metrics = json.loads((tmp_path / "reports" / "metrics.json").read_text())
-    assert metrics["auc"] > 0.8  # a few hours, in folds
+    # Three hours hold two candidates of noise: how well signals are ranked is asked of the eight
+    # days of test_gate.
+    assert metrics["signals"] > 50
     assert (tmp_path / "reports" / "report.html").stat().st_size > 50_000
     predictions = pl.read_csv(workspace.predictions, infer_schema_length=None)
     assert predictions["p_astro"].max() > 0.9  # type: ignore[operator]
