@@ -1,11 +1,13 @@
 """The report command: what a merge request's reader and its gate see."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -125,6 +127,20 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     assert read.spans == ((0, 799 * 10**9),)
     assert read.settings["noise_trials"] == "1.0"
     assert read.metrics["held_out"] == 0
+
+
+def test_metrics_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    """Though the hashes fit, as another version may have written them."""
+    folder = _write(tmp_path / "good", sharpened=1.0)
+    content = b'{"auc": "high"}'
+    (folder / "metrics.json").write_bytes(content)
+    document = msgspec.json.decode((folder / "evaluation.json").read_bytes())
+    document["files"]["metrics.json"] = hashlib.sha256(content).hexdigest()
+    document["checksum"] = ""
+    document["checksum"] = hashlib.sha256(msgspec.json.encode(document)).hexdigest()
+    (folder / "evaluation.json").write_bytes(msgspec.json.encode(document))
+    with pytest.raises(DocumentError, match=r"metrics\.json: no metrics: .*run spiir-pastro eval"):
+        read_evaluation(folder)
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,9 @@ def test_intervals_hold_the_truth_where_nothing_was_seen() -> None:
         snr=np.exp([2.56, 2.35, 2.35, 3.6, 4.0]),
         eff_distance_mpc=np.full((5, 4), np.nan),
     )
-    assert (coverage(beyond, fits=60) >= 0.9 - 4 * 0.039).all()
+    # Over 240 fits 0.846, 0.796, 0.975, 1 and 1: where FAR or one chirp mass is beyond, intervals
+    # are too short; 60 fits scatter by 0.05 about that.
+    assert (coverage(beyond, fits=60) >= 0.796 - 0.05).all()
 
 
 @given(st.floats(-100, 0), st.integers(1, 1000))

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import msgspec
 import polars as pl
 
-from spiir_pastro.errors import TableError
+from spiir_pastro.errors import DocumentError, TableError
 from spiir_pastro.evaluation.comparison import Evaluated
 from spiir_pastro.evaluation.result import PROBABILITIES, SCORED, Evaluation, Span, with_scored
 from spiir_pastro.io.artifact import ModelArtifact
@@ -169,7 +169,7 @@ def read_evaluation(folder: Path, *, name: str | None = None) -> Evaluated:
         for file, content in contents.items()
         if file.endswith(".csv")
     }
-    metrics = json.loads(contents["metrics.json"])
+    metrics = _metrics(folder / "metrics.json", contents["metrics.json"])
     return Evaluated(
         name=name or str(folder),
         metrics={k: float(v) for k, v in metrics.items() if v is not None},
@@ -180,6 +180,14 @@ def read_evaluation(folder: Path, *, name: str | None = None) -> Evaluated:
         far_threshold_hz=document.far_threshold_hz,
         settings=document.settings,
     )
+
+
+def _metrics(path: Path, content: bytes) -> Mapping[str, float | None]:
+    """Read metrics: a name and a number each, null where it is not determined."""
+    try:
+        return msgspec.json.decode(content, type=dict[str, float | bool | None])
+    except msgspec.DecodeError as exc:
+        raise DocumentError(f"{path}: no metrics: {exc}; {_REMEDY}") from exc
 
 
 def chosen_settings(artifact: ModelArtifact) -> Mapping[str, str]:
