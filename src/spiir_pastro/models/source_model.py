@@ -19,8 +19,8 @@ orientation; the distribution of that projection is the fit of Dominik et al. 20
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -158,17 +158,6 @@ class VolumeNodes(_Nodes):
             reach_mpc=reach(*shifted).ravel(),
             prior=(in_plane[:, None] * volume).ravel(),
         )
-
-    @classmethod
-    def joined(cls, parts: Sequence[Self]) -> Self:
-        """Put the nodes of several classes into one row."""
-        return cls(
-            **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)}
-        )
-
-    def at(self, rows: NDArray[np.int64]) -> Self:
-        """Return some of the nodes, in the order asked for."""
-        return type(self)(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
