@@ -394,7 +394,9 @@ class ComponentDensities:
 
     def _mixed(self, by_factor: dict[str, Floats], values: Values) -> Terms:
         if "mchirp" not in self.noise.factors:
-            return Terms(by_factor=by_factor, explained=np.ones((len(values.features), 3)))
+            return Terms(
+                by_factor=by_factor, explained=np.ones((len(values.features), len(self.signals)))
+            )
         return self._with_outliers(by_factor, np.isnan(values.by_factor["mchirp"]))
 
     def _with_outliers(
