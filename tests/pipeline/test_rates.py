@@ -203,7 +203,7 @@ def test_injections_by_distance_need_a_population(processed: Path, tmp_path: Pat
 
 def test_a_population_that_was_not_injected_is_refused(processed: Path) -> None:
     heavy = replace(SIMULATED[Source.BBH], primary=MassLaw(low=80.0, high=160.0))
-    with pytest.raises(FitError, match=r"BBH cannot be reweighted: \d+% of the detectable mergers .* never"):
+    with pytest.raises(FitError, match=r"BBH cannot .* \d+% of the detectable mergers .* never"):
         _fitted(processed, {**SIMULATED, Source.BBH: heavy})
     rare = BinaryPopulation(
         primary=MassLaw(low=2.4, high=2.5),
