@@ -69,12 +69,15 @@ BENCHMARKS = (
     Benchmark(title="Writing LIGO_LW, and simulated campaigns", script="bench_simulate.py"),
     Benchmark(title="Matching and clustering", script="bench_matching.py"),
     Benchmark(title="Processing a campaign", script="bench_process.py"),
+    Benchmark(title="Predicting", script="bench_predict.py"),
     Benchmark(title="Mass contour", script="bench_mass_contour.py"),
     Benchmark(title="Counting", script="bench_counts.py"),
     Benchmark(title="Counting, beside ligo.p_astro and PyCBC", script="compare_counts.py"),
     Benchmark(title="Evaluation and report of a million candidates", script="bench_report.py"),
     Benchmark(title="The alert service", script="serve/latency.py"),
     Benchmark(title="How the cost grows", script="scaling.py", plot="scaling"),
+    Benchmark(title="How the cost grows with the rows", script="growth.py", plot="growth"),
+    Benchmark(title="A campaign of four weeks", script="bench_campaign.py"),
 )
 
 
