@@ -161,8 +161,9 @@ def test_what_no_alert_brought_is_found_on_gracedb(stage: Stage, *, is_running: 
 
 
 def test_chaos_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    judged = rehearse_chaos(tmp_path, events=100, kills=6, seed=3, patience_s=240.0)
+    judged, stage = rehearse_chaos(tmp_path, events=100, kills=6, seed=3, patience_s=240.0)
     assert judged.is_clean, judged
+    assert stage.by_us >= 8
 
 
 def test_the_judge_of_chaos_sees_what_is_wrong() -> None:

@@ -28,6 +28,8 @@ class SimulatedBroker:
 
     Attributes
     ----------
+    cut_off
+        Names of hosts that do not reach it.
     told
         How far each host said it is, which it never has to read again.
     repeated
@@ -40,6 +42,7 @@ class SimulatedBroker:
         self.topics: dict[str, Topic] = {}
         self.committed: dict[str, dict[Place, int]] = {}
         self.is_up = True
+        self.cut_off: set[str] = set()
         self.told: dict[tuple[str, Place], int] = {}
         self.repeated: list[str] = []
         self._waiters: list[Waiter] = []
@@ -62,10 +65,9 @@ class SimulatedBroker:
         self.topics[topic] = Topic()
 
     def remembers(self, group: str) -> bool:
-        """Whether it knows that a group has read all there is."""
-        ends = {(name, 0): len(topic.records) for name, topic in self.topics.items()}
+        """Whether it knows where a group is, in every topic that ever had anything."""
         known = self.committed.get(group, {})
-        return all(known.get(place) == end for place, end in ends.items() if end)
+        return all((name, 0) in known for name, topic in self.topics.items() if topic.records)
 
     def wait(self, process: Process, seconds: float) -> None:
         """Wait for news, or for so long."""
@@ -73,6 +75,10 @@ class SimulatedBroker:
         self._waiters.append(waiter)
         self._timeline.at(self._timeline.now + seconds, lambda: waiter.wake(value=False))
         self._timeline.block(waiter)
+
+    def hears(self, machine: Machine) -> bool:
+        """Whether a host is heard."""
+        return self.is_up and machine.name not in self.cut_off
 
     def sleep(self, process: Process, seconds: float) -> None:
         """Let a task wait."""
@@ -84,7 +90,7 @@ class SimulatedBroker:
 
     def commit_soon(self, group: str, places: Mapping[Place, int]) -> None:
         """Take offsets in a moment, or lose them."""
-        if self.is_up and self._dice.random() < 0.9:
+        if self._dice.random() < 0.9:
             delay_s = self._dice.uniform(0.0, 0.5)
             offsets = dict(places)
             commit = self.committed.setdefault(group, {})
@@ -143,7 +149,7 @@ class SimulatedConsumer:
         if not messages:
             self._broker.wait(self._process, timeout_s)
             messages = self._gather(count)
-        if not self._broker.is_up:
+        if not self._broker.hears(self._machine):
             raise BrokerError("down", name="_TRANSPORT")
         self._machine.seam("broker")
         return messages
@@ -152,13 +158,14 @@ class SimulatedConsumer:
         """Commit in a moment."""
         self._machine.seam("broker")
         self._broker.told |= {(self._machine.name, place): to for place, to in places.items()}
-        self._broker.commit_soon(self._group, places)
+        if self._broker.hears(self._machine):
+            self._broker.commit_soon(self._group, places)
 
     def close(self) -> None:
         """Leave."""
 
     def _gather(self, count: int) -> list[Message]:
-        if not self._broker.is_up:
+        if not self._broker.hears(self._machine):
             return []
         messages: list[Message] = []
         for place, position in self._next.items():
@@ -179,7 +186,7 @@ class SimulatedConsumer:
 
     def _reach(self) -> None:
         self._machine.seam("broker")
-        if not self._broker.is_up:
+        if not self._broker.hears(self._machine):
             self._broker.wait(self._process, TIMEOUT_S)
             raise BrokerError("down", name="_TRANSPORT")
 
@@ -248,7 +255,7 @@ class SimulatedMembership:
         """Show signs of life."""
         self._broker.sleep(self._process, timeout_s)
         self._machine.seam("broker")
-        if self._broker.is_up:
+        if self._broker.hears(self._machine):
             self._has_seat = self._seat.hear(self)
         return self._has_seat
 
@@ -256,12 +263,12 @@ class SimulatedMembership:
         """Commit."""
         self._broker.sleep(self._process, self._broker.transit_s())
         self._machine.seam("broker")
-        is_member = self._broker.is_up and self._seat.knows(self)
+        is_member = self._broker.hears(self._machine) and self._seat.knows(self)
         self._broker.sleep(self._process, self._broker.transit_s())
         return is_member
 
     def close(self) -> None:
         """Leave."""
         self._machine.seam("broker")
-        if self._broker.is_up:
+        if self._broker.hears(self._machine):
             self._seat.leave(self)

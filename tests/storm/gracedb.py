@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from spiir_pastro.serve.gracedb import Answer, NoAnswer
-from spiir_pastro.serve.upload import FILE_NAME
+from spiir_pastro.serve.upload import FILE_NAME, PROPERTIES
 from storm.machine import Machine
 from storm.timeline import EPOCH_S, Timeline
 
@@ -54,6 +54,7 @@ class SimulatedGraceDB:
         self.created: dict[str, tuple[float, tuple[str, str]]] = {}
         self.visible_from: dict[str, float] = {}
         self.files: dict[str, list[Entry]] = {}
+        self.properties: dict[str, list[Entry]] = {}
         self.labels: dict[str, float] = {}
         self.weather = "fair"
         self.share = 1.0
@@ -67,23 +68,36 @@ class SimulatedGraceDB:
         self.visible_from[event_id] = self.timeline.now + late_s
 
     def write(
-        self, event_id: str, content: bytes, writer: str, comment: str, *, label: bool = True
+        self,
+        event_id: str,
+        content: bytes,
+        writer: str,
+        comment: str,
+        *,
+        filename: str = FILE_NAME,
+        label: bool = True,
     ) -> int:
         """Take a file, and its label."""
         seen_from = self.timeline.now + self.dice.uniform(0.0, self.lag_s)
-        self.files.setdefault(event_id, []).append(Entry(content, writer, comment, seen_from))
+        files = self._of_kind(filename).setdefault(event_id, [])
+        files.append(Entry(content, writer, comment, seen_from))
         if label:
             self.labels.setdefault(event_id, seen_from)
-        return len(self.files[event_id])
+        return len(files)
 
     def forget(self, event_id: str) -> None:
         """Lose what was written of an event, as if set up from an older copy."""
         self.files.pop(event_id, None)
+        self.properties.pop(event_id, None)
         self.labels.pop(event_id, None)
 
-    def seen(self, event_id: str) -> list[Entry]:
-        """Return the files that a reader sees now."""
-        return [e for e in self.files.get(event_id, ()) if e.seen_from <= self.timeline.now]
+    def seen(self, event_id: str, filename: str) -> list[Entry]:
+        """Return the versions of a file that a reader sees now."""
+        files = self._of_kind(filename)
+        return [e for e in files.get(event_id, ()) if e.seen_from <= self.timeline.now]
+
+    def _of_kind(self, filename: str) -> dict[str, list[Entry]]:
+        return self.files if filename == FILE_NAME else self.properties
 
     def knows(self, event_id: str) -> bool:
         """Whether the event is found now."""
@@ -112,17 +126,17 @@ class SimulatedGraceDBClient:
             if not self._gracedb.knows(event_id):
                 return _json(404, {"detail": "Not found."})
             rows = [{"N": 1, "filename": ""}]
-            rows += [{"N": 2, "filename": FILE_NAME} for _ in self._gracedb.seen(event_id)]
+            for name in (FILE_NAME, PROPERTIES.name):
+                rows += [{"N": 2, "filename": name} for _ in self._gracedb.seen(event_id, name)]
             return _json(200, {"numRows": len(rows), "log": rows})
 
         return self._ask(act)
 
     def file(self, event_id: str, filename: str) -> Answer:
         """Give an event's file."""
-        del filename
 
         def act() -> Answer:
-            entries = self._gracedb.seen(event_id)
+            entries = self._gracedb.seen(event_id, filename)
             if not entries:
                 return _json(404, {"detail": "Not found."})
             return Answer(status=200, body=entries[-1].content)
@@ -150,13 +164,18 @@ class SimulatedGraceDBClient:
         self, event_id: str, comment: str, *, filename: str, content: bytes, tag: str, label: str
     ) -> Answer:
         """Take a file with its label."""
-        del tag, label
+        del tag
 
-        def act(*, label: bool = True) -> Answer:
+        def act(*, label: bool = bool(label)) -> Answer:
             if not self._gracedb.knows(event_id):
                 return _json(404, {"detail": "Not found."})
             number = self._gracedb.write(
-                event_id, content, self._machine.name, comment, label=label
+                event_id,
+                content,
+                self._machine.name,
+                comment,
+                filename=filename,
+                label=label,
             )
             return _json(201, {"N": number, "filename": filename})
 

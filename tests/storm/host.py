@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -36,7 +37,16 @@ _METRICS = Metrics()
 _METRICS.registry.register = lambda _: None  # type: ignore[assignment]  # nobody asks
 
 
-class _Helpless(RehearsalModel):
+class _Describing(RehearsalModel):
+    """A model that says what an event is as well."""
+
+    def describe(
+        self, trigger: Trigger, probabilities: SourceProbabilities, /
+    ) -> Mapping[str, object]:
+        return {"event": trigger.event_id, "HasNS": probabilities.bns}
+
+
+class _Helpless(_Describing):
     """A model that has no answer to every other event."""
 
     def assess(self, trigger: Trigger, /) -> SourceProbabilities:
@@ -48,7 +58,7 @@ class _Helpless(RehearsalModel):
 MODELS = tuple(
     Model(assessor=assessor, digest=f"{n}" * 64, version=f"{n}")
     for n, assessor in enumerate(
-        (*(RehearsalModel(slope=slope) for slope in (0.9, 0.8, 0.7)), _Helpless(slope=0.6))
+        (*(_Describing(slope=slope) for slope in (0.9, 0.8, 0.7)), _Helpless(slope=0.6))
     )
 )
 """What may answer; the last one is of little help."""
@@ -66,8 +76,8 @@ class Surroundings:
         The consumer group of its settings.
     model
         The model file in place, as a number of :data:`MODELS`.
-    settings
-        Whether GraceDB is searched, and updates are answered.
+    is_searched, updates, properties
+        Whether GraceDB is searched, updates are answered, and properties sent.
     """
 
     timeline: Timeline
@@ -77,6 +87,7 @@ class Surroundings:
     seat: Seat | None
     is_searched: bool
     updates: bool
+    properties: bool
     group: str = "group"
     model: int = 0
 
@@ -88,7 +99,11 @@ class Surroundings:
             updates=self.updates,
             kafka=KafkaSettings(consumer_group=self.group, group=GROUP, topics=list(TOPICS)),
             gracedb=GraceDBSettings(
-                url="http://127.0.0.1:1/", settle_s=SETTLE_S, retry_limit_s=20.0, workers=2
+                url="http://127.0.0.1:1/",
+                settle_s=SETTLE_S,
+                retry_limit_s=20.0,
+                workers=2,
+                properties=self.properties,
             ),
         )
 
@@ -158,11 +173,6 @@ class Host:
         self.service = None
         timeline.at(timeline.now + self.around.dice.uniform(0.2, 5.0), self.start)
 
-    def pause(self, seconds: float) -> None:
-        """Stop the process, and have it go on as if nothing had been."""
-        process = self.machine.process
-        process.paused_until = max(process.paused_until, self.around.timeline.now + seconds)
-
     def close(self) -> None:
         """End all tasks."""
         self.machine.on_death = lambda: None
@@ -229,7 +239,10 @@ class Host:
         if standby is not None:
             service.stand_by(standby)
         if around.is_searched:
-            service.search_gracedb(client(), BackfillPlan(every_s=60.0, since=since, topics=TOPICS))
+            plan = BackfillPlan(
+                every_s=60.0, since=since, topics=TOPICS, properties=around.properties
+            )
+            service.search_gracedb(client(), plan)
         return service
 
     def _standby(self, health: Health) -> Standby | None:

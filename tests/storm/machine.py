@@ -17,6 +17,7 @@ from storm.timeline import Killed, Process, SimulatedClock, Timeline
 
 __all__ = ["Machine"]
 
+_PAUSE_PROBABILITY = 0.1
 _WRITES = ("INSERT", "UPDATE", "DELETE", "COMMIT", "CREATE")
 
 
@@ -38,6 +39,8 @@ class Machine:
         Whether nothing can be written.
     crash_probability
         At each seam: before and after everything that leaves the process.
+    pauses_left
+        How often it may be stopped for a while just when a request has left.
     """
 
     def __init__(self, name: str, root: Path, timeline: Timeline, dice: random.Random) -> None:
@@ -50,6 +53,7 @@ class Machine:
         self.is_full = False
         self.crash_probability = 0.0
         self.crashes_left = 0
+        self.pauses_left = 0
         self.lives = 0
         self.crashes = 0
         self._root = root
@@ -85,6 +89,13 @@ class Machine:
                 at_death()
             self.crash(f"at {name}")
             raise Killed
+        if name == "request" and self.pauses_left and self.dice.random() < _PAUSE_PROBABILITY:
+            self.pauses_left -= 1
+            self.pause(self.dice.uniform(1.0, 40.0))
+
+    def pause(self, seconds: float) -> None:
+        """Stop the process, and have it go on as if nothing had been."""
+        self.process.paused_until = max(self.process.paused_until, self.timeline.now + seconds)
 
     def crash(self, how: str) -> None:
         """Kill the process; ``how`` may be ``power``."""

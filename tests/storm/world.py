@@ -46,6 +46,7 @@ KINDS = (
     "clock",
     "weather",
     "broker",
+    "cut off",
     "forgotten",
     "renamed",
     "new topic",
@@ -62,6 +63,7 @@ KINDS = (
     "other writers",
     "helpless model",
     "updates",
+    "properties",
 )
 """The kinds of faults; every seed takes some."""
 
@@ -80,6 +82,7 @@ _FORGETS = _NEEDS_SEARCH | {"power"}
 """After these an alert may be read twice."""
 _GENTLE = frozenset({"weather", "models", "rubbish", "forgotten", "other writers", "crashes"})
 """Among these nothing but GraceDB itself holds up a delivery."""
+_PARTS_HOSTS = ("crashes", "terminations", "pauses", "cut off", "full disk", "weather")
 _OURS = ("AllSky", "allsky", "ALLSKY", "")
 _NOT_OURS = ("MDC", "EarlyWarning", "earlywarning", "SSM", "VTInjection", "vtinjection")
 
@@ -93,6 +96,8 @@ class Finding:
     lost, doubled, unlabelled, mislabelled, strange
         Events without a file, with more than one answer of ours, without label, with numbers of no
         model or of an older trigger, and answered though they should not be.
+    incomplete
+        Events of which the probabilities came without the properties.
     trampled
         Events that had another writer's file, and were answered all the same.
     late
@@ -108,6 +113,7 @@ class Finding:
     unlabelled: list[str] = field(default_factory=list)
     mislabelled: list[str] = field(default_factory=list)
     strange: list[str] = field(default_factory=list)
+    incomplete: list[str] = field(default_factory=list)
     trampled: list[str] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
     repeated: list[str] = field(default_factory=list)
@@ -143,6 +149,7 @@ class World:
             # GraceDB is searched where nothing else can help; elsewhere it must do without.
             is_searched=bool(self.kinds & _NEEDS_SEARCH),
             updates="updates" in self.kinds,
+            properties="properties" in self.kinds,
         )
         self.hosts = [self._host(name, folder / name) for name in names]
         self.required: set[str] = set()
@@ -158,6 +165,7 @@ class World:
     def _host(self, name: str, folder: Path) -> Host:
         machine = Machine(name, folder, self.timeline, self.dice)
         machine.crashes_left = self.dice.randint(1, 8) if "crashes" in self.kinds else 0
+        machine.pauses_left = self.dice.randint(1, 3) if "pauses" in self.kinds else 0
         machine.crash_probability = 10.0 ** self.dice.uniform(-3.5, -1.5)
         return Host(name, machine, self.around)
 
@@ -245,9 +253,10 @@ class World:
     def mend(self) -> None:
         """End all faults that do not end by themselves."""
         for host in self.hosts:
-            host.machine.crashes_left = 0
+            host.machine.crashes_left = host.machine.pauses_left = 0
             host.machine.is_full = False
             host.machine.wall_offset = 0.0
+        self.broker.cut_off.clear()
         if not self.broker.is_up:
             _start_broker(self)
         self.gracedb.weather = "fair"
@@ -295,7 +304,14 @@ class World:
         }
         return Finding(
             lost=sorted(self.required - files.keys()),
-            doubled=sorted(e for e, entries in ours.items() if self._is_doubled(e, entries)),
+            doubled=sorted(
+                event_id
+                for event_id, entries in (*ours.items(), *self.gracedb.properties.items())
+                if self._is_doubled(event_id, entries)
+            ),
+            incomplete=sorted(ours.keys() & self.required - self.gracedb.properties.keys())
+            if self.around.properties
+            else [],
             unlabelled=sorted(self.required - self.gracedb.labels.keys()),
             mislabelled=sorted(e for e, entries in ours.items() if self._is_wrong(e, entries)),
             strange=sorted(set(ours) - self.allowed),
@@ -328,6 +344,10 @@ class World:
 
 def _kinds(dice: random.Random) -> frozenset[str]:
     kinds = set(dice.sample(KINDS, dice.randint(1, 5)))
+    if "two hosts" in kinds:  # which shows with what one of them meets
+        kinds |= set(dice.sample(_PARTS_HOSTS, 3))
+    if "amnesia" in kinds:  # a host might label what was there before it stood still
+        kinds.discard("pauses")
     if "updates" in kinds:  # what forgets an answer forgets that it replaced another
         kinds -= _FORGETS | {"two hosts", "other writers", "helpless model"}
     return frozenset(kinds)
@@ -464,6 +484,16 @@ def _stop_broker(world: World) -> None:
     )
 
 
+def _cut_off(world: World) -> None:
+    """Have a host not reach the broker for a while, though it reaches GraceDB."""
+    name = world.any_host().name
+    world.broker.cut_off.add(name)
+    world.timeline.at(
+        world.timeline.now + world.dice.uniform(1.0, 40.0),
+        partial(world.broker.cut_off.discard, name),
+    )
+
+
 def _start_broker(world: World) -> None:
     world.broker.is_up = True
     if world.around.seat is not None:
@@ -498,7 +528,7 @@ def _spoil_model(world: World) -> None:
 
 
 def _pause(world: World) -> None:
-    world.any_host().pause(world.dice.uniform(1.0, 40.0))
+    world.any_host().machine.pause(world.dice.uniform(1.0, 40.0))
 
 
 def _lose_files(world: World) -> None:
@@ -526,6 +556,7 @@ _BEFALL: dict[str, Callable[[World], None]] = {
     "clock": _step_clock,
     "weather": _change_weather,
     "broker": _stop_broker,
+    "cut off": _cut_off,
     "forgotten": _forget,
     "renamed": _rename,
     "new broker": _renew_topics,

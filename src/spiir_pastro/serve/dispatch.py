@@ -189,7 +189,8 @@ class Dispatcher:
             return
         outcome = uploader.deliver(
             _file(delivery, delivery.properties, kind=PROPERTIES),
-            look_first=delivery.look_first or self._duty.must_look,
+            # Other probabilities may come with the same properties.
+            look_first=delivery.look_first or self._duty.must_look or delivery.revision > 0,
             on_send=self._require_duty,
         )
         log.info("properties.done", event_id=delivery.event_id, outcome=outcome)
