@@ -41,6 +41,7 @@ from spiir_pastro.serve.upload import GraceDBUploader
 
 HERE = Path(__file__).parent
 GUIDE = HERE.parents[1] / "docs" / "how-to" / "serve.md"
+SHIFT = GUIDE.with_name("shift.md")
 
 REMEDIES = {
     "`kafka`: `_AUTHENTICATION`, `SASL`": "credentials.test_the_right_credentials_pass",
@@ -61,6 +62,7 @@ REMEDIES = {
     "`model`": "searches.test_each_model_is_replaced_for_itself_and_told_by_its_search",
     "`sensitivity`": "sensitivity.test_a_bad_file_leaves_the_last_good_one_and_health_says_so",
     "`counts`": "counts.test_counts_that_cannot_go_on_do_with_a_model_fitted_anew",
+    "`standby`": "standby.test_a_broker_that_does_not_confirm_is_a_problem_while_the_seat_is_ours",
     "`status`": "parts.test_a_port_in_use_is_a_problem_that_ends_when_it_is_free",
     "`loop`": "remedies.test_a_process_that_hangs_is_silent_and_may_be_killed",
     "**A new model**": "run.test_a_model_is_swapped_in_a_running_process",
@@ -76,13 +78,30 @@ REMEDIES = {
 }
 """Of each row and bold paragraph of the guide's section, the test: ``file.name``."""
 
+ON_SHIFT = {
+    "**Within the last day**": "remedies.test_a_search_of_gracedb_that_failed_is_made_again",
+    "**Longer ago**": "run.test_what_no_alert_brought_is_found_on_gracedb",
+    "**The one on duty died, hangs or is cut off**": (
+        "standby.test_two_hosts_answer_each_event_once_though_one_is_paused"
+    ),
+    "**Work on the one on duty**": (
+        "standby.test_two_hosts_answer_each_event_once_though_one_is_paused"
+    ),
+    "**Nobody is on duty**": (
+        "standby.test_a_broker_that_does_not_confirm_is_a_problem_while_the_seat_is_ours"
+    ),
+}
+"""The same of the page for who is on shift."""
+
 
 def test_every_remedy_of_the_guide_has_a_test() -> None:
     section = GUIDE.read_text().split("## When something is wrong")[1].split("\n## ")[0]
     rows = re.findall(r"^\| (.+?) \| ", section, flags=re.MULTILINE)[1:]
     paragraphs = re.findall(r"^(\*\*.+?\*\*)", section, flags=re.MULTILINE)
     assert [*rows, *paragraphs] == list(REMEDIES)
-    for test in REMEDIES.values():
+    on_shift = re.findall(r"^(\*\*.+?\*\*)", SHIFT.read_text(), flags=re.MULTILINE)
+    assert on_shift == list(ON_SHIFT)
+    for test in (*REMEDIES.values(), *ON_SHIFT.values()):
         file, _, name = test.partition(".")
         tree = ast.parse((HERE / f"test_{file}.py").read_text())
         assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, test

@@ -96,9 +96,14 @@ def test_a_seat_that_is_taken_ends_duty_at_once() -> None:
     assert seen == [False, True, False]
 
 
-def test_a_broker_that_does_not_confirm_is_a_problem() -> None:
-    *_, health = duty_after((100.0, True, False), (102.0, True, False))
+def test_a_broker_that_does_not_confirm_is_a_problem_while_the_seat_is_ours() -> None:
+    unconfirmed = (100.0, True, False), (102.0, True, False)
+    *_, health = duty_after(*unconfirmed)
     assert "does not confirm" in health.problems()["standby"]
+    *_, health = duty_after(*unconfirmed, (104.0, True, True))
+    assert health.problems() == {}
+    *_, health = duty_after(*unconfirmed, (104.0, False, False))
+    assert health.problems() == {}
 
 
 def test_too_short_a_takeover_is_refused(tmp_path: Path) -> None:
@@ -170,6 +175,11 @@ def test_two_hosts_answer_each_event_once_though_one_is_paused(
         assert stage.wait_for({f"G{n}" for n in range(1, 31)}, 60.0).is_clean
         time.sleep(5.0)
         assert stage.wait_for({f"G{n}" for n in range(1, 31)}, 1.0).is_clean
+        (second,) = (host for host in hosts if host is not first)
+        second.terminate()  # work on the one on duty
+        second.join()
+        stage.publish(list(sample_alerts(10, first=31)))
+        assert stage.wait_for({f"G{n}" for n in range(1, 41)}, 60.0).is_clean
     finally:
         for host in hosts:
             host.kill()

@@ -29,7 +29,7 @@ from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.source import KafkaSource
 from spiir_pastro.serve.spool import Spool
 from spiir_pastro.serve.standby import Standby
-from spiir_pastro.serve.upload import GraceDBUploader, Unanswered
+from spiir_pastro.serve.upload import Delivered, EventFile, GraceDBUploader, Unanswered
 from storm.run import quicken
 from storm.timeline import SimulatedClock
 from storm.world import kinds_of, play
@@ -218,11 +218,11 @@ def _no_waking(patch: pytest.MonkeyPatch) -> None:
 
 def _others_are_replaced(patch: pytest.MonkeyPatch) -> None:
     deliver = GraceDBUploader.deliver
-    patch.setattr(
-        GraceDBUploader,
-        "deliver",
-        lambda self, file, **named: deliver(self, replace(file, replaces=True), **named),
-    )
+
+    def trample(self: GraceDBUploader, file: EventFile, **named: Any) -> Delivered:  # noqa: ANN401
+        return deliver(self, replace(file, replaces=True), **named)
+
+    patch.setattr(GraceDBUploader, "deliver", trample)
 
 
 def _labels_of_alerts_are_ignored(patch: pytest.MonkeyPatch) -> None:
