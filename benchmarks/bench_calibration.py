@@ -3,15 +3,18 @@
 A model is fitted on one simulated campaign through every stage of the pipeline, from raw files. A
 second campaign, of another seed, is predicted with it; then many short campaigns are counted::
 
-    python benchmarks/bench_calibration.py WORK [--campaigns 200] [--plot STEM]
+    python benchmarks/bench_calibration.py WORK [--campaigns 200] [--plot STEM] [--as-assumed]
 
-WORK keeps the fitted model for a second call. The raw files hold triggers below the FAR threshold
-only, which is exact (they are a thinned Poisson process).
+With ``--as-assumed`` mergers are drawn from the population that the model's classes take,
+``mass-plane``, and counts are those of a third campaign with it: what is left then is no matter of
+other populations. WORK keeps the fitted model for a second call. The raw files hold triggers below
+the FAR threshold only, which is exact (they are a thinned Poisson process).
 """
 
 import argparse
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,12 +22,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from spiir_pastro.domain import ASTROPHYSICAL
+from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.evaluation.known import class_agreement
 from spiir_pastro.evaluation.scores import reliability, score
 from spiir_pastro.io.artifact import load_model
+from spiir_pastro.io.populations import MASS_PLANE, read_populations
 from spiir_pastro.io.triggers import from_postcoh, to_candidates
-from spiir_pastro.models.counts import fit_counts
+from spiir_pastro.models.count_summary import CountSummary
+from spiir_pastro.models.counts import CountPosterior, fit_counts
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.pipeline.run import Workspace, run
 from spiir_pastro.report.evaluation import draw_reliability
@@ -35,7 +40,9 @@ from spiir_pastro.simulation import CampaignConfig, draw_candidates
 THRESHOLD_HZ = 3e-4
 TRAINING = CampaignConfig(days=150, far_max_hz=THRESHOLD_HZ, seed=1, file_seconds=2_592_000)
 HELD_OUT = CampaignConfig(days=330, far_max_hz=THRESHOLD_HZ, seed=2, unassigned_s=0)
+COUNTED = CampaignConfig(days=330, far_max_hz=THRESHOLD_HZ, seed=3, unassigned_s=0)
 SHORT_DAYS = 20
+FARTHEST = {Source.BNS: 0.15, Source.NSBH: 0.5, Source.BBH: 1.5}
 
 
 def main() -> None:
@@ -43,15 +50,34 @@ def main() -> None:
     arguments.add_argument("work", type=Path)
     arguments.add_argument("--campaigns", type=int, default=200)
     arguments.add_argument("--plot", type=Path, help="draw the calibration as STEM.png and .svg")
+    arguments.add_argument("--as-assumed", action="store_true", help="see above")
     chosen = arguments.parse_args()
     workspace = Workspace(root=chosen.work, workers=2)
     if not workspace.model.exists():
         for stage in run(workspace, simulation=TRAINING):
             print(f"{stage.stage:10} {stage.seconds:6.1f} s  {stage.result}", flush=True)
     model = load_model(workspace.model).model
-    report_calibration(model, candidates_of(HELD_OUT), chosen.plot)
+    held_out, short = (
+        HELD_OUT,
+        CampaignConfig(days=SHORT_DAYS, far_max_hz=THRESHOLD_HZ, unassigned_s=0),
+    )
+    if chosen.as_assumed:
+        held_out, short = as_assumed(held_out), as_assumed(short)
+        counts = _posterior(model, candidates_of(as_assumed(COUNTED)))[1]
+        model = replace(model, counts=CountSummary.of(counts))
+    report_calibration(model, candidates_of(held_out), chosen.plot)
     if chosen.campaigns:
-        report_coverage(model, chosen.campaigns)
+        report_coverage(model, short, chosen.campaigns)
+
+
+def as_assumed(config: CampaignConfig) -> CampaignConfig:
+    """Draw the mergers from the population that the classes' densities take."""
+    population = {
+        source: replace(law, redshift=replace(config.merger_population[source].redshift, high=z))
+        for source, law in read_populations(MASS_PLANE).items()
+        for z in (FARTHEST[source],)
+    }
+    return replace(config, merger_population=population)
 
 
 def candidates_of(config: CampaignConfig) -> pl.DataFrame:
@@ -104,10 +130,10 @@ def draw_calibration(rows: Sequence[tuple[str, np.ndarray, np.ndarray]], stem: P
         save(drawn, stem)
 
 
-def report_coverage(model: PastroModel, campaigns: int) -> None:
+def report_coverage(model: PastroModel, short: CampaignConfig, campaigns: int) -> None:
     # Fresh processes: Polars' threads do not survive a fork.
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        results = list(pool.map(partial(_count, model), range(campaigns), chunksize=5))
+        results = list(pool.map(partial(_count, model, short), range(campaigns), chunksize=5))
     true = np.array([truth for truth, _, _ in results])
     low, high = np.array([interval for _, interval, _ in results]).transpose(1, 0, 2)
     expected = true.mean(axis=0)
@@ -120,19 +146,22 @@ def report_coverage(model: PastroModel, campaigns: int) -> None:
         print(f"{source:6} {expected[i]:16.2f} {rate:16.1%} {count:23.1%}")
 
 
-def _count(model: PastroModel, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _count(
+    model: PastroModel, short: CampaignConfig, number: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Count one campaign: true counts, interval of the expected counts and of the realised ones."""
-    config = CampaignConfig(
-        days=SHORT_DAYS, far_max_hz=THRESHOLD_HZ, seed=1000 + number, unassigned_s=0
-    )
-    candidates = candidates_of(config)
+    candidates = candidates_of(replace(short, seed=1000 + number))
     true = [candidates.filter(source_class=str(source)).height for source in ASTROPHYSICAL]
+    factors, posterior = _posterior(model, candidates)
+    among = posterior.signals_among(factors, 2000, np.random.default_rng(0))
+    return np.array(true), posterior.interval(0.9), np.quantile(among, [0.05, 0.95], axis=0)
+
+
+def _posterior(model: PastroModel, candidates: pl.DataFrame) -> tuple[np.ndarray, CountPosterior]:
     factors = model.densities.log_bayes_factors(
         to_candidates(candidates), far_threshold_hz=THRESHOLD_HZ
     )
-    posterior = fit_counts(factors, prior="jeffreys")
-    among = posterior.signals_among(factors, 2000, np.random.default_rng(0))
-    return np.array(true), posterior.interval(0.9), np.quantile(among, [0.05, 0.95], axis=0)
+    return factors, fit_counts(factors, prior="jeffreys")
 
 
 if __name__ == "__main__":

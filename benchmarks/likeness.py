@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from histograms import draw_pairs
 from noise_laws import FAR_MAX_HZ, fit_laws, noise_candidates, uploads
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
@@ -351,6 +352,16 @@ mergers cannot see a decade, and two only just.
 |---|---|---|---|---|
 {far}
 
+## Which are real?
+
+Each quantity is drawn twice, side by side: one histogram is of real candidates, the other of as
+many simulated ones, in an order drawn by lot.
+
+![Twenty histograms in ten pairs of one quantity each, of noise candidates and of mergers; the two
+of a pair look alike.](histograms.svg)
+
+Real are {answers}.
+
 ## All triggers
 
 A statistics file of a BBH bank, against the law that most simulated noise follows.
@@ -359,6 +370,11 @@ A statistics file of a BBH bank, against the law that most simulated noise follo
 |---|---|---|
 {zerolag}
 """
+
+
+def _pairs(real: Sample, simulated: Sample, stem: Path) -> tuple[int, ...]:
+    tables = ({"noise": s.noise, "mergers": s.mergers} for s in (real, simulated))
+    return draw_pairs(*tables, stem, stream(4, "histograms"))
 
 
 def main() -> None:
@@ -376,6 +392,7 @@ def main() -> None:
         neighbours=_NEIGHBOURS,
         snr_step=_LOG_SNR_NEAR,
         mchirp_step=_LOG_MCHIRP_NEAR,
+        answers=", ".join(map(str, _pairs(real, simulated, Path(sys.argv[1]) / "histograms"))),
         zerolag="\n".join(zerolag_rows(statistics)),
     )
     (Path(sys.argv[1]) / "likeness.md").write_text(page)
