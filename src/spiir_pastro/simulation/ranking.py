@@ -111,10 +111,12 @@ UPLOADED: tuple[TailLaw, ...] = (
 SPIIR's uploads of O3a (clustered within 1 s, without known mergers)."""
 
 _KIND_EDGES = (20.0, 60.0)
-# Heavy templates last a few cycles, which a glitch fits better: log10 chi-square that glitches have
-# less, by kind. Chosen for the known mergers of O3a: without it those in templates above 60 solar
-# masses had FARs three decades above simulated ones of the same SNR.
-_GLITCH_CHISQ = (0.0, 0.0, -0.15)
+# Heavy templates last a few cycles, which a loud glitch fits better than a long chirp does: by how
+# much less log10 chi-square of glitches rises with log10 SNR, by kind, and from which SNR on. Chosen
+# for the known mergers of O3a: without it those above SNR 12 had FARs three decades above simulated
+# ones of the same SNR and mass.
+_GLITCHES_RISE_LESS = (0.0, 1.0, 1.0)
+_LOG_SNR_OF_GLITCHES = 0.95
 
 
 def template_kind(mtotal: Floats) -> NDArray[np.int64]:
@@ -246,8 +248,13 @@ class _Rows:
 def ranking(bank: Source, kind: int) -> Ranking:
     """Return the ranking of a bank's templates of a `template_kind`."""
     ordinary = COHERENT_NOISE[bank]
-    lower = ordinary.glitch_intercept + _GLITCH_CHISQ[kind]
-    return Ranking(replace(ordinary, glitch_intercept=lower), UPLOADED[kind])
+    less = _GLITCHES_RISE_LESS[kind]
+    turned = replace(
+        ordinary,
+        glitch_slope=ordinary.glitch_slope - less,
+        glitch_intercept=ordinary.glitch_intercept + less * _LOG_SNR_OF_GLITCHES,
+    )
+    return Ranking(turned, UPLOADED[kind])
 
 
 def combined_far_hz(
