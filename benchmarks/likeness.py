@@ -346,7 +346,7 @@ Their FARs: each of them among the {neighbours} simulated mergers nearest in SNR
 template's chirp mass (one step is {snr_step:g} in the one's logarithm and {mchirp_step:g} in the
 other's). The share of those that are more significant would be uniform, 0.5 in the mean, were both
 alike; the last column says how often chance alone is farther from that (Kolmogorov-Smirnov). 25
-mergers cannot see a decade, and two only just.
+mergers do not see a decade, and two hardly.
 
 | | real | decades above the simulated: median (quartiles) | share more significant | chance |
 |---|---|---|---|---|

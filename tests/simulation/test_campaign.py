@@ -49,6 +49,7 @@ def best(injected: pl.DataFrame) -> pl.DataFrame:
                 "true_mchirp": signals.binaries.mchirp_det,
                 "true_distance": signals.binaries.distance_mpc,
                 "true_eff_L1": signals.binaries.eff_distance_mpc()[:, 1],
+                "true_snr_L1": np.abs(signals.optimal[:, 1]),
                 "true_gps": signals.binaries.gps,
             }
         )
@@ -232,16 +233,17 @@ def test_candidates_alone_are_the_campaigns_candidates() -> None:
 def test_recovered_effective_distance_scatters_about_the_true(best: pl.DataFrame) -> None:
     """By Gaussian noise of unit variance over the SNR, to a fifth; where the template is right.
 
-    Nearer by a few per cent: those above an SNR are rather those that noise made louder.
+    Chosen by the true SNR: those above a measured one are rather those that noise made louder.
     """
     good = best.filter(
-        pl.col("snglsnr_L1") > 7,
+        pl.col("true_snr_L1") > 7,
+        pl.col("snglsnr_L1") > 0,
         ((pl.col("mchirp") / pl.col("true_mchirp")).log()).abs() < 0.01,
     )
     assert good.height > 80
     ratio = (good["deff_L1"] / good["true_eff_L1"]).to_numpy()
-    assert 0.93 < np.median(ratio) < 1.02
-    pull = (ratio - np.median(ratio)) * good["snglsnr_L1"].to_numpy()
+    assert abs(np.median(ratio) - 1) < 0.03
+    pull = (ratio - np.median(ratio)) * good["true_snr_L1"].to_numpy()
     assert 0.7 < stats.median_abs_deviation(pull, scale="normal") < 1.3
 
 
@@ -262,7 +264,11 @@ def test_chirp_mass_is_recovered_as_spiir_does(best: pl.DataFrame) -> None:
     assert not gross[~heavy].any()
     assert 0.15 < gross[heavy].mean() < 0.45
     bns = (found["bank"] == "BNS").to_numpy()
-    assert np.quantile(np.abs(np.log(ratio[bns])), 0.9) < 0.01
+    # Student's t of 4 with a scale of .003 has its 99 % point at .014, templates stand .002 apart.
+    error = np.abs(np.log(ratio[bns]))
+    assert np.quantile(error, 0.9) < 0.01
+    assert np.quantile(error, 0.99) < 0.02
+    assert error.max() < 0.05
 
 
 def test_a_merger_makes_several_triggers(injected: pl.DataFrame) -> None:
@@ -284,10 +290,11 @@ def test_a_year_of_candidates_is_cheap_enough_to_calibrate_with() -> None:
     config = CampaignConfig(
         seed=9, days=15, far_max_hz=3e-4, mergers_per_day=dict.fromkeys(ASTROPHYSICAL, 20.0)
     )
-    table = draw_candidates(config)
+    table = candidates(config)
     noise = table.filter(pl.col("origin") == "noise").height
     mergers = table.filter(pl.col("origin") == "merger")
-    assert noise > 250
+    livetime_s = config.seconds * 0.839  # two of duty cycles .71, .76 and .76, as expected
+    assert 1e-3 < stats.poisson.cdf(noise, 3e-4 * livetime_s) < 1 - 1e-3
     assert mergers.select("source", "origin_id").unique().height > 100
     assert set(mergers["source"]) == {"BNS", "NSBH", "BBH"}
 
@@ -298,9 +305,9 @@ def test_mergers_that_make_loud_candidates_are_listed_and_most_listed_make_one()
     )
     found = draw_candidates(config).filter(pl.col("origin") == "merger", pl.col("far") > 0)
     listed = set(merger_frame(build_campaign(config))["merger_id"])
-    # Chance decides at the border: over four seeds one of 320 is not listed, at a FAR of 9e-8 Hz.
+    # Chance decides at the border: an SNR a little below that of the list, in two detectors.
     assert len(set(found.filter(pl.col("far") < 1e-7)["origin_id"]) - listed) <= 1
-    assert set(found.filter(pl.col("far") < 5e-8)["origin_id"]) <= listed
+    assert set(found.filter(pl.col("far") < 1e-8)["origin_id"]) <= listed
     assert len(listed & set(found["origin_id"])) > 0.5 * len(listed)
 
 

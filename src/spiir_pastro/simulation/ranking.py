@@ -112,9 +112,9 @@ SPIIR's uploads of O3a (clustered within 1 s, without known mergers)."""
 
 _KIND_EDGES = (20.0, 60.0)
 # Heavy templates last a few cycles, which a loud glitch fits better than a long chirp does: by how
-# much less log10 chi-square of glitches rises with log10 SNR, by kind, and from which SNR on. Chosen
-# for the known mergers of O3a: without it those above SNR 12 had FARs three decades above simulated
-# ones of the same SNR and mass.
+# much less log10 chi-square of glitches rises with log10 SNR, by kind, and from which SNR on.
+# Chosen for the known mergers of O3a: without it those above SNR 12 had FARs three decades above
+# simulated ones of the same SNR and mass.
 _GLITCHES_RISE_LESS = (0.0, 1.0, 1.0)
 _LOG_SNR_OF_GLITCHES = 0.95
 
