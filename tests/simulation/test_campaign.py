@@ -264,11 +264,10 @@ def test_chirp_mass_is_recovered_as_spiir_does(best: pl.DataFrame) -> None:
     assert not gross[~heavy].any()
     assert 0.15 < gross[heavy].mean() < 0.45
     bns = (found["bank"] == "BNS").to_numpy()
-    # Student's t of 4 with a scale of .003 has its 99 % point at .014, templates stand .002 apart.
+    # The response's Student's t of 2 with a scale of .003 has its 99 % point at .030.
     error = np.abs(np.log(ratio[bns]))
     assert np.quantile(error, 0.9) < 0.01
-    assert np.quantile(error, 0.99) < 0.02
-    assert error.max() < 0.05
+    assert stats.binomtest(int((error > 0.03).sum()), error.size, 0.01).pvalue > 1e-3
 
 
 def test_a_merger_makes_several_triggers(injected: pl.DataFrame) -> None:
