@@ -54,6 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "predict": {"click", "msgspec", "numpy", "typing_extensions"},
     "explain": {"click", "msgspec", "numpy", "typing_extensions"},
     "answer": {"click", "msgspec", "numpy", "typing_extensions"},
+    "extract": {"click", "isal", "msgspec", "numpy", "typing_extensions"},
 }
 """Of what is not Python's own or ours, by command."""
 
@@ -92,7 +93,7 @@ def imported(*arguments: str | Path) -> set[str]:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, input=""
     )
     packages = {name.partition(".")[0] for name in done.stderr.splitlines()[-1].split()}
-    return packages - set(sys.stdlib_module_names) - {"spiir_pastro"}
+    return packages - set(sys.stdlib_module_names) - {"spiir_pastro", "__mp_main__"}
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])
@@ -117,6 +118,12 @@ def test_explain_of_one_candidate_needs_no_data_frames(
 
 def test_answer_needs_no_data_frames(model: Path) -> None:
     assert imported("answer", "--model", model) <= MAY_IMPORT["answer"]
+
+
+def test_extract_leaves_the_reading_to_its_workers(coinc: Path, tmp_path: Path) -> None:
+    options = ["--staging", tmp_path / "staging", "--workers", "2"]
+    assert imported("extract", coinc, *options) <= MAY_IMPORT["extract"]
+    assert (tmp_path / "staging" / "manifest.json").exists()
 
 
 @pytest.mark.parametrize("far", ["2.5e-08", "0", "2.5e-5"])

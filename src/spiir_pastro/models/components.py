@@ -123,9 +123,7 @@ def values_of(candidates: Candidates, *, far_threshold_hz: float) -> Values:
             "w": mass_difference(candidates.eta),
             "snr": np.log(candidates.snr),
         },
-        features=np.stack(
-            [np.ones_like(x), clipped, m, m**2, candidates.n_detectors == 1], axis=-1
-        ),
+        features=np.array([np.ones_like(x), clipped, m, m * m, candidates.n_detectors == 1]).T,
     )
 
 

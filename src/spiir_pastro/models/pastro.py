@@ -8,6 +8,7 @@ contour* multiplies p_astro by each class's share of the event's band in the mas
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cache
 from itertools import compress
 from typing import Self
 
@@ -299,19 +300,23 @@ def _log_odds_errors(log_errors: Floats, probabilities: Floats) -> Floats:
 
 def _in_words(extrapolated: NDArray[np.bool_]) -> NDArray[np.object_]:
     """Say of each candidate which densities extrapolate in what, noise first, (n,)."""
-    n, sources, factors = extrapolated.shape
+    n = len(extrapolated)
     # A pattern is a number whose bits are the factors of the sources: there are few of them.
-    bits = 1 << np.arange(sources * factors, dtype=np.int64)
-    patterns, which = np.unique(
-        extrapolated.reshape(n, sources * factors) @ bits, return_inverse=True
-    )
+    patterns = extrapolated.reshape(n, -1) @ _BITS
+    said = [_words_of(pattern) for pattern in patterns.tolist()]
+    return np.array(said, dtype=object)
+
+
+_BITS = 1 << np.arange(len(Source) * len(FACTORS), dtype=np.int64)
+
+
+@cache
+def _words_of(pattern: int) -> str:
     labels = [factor.label for factor in FACTORS.values()]
-    said = []
-    for pattern in (patterns[:, None] & bits > 0).reshape(-1, sources, factors):
-        by_source = [
-            f"{name} in {', '.join(compress(labels, beyond))}"
-            for name, beyond in zip([*ASTROPHYSICAL, "noise"], pattern, strict=True)
-            if beyond.any()
-        ]
-        said.append("; ".join(by_source[::-1]))
-    return np.array(said, dtype=object)[which.ravel()]
+    beyond = (pattern & _BITS > 0).reshape(len(Source), len(FACTORS))
+    by_source = [
+        f"{name} in {', '.join(compress(labels, factors))}"
+        for name, factors in zip([*ASTROPHYSICAL, "noise"], beyond, strict=True)
+        if factors.any()
+    ]
+    return "; ".join(by_source[::-1])
