@@ -53,6 +53,9 @@ def test_source_probabilities_write_then_read_is_identity(weights: list[float]) 
     p = [w / math.fsum(weights) for w in weights]
     probabilities = SourceProbabilities(bns=p[0], nsbh=p[1], bbh=p[2], terrestrial=p[3])
     assert SourceProbabilities.from_mapping(probabilities.as_mapping()) == probabilities
+    assert probabilities.as_mapping() == {
+        str(source): getattr(probabilities, source.name.lower()) for source in Source
+    }
     assert list(probabilities.as_mapping()) == [str(source) for source in Source]
 
 

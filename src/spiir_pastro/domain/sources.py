@@ -108,6 +108,9 @@ def class_of_region(region: Region) -> Source:
     return next(source for source, one in CLASSES.items() if region in one.regions)
 
 
+_NAMES = tuple(str(source) for source in Source)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceProbabilities:
     """Probabilities of the four sources, which sum to one.
@@ -168,7 +171,8 @@ class SourceProbabilities:
 
     def as_mapping(self) -> dict[str, float]:
         """Return GraceDB's form, the content of ``p_astro.json``."""
-        return {str(source): p for source, p in zip(Source, self._in_order(), strict=True)}
+        return dict(zip(_NAMES, self._in_order(), strict=True))
 
-    def _in_order(self) -> tuple[float, ...]:
-        return tuple(getattr(self, source.name.lower()) for source in Source)
+    def _in_order(self) -> tuple[float, float, float, float]:
+        # Written out, for an alert asks for it five times; a test holds it to the order of Source.
+        return self.bns, self.nsbh, self.bbh, self.terrestrial

@@ -4,7 +4,8 @@ A :class:`GraceDB` gives the bare answer, status and bytes: what an answer means
 place, :mod:`spiir_pastro.serve.upload`, and that is also what a simulated GraceDB is tried on.
 """
 
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlencode
@@ -159,16 +160,8 @@ class GraceDBClient:
         self, event_id: str, comment: str, *, filename: str, content: bytes, tag: str, label: str
     ) -> Answer:
         """Send a file, its tag and its label in one request."""
-        return self._ask(
-            lambda: self._client.write_log(
-                event_id,
-                comment,
-                filename=filename,
-                filecontents=content,
-                tag_name=tag,
-                label=label or None,
-            )
-        )
+        fields = {"comment": comment, "tagname": tag} | ({"label": label} if label else {})
+        return self._ask(lambda: self._client.send_log(event_id, fields, filename, content))
 
     def write_label(self, event_id: str, label: str) -> Answer:
         """Put a label."""
@@ -224,6 +217,7 @@ class _Client(GraceDb):  # type: ignore[misc]  # the library ships no types
     def __init__(self, url: str, *, timeout_s: float, anonymous: bool, credentials: str) -> None:
         self._timeout_s = timeout_s
         self._environment: dict[str, Any] | None = None
+        self._prepared: requests.PreparedRequest | None = None
         super().__init__(
             service_url=url,
             use_auth=credentials,
@@ -242,15 +236,52 @@ class _Client(GraceDb):  # type: ignore[misc]  # the library ships no types
         response: requests.Response = super().request(*args, **kwargs)
         return response
 
+    def send_log(
+        self, event_id: str, fields: Mapping[str, str], filename: str, content: bytes
+    ) -> requests.Response:
+        """Send a log entry as :meth:`write_log` does, in half of its processor time.
+
+        What is alike in all of them is prepared once: headers, cookies, hooks. Credentials are put
+        in each time, for they are renewed.
+        """
+        label = fields.get("label")
+        if label is not None and label not in self.allowed_labels:
+            raise ValueError(f"label {label!r} is none of this GraceDB's")
+        url: str = self.templates["event-log-template"].format(graceid=event_id)
+        if self._prepared is None:
+            self._prepared = self.prepare_request(requests.Request("POST", url))
+        prepared = self._prepared.copy()
+        prepared.url = url
+        kind, prepared.body = _form(fields, filename, content)
+        length = str(len(prepared.body))
+        prepared.headers.update({"Content-Type": kind, "Content-Length": length})
+        if self.auth is not None:
+            prepared.prepare_auth(self.auth)
+        settings = self.merge_environment_settings(url, {}, None, None, None)
+        timeouts = (self._timeout_s, self._timeout_s)
+        response: requests.Response = self.send(prepared, timeout=timeouts, **settings)
+        return response
+
     def forget_service(self) -> None:
         """Ask for addresses and labels anew; the base class would keep a wrong answer for ever."""
         self._service_info = None
+        self._prepared = None
 
     def merge_environment_settings(self, *args: Any) -> dict[str, Any]:  # noqa: ANN401
         """Look proxies and certificates up once: it takes a fifth of a request's time."""
         if self._environment is None:
             self._environment = super().merge_environment_settings(*args)
         return dict(self._environment)
+
+
+def _form(fields: Mapping[str, str], filename: str, content: bytes) -> tuple[str, bytes]:
+    """Return the type and the body of a form with a file of JSON, ``multipart/form-data``."""
+    boundary = secrets.token_hex(16)
+    head = f"--{boundary}\r\nContent-Disposition: form-data; name="
+    texts = "".join(f'{head}"{name}"\r\n\r\n{value}\r\n' for name, value in fields.items())
+    of_file = f'{head}"upload"; filename="{filename}"\r\nContent-Type: application/json\r\n\r\n'
+    body = b"".join([(texts + of_file).encode(), content, f"\r\n--{boundary}--\r\n".encode()])
+    return f"multipart/form-data; boundary={boundary}", body
 
 
 def _retry_after_s(header: str | None) -> float:
