@@ -94,13 +94,6 @@ class Candidates:
         return type(self)(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     @property
-    def min_eff_distance_mpc(self) -> Floats:
-        """Smallest effective distance over the detectors that have one, (n,); NaN if none has."""
-        nearest = np.where(np.isnan(self.eff_distance_mpc), np.inf, self.eff_distance_mpc)
-        smallest = nearest.min(axis=1, initial=np.inf)
-        return np.where(np.isinf(smallest), np.nan, smallest)
-
-    @property
     def eta(self) -> Floats:
         """Symmetric mass ratio of the template, (n,): (mchirp / mtotal)^(5/3); NaN if unknown.
 

@@ -42,13 +42,10 @@ class Matches:
         beginning with ``injection_``; sorted by (gps_ns, event_id).
     missed
         The other injections, sorted by (gps_ns, injection_id).
-    n_coincident
-        How many triggers coincided with an injection before the best of each was kept.
     """
 
     found: pl.DataFrame
     missed: pl.DataFrame
-    n_coincident: int
 
 
 def match_injections(
@@ -95,7 +92,6 @@ def match_injections(
         missed=indexed.join(best, on="_injection", how="anti")
         .sort("_injection")
         .drop("_injection"),
-        n_coincident=coincident.height,
     )
 
 
