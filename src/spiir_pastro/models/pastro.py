@@ -300,9 +300,8 @@ def _log_odds_errors(log_errors: Floats, probabilities: Floats) -> Floats:
 
 def _in_words(extrapolated: NDArray[np.bool_]) -> NDArray[np.object_]:
     """Say of each candidate which densities extrapolate in what, noise first, (n,)."""
-    n = len(extrapolated)
     # A pattern is a number whose bits are the factors of the sources: there are few of them.
-    patterns = extrapolated.reshape(n, -1) @ _BITS
+    patterns = extrapolated.reshape(len(extrapolated), _BITS.size) @ _BITS
     said = [_words_of(pattern) for pattern in patterns.tolist()]
     return np.array(said, dtype=object)
 
