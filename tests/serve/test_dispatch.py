@@ -400,3 +400,16 @@ def test_the_mark_of_an_earlier_answer_does_not_count_for_the_later(spool: Spool
         ("G1", upload.content, "", False),
         ("G1", changed.content, "m", True),
     ]
+
+
+def test_silence_of_gracedb_is_told_before_it_is_given_up(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spiir_pastro.serve.dispatch.SILENT_S", 0.1)
+    release = threading.Event()
+    with dispatcher(Scripted({}, gate=release), spool) as (dispatch, _, health):
+        dispatch.submit([Delivery(event_id="G1", content=b"{}")])
+        wait_until(lambda: "no answer about G1" in health.problems().get("gracedb", ""))
+        release.set()
+        assert dispatch.drain(PATIENCE_S)
+        assert health.problems() == {}

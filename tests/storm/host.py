@@ -181,6 +181,11 @@ class Host:
         self.around.timeline.run(self.around.timeline.now)
         self.machine.tidy()
 
+    @property
+    def is_on_duty(self) -> bool:
+        """Whether it may send."""
+        return self.service is not None and self.service._dispatcher._duty.is_ours()
+
     def problems(self) -> dict[str, str]:
         """Return what is wrong with it now."""
         if self.service is None:

@@ -133,9 +133,9 @@ class Finding:
 class World:
     """Hosts with the service, a broker and a GraceDB, and what befalls them."""
 
-    def __init__(self, seed: int, folder: Path) -> None:
+    def __init__(self, seed: int, folder: Path, kinds: frozenset[str] | None = None) -> None:
         self.dice = dice = random.Random(seed)  # noqa: S311  (dice, no secret)
-        self.kinds = _kinds(dice)
+        self.kinds = _kinds(dice) if kinds is None else kinds
         self.timeline = Timeline()
         self.broker = SimulatedBroker(self.timeline, dice)
         self.gracedb = SimulatedGraceDB(self.timeline, dice)
@@ -232,6 +232,17 @@ class World:
     def storm(self) -> None:
         """Plan everything."""
         dice = self.dice
+        self.begin()
+        for number in range(1, dice.randint(2, 14)):
+            self.timeline.at(dice.uniform(13.0, STORM_S), partial(self.announce, number))
+        for kind in sorted(self.kinds & _BEFALL.keys()):
+            for _ in range(dice.randint(1, 3)):
+                self.timeline.at(dice.uniform(11.0, STORM_S), partial(_BEFALL[kind], self))
+        if "lag" in self.kinds:
+            self.gracedb.lag_s = 0.5 * SETTLE_S
+
+    def begin(self) -> None:
+        """Have an event of before, and start the hosts."""
         event, payload = _alert(800)
         self.gracedb.create(event)
         self.broker.publish(f"{GROUP}.{TOPICS[0]}", payload)
@@ -241,14 +252,7 @@ class World:
         first, *others = self.hosts
         first.start()
         for host in others:
-            self._later(dice.uniform(1.0, 6.0), host.join, first)
-        for number in range(1, dice.randint(2, 14)):
-            self.timeline.at(dice.uniform(13.0, STORM_S), partial(self.announce, number))
-        for kind in sorted(self.kinds & _BEFALL.keys()):
-            for _ in range(dice.randint(1, 3)):
-                self.timeline.at(dice.uniform(11.0, STORM_S), partial(_BEFALL[kind], self))
-        if "lag" in self.kinds:
-            self.gracedb.lag_s = 0.5 * SETTLE_S
+            self._later(self.dice.uniform(1.0, 6.0), host.join, first)
 
     def mend(self) -> None:
         """End all faults that do not end by themselves."""

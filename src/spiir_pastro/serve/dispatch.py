@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import Protocol
 
 import structlog
@@ -21,6 +22,9 @@ from spiir_pastro.serve.upload import P_ASTRO, PROPERTIES, EventFile, Kind, Unan
 __all__ = ["Alone", "Backoff", "Delivery", "Dispatcher", "Duty"]
 
 log = structlog.get_logger(__name__)
+
+SILENT_S = 4.0
+"""Seconds without an answer of GraceDB that are a problem to be told."""
 
 
 class Duty(Protocol):
@@ -71,6 +75,8 @@ class Dispatcher:
         self._queue = DeliveryQueue(backoff)
         self._unmarked: list[tuple[Callable[..., None], tuple[object, ...]]] = []
         self._stopping = False
+        self._begun: dict[str, float] = {}  # of what is under way
+        self._health.watch("gracedb", self._silence)
         self._changed = self._clock.condition()
         self._jitter = jitter
         uploaders = [make_uploader() for _ in range(workers)]
@@ -135,12 +141,21 @@ class Dispatcher:
         while (delivery := self._next()) is not None:
             # The request takes seconds, so it is made without the lock; what came of it is told
             # under it.
+            self._begun[delivery.event_id] = self._clock.monotonic_s()
             settle = self._attempt(uploader, delivery)
+            del self._begun[delivery.event_id]
             with self._changed:
                 settle()
                 self._report()
                 self._changed.notify_all()
         uploader.close()
+
+    def _silence(self) -> str | None:
+        """Say that GraceDB keeps somebody waiting, before it is given up."""
+        asked = min(self._begun.copy().items(), key=itemgetter(1), default=None)
+        if asked is None or (waited_s := self._clock.monotonic_s() - asked[1]) < SILENT_S:
+            return None
+        return f"no answer about {asked[0]} for {waited_s:.0f} s"
 
     def _next(self) -> Delivery | None:
         """Wait for the next delivery that is due; None when stopping."""
