@@ -50,7 +50,7 @@ def test_an_early_warning_model_is_fitted_and_served_beside_the_other(
     RehearsalModel().save(tmp_path / "model.json")
     alerts = [sample_alert(number) for number in (1, 2)]
     for alert, search in zip(alerts, ("EarlyWarning", "AllSky"), strict=True):
-        alert["data"]["search"] = search
+        alert["data"] |= {"search": search}  # type: ignore[operator]
     models = Models(
         tmp_path / "model.json",
         lambda path: load_model(path) if path == early else RehearsalModel.load(path),

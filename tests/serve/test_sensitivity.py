@@ -3,14 +3,20 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from spiir_pastro.domain import Source, SourceProbabilities, Trigger
 from spiir_pastro.io.artifact import ModelArtifact, load_model, write_model
 from spiir_pastro.io.distances import CAMPAIGN, read_distances
+from spiir_pastro.io.horizons import read_horizons
+from spiir_pastro.io.predictions import predict_read
+from spiir_pastro.io.triggers import TriggerRead, from_trigger_list
+from spiir_pastro.models.source_model import network_reach
 from spiir_pastro.pipeline.fit import fit
 from spiir_pastro.pipeline.training import FitSettings, from_uploads
 from spiir_pastro.serve import sensitivity
@@ -185,3 +191,17 @@ def test_a_file_that_says_nothing_changes_nothing(artifact: ModelArtifact, folde
     put(folder, '{"schema": 1}')
     p, q = said(models(folder)), artifact.assess(trigger())
     np.testing.assert_allclose([*p.as_mapping().values()], [*q.as_mapping().values()], rtol=1e-12)
+
+
+def test_the_properties_told_are_those_of_predict(artifact: ModelArtifact) -> None:
+    events = [replace(trigger(), mchirp_det=m, mtotal_det=2.4 * m) for m in (1.2, 2.6, 9.0, 30.0)]
+    table = from_trigger_list(events)
+    read = TriggerRead(triggers=table, rejects=pl.DataFrame())
+    rows = predict_read(artifact.model, read, reach=network_reach(read_horizons())).to_dicts()
+    for event, row in zip(events, rows, strict=True):
+        told = artifact.describe(event, artifact.assess(event))
+        for name in ("HasNS", "HasMassGap", "HasRemnant"):
+            column = {"HasNS": "has_ns", "HasMassGap": "has_mass_gap"}.get(name, "has_remnant")
+            assert told[name] == pytest.approx(row[column], abs=1e-6)
+        assert told["source_mchirp"]["p50"] == pytest.approx(row["source_mchirp"], abs=1e-6)
+        assert sum(told["source_mchirp_bins"]["probabilities"]) == pytest.approx(1.0, abs=1e-5)
