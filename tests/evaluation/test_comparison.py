@@ -194,8 +194,9 @@ def test_a_model_that_hedges_is_worse_where_no_score_shows_it() -> None:
 def test_doubt_of_refits_is_not_held_against_that_of_a_whole_model() -> None:
     p, y = _probabilities(400)
     whole, refits = _evaluated(p, y), _evaluated(_with_odds(0.8, p), y)
-    in_folds = replace(refits, metrics={**refits.metrics, "folds": 5})
+    in_folds = replace(refits, cuts_gps_ns=(1, 2))
     assert not _names(compare(whole, in_folds))
+    assert not _names(compare(replace(whole, cuts_gps_ns=(1, 3)), in_folds))
     assert _names(compare(whole, refits)) == {"stated_uncertainty"}
 
 

@@ -80,6 +80,8 @@ class Evaluated:
         Largest FAR of a candidate.
     settings
         What was chosen in fitting the model, by dotted name.
+    cuts_gps_ns
+        What parts the folds that it was refitted without; none if it was not.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Evaluated:
     spans: tuple[Span, ...]
     far_threshold_hz: float
     settings: Mapping[str, str]
+    cuts_gps_ns: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -230,8 +233,9 @@ def compare(
     paired = both.height >= _FEWEST_SHARED * smaller and smaller > 0
     mergers = mergers_beside(before.known_mergers, after.known_mergers, spans)
     scores = _scores(both, judged(old, far_hz), judged(new, far_hz), paired=paired)
-    # Refits without a fold know less than a whole model, and rightly say so.
-    alike = before.metrics.get("folds") == after.metrics.get("folds")
+    # Refits without a fold know less than a whole model, or without a larger one, and rightly say
+    # so: a part of a table is judged by refits on the rest of that part.
+    alike = before.cuts_gps_ns == after.cuts_gps_ns
     changes = (
         *(score for score in scores if alike or not score.is_only_a_cost),
         *_signals(before, after, spans, far_hz, paired=paired),

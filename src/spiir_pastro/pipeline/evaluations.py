@@ -140,6 +140,7 @@ def as_evaluated(evaluation: Evaluation, artifact: ModelArtifact, *, name: str) 
         spans=evaluation.spans,
         far_threshold_hz=evaluation.far_threshold_hz,
         settings=chosen_settings(artifact),
+        cuts_gps_ns=evaluation.holdout.cuts_gps_ns,
     )
 
 
@@ -179,6 +180,7 @@ def read_evaluation(folder: Path, *, name: str | None = None) -> Evaluated:
         spans=document.spans_gps_ns,
         far_threshold_hz=document.far_threshold_hz,
         settings=document.settings,
+        cuts_gps_ns=document.cuts_gps_ns,
     )
 
 
