@@ -121,7 +121,7 @@ def test_answer_needs_no_data_frames(model: Path) -> None:
 
 
 def test_extract_leaves_the_reading_to_its_workers(coinc: Path, tmp_path: Path) -> None:
-    options = ["--staging", tmp_path / "staging", "--workers", "2"]
+    options: list[str | Path] = ["--staging", tmp_path / "staging", "--workers", "2"]
     assert imported("extract", coinc, *options) <= MAY_IMPORT["extract"]
     assert (tmp_path / "staging" / "manifest.json").exists()
 

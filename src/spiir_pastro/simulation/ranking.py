@@ -58,12 +58,12 @@ GROUP_RATE_HZ = 0.93
 NOISE_CEILING_HZ = FAR_FACTOR * GROUP_RATE_HZ
 """Rate of all noise triggers of a search, the largest FAR there is."""
 
-_SMALLEST_FAR = 1.1754944e-38  # SPIIR bounds FARs by the smallest float32
+_SMALLEST_FAR_HZ = 1.1754944e-38  # SPIIR bounds FARs by the smallest float32
 _FAR_UPLOADED_HZ = 3e-4
 _LOG_U_UPLOADED = np.log(_FAR_UPLOADED_HZ / NOISE_CEILING_HZ)
 _U_ORDINARY = 1e-3  # half of the noise of this u follows the statistics file
-_THIRD_DETECTOR = 0.95  # SNR that a further detector's noise adds
-_UNEVEN_PAIR = 0.75  # width of SNR above threshold, H1 V1 or L1 V1 over H1 L1
+_THIRD_DETECTOR_SNR = 0.95  # SNR that a further detector's noise adds
+_UNEVEN_PAIR_WIDTH = 0.75  # width of SNR above threshold, H1 V1 or L1 V1 over H1 L1
 
 _R = np.geomspace(0.02, 400.0, 120)
 _LOG_CHISQ = np.linspace(-2.0, 4.0, 401)
@@ -110,7 +110,7 @@ UPLOADED: tuple[TailLaw, ...] = (
 """By `template_kind`; fitted by maximum likelihood to the 2789 noise candidates below 3e-4 Hz among
 SPIIR's uploads of O3a (clustered within 1 s, without known mergers)."""
 
-_KIND_EDGES = (20.0, 60.0)
+_MTOTAL_EDGES = (20.0, 60.0)
 # Heavy templates last a few cycles, which a loud glitch fits better than a long chirp does: by how
 # much less log10 chi-square of glitches rises with log10 SNR, by kind, and from which SNR on.
 # Chosen for the known mergers of O3a: without it those above SNR 12 had FARs three decades above
@@ -121,7 +121,7 @@ _LOG_SNR_OF_GLITCHES = 0.95
 
 def template_kind(mtotal: Floats) -> NDArray[np.int64]:
     """Index of the law of noise by the template's total mass: below 20, to 60, above, (n,)."""
-    return np.searchsorted(np.array(_KIND_EDGES), mtotal, side="right")
+    return np.searchsorted(np.array(_MTOTAL_EDGES), mtotal, side="right")
 
 
 def reduced_snr(snr: Floats, on: NDArray[np.bool_]) -> Floats:
@@ -144,8 +144,8 @@ def _of_detectors(on: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """
     number = on.sum(axis=1)
     even = on[:, DETECTORS.index("H1")] & on[:, DETECTORS.index("L1")]
-    return _THIRD_DETECTOR * np.maximum(number - 2, 0), np.where(
-        (number == 2) & ~even, _UNEVEN_PAIR, 1.0
+    return _THIRD_DETECTOR_SNR * np.maximum(number - 2, 0), np.where(
+        (number == 2) & ~even, _UNEVEN_PAIR_WIDTH, 1.0
     )
 
 
@@ -278,14 +278,14 @@ def combined_far_hz(
         log_chisq = np.maximum(np.log10(chisq), _LOG_CHISQ[0])
     for kind, rows in _by_kind(mtotal):
         far[rows] = NOISE_CEILING_HZ * np.exp(ranking(bank, kind).log_u(r[rows], log_chisq[rows]))
-    return np.maximum(far, _SMALLEST_FAR)
+    return np.maximum(far, _SMALLEST_FAR_HZ)
 
 
 def stretched_far_hz(far_hz: Floats, factor: Floats) -> Floats:
     """Multiply ln(FAR/FAR*) by a factor where FAR lies below FAR* = 3e-4 Hz, (n,)."""
     with np.errstate(over="ignore", under="ignore"):
         stretched = _FAR_UPLOADED_HZ * (far_hz / _FAR_UPLOADED_HZ) ** factor
-    return np.where(far_hz < _FAR_UPLOADED_HZ, np.maximum(stretched, _SMALLEST_FAR), far_hz)
+    return np.where(far_hz < _FAR_UPLOADED_HZ, np.maximum(stretched, _SMALLEST_FAR_HZ), far_hz)
 
 
 def draw_reduced_snr(

@@ -44,15 +44,15 @@ Floats = NDArray[np.float64]
 SINGLE_THRESHOLD = 4.0
 _CLUSTER_NS = 500_000_000
 _SAMPLE_HZ = 2048
-_HEAVY = 30.0
+_HEAVY_MCHIRP = 30.0
 _NEAR_TEMPLATES = 10  # in chirp mass, to each side: among them the mass ratio is sought
 _LOSS_A_SIGMA = 0.005  # SNR lost one standard error off: 1 / (2 SNR^2) at SNR 10
-_GHOSTS = 6
-_COMMON_NOISE = 0.9
+_RINGING_TEMPLATES = 6
+_COMMON_NOISE_FRACTION = 0.9
 
 # SPIIR runs over three detectors and, more than once, over two: the share of signals that each run
 # finds again. With it 7 % of simulated mergers are uploaded once, as 2 of 25 of O3a.
-_RUNS = (1.0, 0.9, 0.5)
+_REPORTED_BY_RUN = (1.0, 0.9, 0.5)
 
 # A signal's chi-square in a detector, decimal logarithm and scatter, and what mismatch adds.
 _LOG_CHISQ, _LOG_CHISQ_SPREAD, _MISMATCH_CHISQ = -0.06, 0.1, 0.05
@@ -65,13 +65,13 @@ _BACKGROUND_DEPTH, _BACKGROUND_SPREAD = 0.1, 0.5
 # Of the noise candidates in SPIIR's uploads of O3a 74.7 % are H1 L1, 14.8 % H1 L1 V1, 6.7 % L1 V1
 # and 3.8 % H1 V1; with duty cycles of .71, .76 and .76 that makes:
 _H1_PAIR_ACTIVITY, _L1_PAIR_ACTIVITY = 0.18, 0.24
-_ALL_TAKE_PART = 0.22
+_THREE_DETECTOR_FRACTION = 0.22
 
 # Of the same candidates 7.5 % were uploaded more than once, by a second run or a neighbouring
 # bank: half of them within 0.49 decades of FAR, a third from other detectors.
-_NOISE_TWICE = 0.28
+_NOISE_REPEATED_FRACTION = 0.28
 _TWIN_FAR_DECADES = 1.5
-_OTHER_DETECTORS = 0.5
+_OTHER_DETECTORS_FRACTION = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -143,8 +143,8 @@ def recover(signals: Signals, group: TemplateGroup, config: CampaignConfig) -> D
     heard = signals.origin, signals.binaries.source
     rng = stream(config.seed, "recover", *heard, group.bank, group.number)
     which, template, match = _attempts(signals, group, config, rng)
-    noise = np.sqrt(_COMMON_NOISE) * signals.noise[which] + np.sqrt(
-        1 - _COMMON_NOISE
+    noise = np.sqrt(_COMMON_NOISE_FRACTION) * signals.noise[which] + np.sqrt(
+        1 - _COMMON_NOISE_FRACTION
     ) * _unit_noise((which.size, len(config.network)), rng)
     z = match[:, None] * signals.optimal[which] + noise
     spread = 10 ** rng.normal(_LOG_CHISQ, _LOG_CHISQ_SPREAD, z.shape)
@@ -174,7 +174,7 @@ def recover(signals: Signals, group: TemplateGroup, config: CampaignConfig) -> D
     heard = (found.snr >= SINGLE_THRESHOLD).sum(axis=1) >= 2
     if config.detectors_needed == 1:
         heard |= (found.on.sum(axis=1) == 1) & (found.snr.max(axis=1) > SNR_THRESHOLD)
-    found, key = found[heard], (len(_RUNS) * found.origin_id + run)[heard]
+    found, key = found[heard], (len(_REPORTED_BY_RUN) * found.origin_id + run)[heard]
     loudest = np.lexsort((-found.coherent_snr, key))
     return Detections.join(found[loudest[np.unique(key[loudest], return_index=True)[1]]])
 
@@ -238,11 +238,11 @@ def _found_again(
 
     Always less significant, so that counting the better one leaves FAR calibrated.
     """
-    twice = (far_hz < COMPLETE_BELOW_HZ) & (rng.random(far_hz.size) < _NOISE_TWICE)
+    twice = (far_hz < COMPLETE_BELOW_HZ) & (rng.random(far_hz.size) < _NOISE_REPEATED_FRACTION)
     again = np.flatnonzero(twice)
     far_again = far_hz[again] * 10 ** (_TWIN_FAR_DECADES * rng.standard_exponential(again.size))
     used_again = used[again].copy()
-    other = rng.random(again.size) < _OTHER_DETECTORS
+    other = rng.random(again.size) < _OTHER_DETECTORS_FRACTION
     third = on[again, :2].all(axis=1) & other
     used_again[third, 2:] = on[again][third, 2:] & ~used_again[third, 2:]
     kept = far_again < COMPLETE_BELOW_HZ
@@ -268,7 +268,7 @@ def _mean_activity(config: CampaignConfig) -> float:
 
 def _taking_part(on: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
     """Leave H1 and L1 only in most noise triggers that had more: SPIIR runs over them alone too."""
-    pair_only = on[:, :2].all(axis=1) & (rng.random(on.shape[0]) >= _ALL_TAKE_PART)
+    pair_only = on[:, :2].all(axis=1) & (rng.random(on.shape[0]) >= _THREE_DETECTOR_FRACTION)
     used = on.copy()
     used[pair_only, 2:] = False
     return used
@@ -308,18 +308,18 @@ def _attempts(
     """Pair signals with templates of a group: which signal, which template, and their match."""
     response, true = config.response, np.log(signals.binaries.mchirp_det)
     n, target = true.size, signals.log_mchirp
-    ghosts = true[:, None] + np.log(rng.uniform(0.1, 0.4, (n, _GHOSTS)))
-    ringing = (rng.random((n, _GHOSTS)) < 0.7) & (true > np.log(_HEAVY))[:, None]
+    lighter = true[:, None] + np.log(rng.uniform(0.1, 0.4, (n, _RINGING_TEMPLATES)))
+    ringing = (rng.random((n, _RINGING_TEMPLATES)) < 0.7) & (true > np.log(_HEAVY_MCHIRP))[:, None]
     lowest, highest = group.log_mchirp[0], group.log_mchirp[-1]
     overshoot = np.maximum(np.maximum(lowest - target, target - highest), 0)
     match = np.where(signals.misrecovered, rng.uniform(0.75, 0.97, n), rng.uniform(0.97, 1.0, n))
     match = match * np.exp(-((overshoot / (2 * response.width(true))) ** 2) / 2)
     near = np.flatnonzero(match > 0.5)
-    ghost, trial = np.nonzero(ringing & (ghosts >= lowest) & (ghosts <= highest))
+    ghost, trial = np.nonzero(ringing & (lighter >= lowest) & (lighter <= highest))
     which = np.concatenate([near, ghost])
-    wanted = np.concatenate([target[near], ghosts[ghost, trial]])
+    wanted = np.concatenate([target[near], lighter[ghost, trial]])
     # What rings along has the merger's total mass: that of misrecovered binaries.
-    log_eta = 5 / 3 * (ghosts[ghost, trial] - np.log(response.misrecovered_mtotal))
+    log_eta = 5 / 3 * (lighter[ghost, trial] - np.log(response.misrecovered_mtotal))
     ghost_difference = np.sqrt(np.maximum(1 - 4 * np.exp(log_eta), 0))
     difference = np.concatenate([signals.mass_difference[near], ghost_difference])
     ratio = np.clip((1 - difference) / (1 + difference), 0.01, 1.0)
@@ -334,8 +334,8 @@ def _in_several_runs(
     n: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Draw which of n attempts each of SPIIR's runs makes: attempt and run, run by run."""
-    made = [np.flatnonzero(rng.random(n) < share) for share in _RUNS]
-    return np.concatenate(made), np.repeat(np.arange(len(_RUNS)), [m.size for m in made])
+    made = [np.flatnonzero(rng.random(n) < share) for share in _REPORTED_BY_RUN]
+    return np.concatenate(made), np.repeat(np.arange(len(_REPORTED_BY_RUN)), [m.size for m in made])
 
 
 def _used(
