@@ -82,7 +82,7 @@ def rehearse_chaos(
         How long to wait at the end.
     """
     dice = random.Random(seed)
-    stage = ChaosStage(folder, faults=FAULTS, seed=seed, timeout_s=0.5, settle_s=3.0)
+    stage = ChaosStage(folder, faults=FAULTS, seed=seed, timeout_s=0.5, settle_s=1.5)
     alerts = list(sample_alerts(events))
     size = -(-events // kills)
     starts = range(0, events, size)
@@ -91,7 +91,7 @@ def rehearse_chaos(
         stage.wait_until_up()  # "latest" begins with the service's first start
         for start in starts:
             stage.publish(alerts[start : start + size])
-            time.sleep(dice.uniform(0.0, 0.6))
+            time.sleep(dice.choice([0.3, 3.0]) * dice.random())
             stage.revive()
             if start in deletions:
                 _delete_spool(stage)
@@ -146,7 +146,7 @@ def _serve_until_a_seam(model: Path, config: Path, seed: int) -> None:
     """Be the service until killed, every other time by itself."""
     dice = random.Random(seed)
     if dice.random() < 0.5:
-        _die_at_a_seam(dice.randint(1, 60))
+        _die_at_a_seam(dice.randint(1, 20))
     _serve_alerts(model, config)
 
 

@@ -61,6 +61,16 @@ class BackfillPlan:
     properties: bool = False
 
 
+@dataclass(kw_only=True, slots=True)
+class _Sweep:
+    """A search from one Unix time on: when it began, how far it is, and what it found."""
+
+    since: float
+    begun: float
+    start: int = 0
+    found: int = 0
+
+
 class Backfiller:
     """Searches GraceDB with a client of its own.
 
@@ -92,6 +102,7 @@ class Backfiller:
         self._health = health
         self._metrics = metrics
         self._clock = clock
+        self._unfinished: _Sweep | None = None
 
     def run(self, stop: Flag) -> None:
         """Sweep at once, then as planned and as asked for, until told to stop."""
@@ -116,22 +127,34 @@ class Backfiller:
         sqlite3.Error
             If the spool cannot be written.
         """
-        return sum(self._take(event) for event in self._events(since) if self._lacks(event))
+        sweep = _Sweep(since=since, begun=self._clock.wall_s())
+        self._go_on(sweep)
+        return sweep.found
+
+    def _go_on(self, sweep: "_Sweep") -> None:
+        for event in self._events(sweep):
+            if self._lacks(event):
+                sweep.found += self._take(event)
 
     def _try(self, requested: float | None) -> bool:
         """Sweep; say whether it came to its end."""
-        begun = self._clock.wall_s()
-        since = self._begin(begun) if requested is None else requested
+        sweep = self._unfinished
+        if sweep is None or requested not in (None, sweep.since):
+            begun = self._clock.wall_s()
+            since = self._begin(begun) if requested is None else requested
+            sweep = self._unfinished = _Sweep(since=since, begun=begun)
         try:
-            found = self.sweep(since)
-            self._spool.note(SWEPT, begun)
+            self._go_on(sweep)
+            if sweep.since <= self._begin(sweep.begun):
+                self._spool.note(SWEPT, sweep.begun)
             if requested is not None:
                 self._spool.forget_fact(_REQUESTED)
         except (Unanswered, sqlite3.Error) as error:
             self._health.report("backfill", f"events without an answer not searched for: {error}")
             return False
+        self._unfinished = None
         self._health.clear("backfill")
-        log.info("backfill.done", since=since, events=found)
+        log.info("backfill.done", since=sweep.since, events=sweep.found)
         return True
 
     def _begin(self, now: float) -> float:
@@ -143,18 +166,21 @@ class Backfiller:
         begin = min(now, swept_until) - DAY_S
         return begin if self._plan.since is None else max(begin, self._plan.since)
 
-    def _events(self, since: float) -> Iterator[Json]:
-        """Give SPIIR's events created since a Unix time that our topics would have brought."""
+    def _events(self, sweep: "_Sweep") -> Iterator[Json]:
+        """Give SPIIR's events since then that our topics would have brought.
+
+        A sweep that failed goes on with its page: of many pages one fails now and then.
+        """
         # Open at the end, for this machine's clock may be slow.
-        end = max(since, self._clock.wall_s()) + DAY_S
-        query = f"pipeline: spiir created: {_utc(since)} .. {_utc(end)}"
-        start, total = 0, 1
-        while start < total:
-            events, total = self._page(query, start)
-            start += len(events)
+        end = max(sweep.since, self._clock.wall_s()) + DAY_S
+        query = f"pipeline: spiir created: {_utc(sweep.since)} .. {_utc(end)}"
+        total = sweep.start + 1
+        while sweep.start < total:
+            events, total = self._page(query, sweep.start)
             for event in events:
                 if isinstance(event, dict) and is_of_topics(event, self._plan.topics):
                     yield event
+            sweep.start += len(events)
 
     def _page(self, query: str, start: int) -> tuple[list[object], int]:
         """Return some of the events that match, and how many do."""

@@ -1,0 +1,83 @@
+"""A search of GraceDB comes to its end, however often it fails on the way."""
+
+import json
+import random
+
+import pytest
+
+from spiir_pastro.serve import backfill
+from spiir_pastro.serve.backfill import SWEPT, Backfiller, BackfillPlan
+from spiir_pastro.serve.clock import SystemClock
+from spiir_pastro.serve.decide import decide
+from spiir_pastro.serve.gracedb import Answer, NoAnswer
+from spiir_pastro.serve.health import Health
+from spiir_pastro.serve.metrics import Metrics
+from spiir_pastro.serve.queueing import Delivery
+from spiir_pastro.serve.rehearsal.alerts import sample_alerts
+from spiir_pastro.serve.rehearsal.model import RehearsalModel, always
+from spiir_pastro.serve.spool import Spool
+
+EVENTS = [alert["data"] for alert in sample_alerts(60)]
+
+
+class Unsteady:
+    """A GraceDB of many pages, that often gives no answer."""
+
+    def __init__(self) -> None:
+        self.dice = random.Random(1)  # noqa: S311  (dice, no secret)
+        self.asked = 0
+
+    def events(self, query: str, *, start: int, count: int) -> Answer:
+        del query
+        self.asked += 1
+        if self.dice.random() < 0.5:
+            raise NoAnswer("cut", cause="connection")
+        page = {"numRows": len(EVENTS), "events": EVENTS[start : start + min(count, 2)]}
+        return Answer(status=200, body=json.dumps(page).encode())
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.fixture
+def made(spool: Spool) -> tuple[Backfiller, Unsteady, list[Delivery]]:
+    gracedb, taken = Unsteady(), list[Delivery]()
+    return (
+        Backfiller(
+            gracedb,  # type: ignore[arg-type]  # nothing else is asked
+            BackfillPlan(every_s=None, since=1.0, topics=("cbc_spiir",)),
+            spool=spool,
+            decide=lambda event: decide(event, always(RehearsalModel())),
+            submit=taken.extend,
+            health=Health(),
+            metrics=Metrics(),
+            clock=SystemClock(),
+        ),
+        gracedb,
+        taken,
+    )
+
+
+def test_a_search_of_many_pages_goes_on_where_it_failed(
+    spool: Spool, made: tuple[Backfiller, Unsteady, list[Delivery]]
+) -> None:
+    backfiller, gracedb, taken = made
+    tries = 1
+    while not backfiller._try(None):
+        assert (tries := tries + 1) < 200
+        assert spool.fact(SWEPT) is None
+    assert tries > 1
+    assert gracedb.asked == 30 + tries - 1
+    assert sorted(d.event_id for d in taken) == sorted(f"G{number}" for number in range(1, 61))
+    assert spool.fact(SWEPT) is not None
+
+
+def test_a_search_asked_for_does_not_pass_for_the_one_that_is_due(
+    spool: Spool, made: tuple[Backfiller, Unsteady, list[Delivery]]
+) -> None:
+    backfiller, *_ = made
+    spool.note(backfill._REQUESTED, 1e9)
+    while not backfiller._try(1e9):
+        pass
+    assert spool.fact(backfill._REQUESTED) is None
+    assert spool.fact(SWEPT) is None  # since 1.0 nobody has looked
