@@ -91,7 +91,7 @@ def rehearse_chaos(
         stage.wait_until_up()  # "latest" begins with the service's first start
         for start in starts:
             stage.publish(alerts[start : start + size])
-            time.sleep(dice.choice([0.3, 3.0]) * dice.random())
+            time.sleep(0.3 * dice.random())
             stage.revive()
             if start in deletions:
                 _delete_spool(stage)
@@ -135,6 +135,7 @@ def _kill_one(stage: ChaosStage, dice: random.Random) -> None:
     else:
         if dice.random() < 0.8:  # the rest die while starting
             stage.wait_until_up(10.0)
+            time.sleep(dice.choice([0.5, 6.0]) * dice.random())
         kill = dice.choice([stage.service.kill, stage.service.terminate])
         kill()
         stage.service.join()
