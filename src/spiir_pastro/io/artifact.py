@@ -236,7 +236,7 @@ def load_model(path: str | Path) -> ModelArtifact:
         if path.stat().st_size > _LARGEST_BYTES:
             raise ArtifactError(f"{path}: larger than {_LARGEST_BYTES} bytes; no model is")
         document = msgspec.json.decode(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as exc:
+    except (OSError, ValueError, msgspec.MsgspecError, RecursionError) as exc:
         raise ArtifactError(f"{path}: no model file: {exc}") from exc
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema is None:
