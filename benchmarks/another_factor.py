@@ -20,7 +20,7 @@ from scipy.special import logsumexp
 from spiir_pastro.domain import ASTROPHYSICAL, Candidates
 from spiir_pastro.io.horizons import read_horizons
 from spiir_pastro.io.populations import MASS_PLANE, read_populations
-from spiir_pastro.io.triggers import to_candidates
+from spiir_pastro.io.trigger_tables import to_candidates
 from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.models.fitting import fit_densities
 from spiir_pastro.models.regression import StudentRegression

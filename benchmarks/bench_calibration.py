@@ -27,11 +27,11 @@ from spiir_pastro.evaluation.known import class_agreement
 from spiir_pastro.evaluation.scores import reliability, score
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.io.populations import MASS_PLANE, read_populations
-from spiir_pastro.io.triggers import from_postcoh, to_candidates
+from spiir_pastro.io.trigger_tables import from_postcoh, to_candidates
 from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.counts import CountPosterior, fit_counts
 from spiir_pastro.models.pastro import PastroModel
-from spiir_pastro.pipeline.run import Workspace, run
+from spiir_pastro.pipeline.workflow import Workspace, run
 from spiir_pastro.report.evaluation import draw_reliability
 from spiir_pastro.report.style import figure, house_style, save
 from spiir_pastro.selection.clustering import cluster

@@ -20,14 +20,14 @@ import polars as pl
 from bench_calibration import THRESHOLD_HZ, TRAINING
 
 from spiir_pastro.evaluation.scores import score
-from spiir_pastro.io.distances import CAMPAIGN, read_distances
+from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.io.gwtc import read_known_events
-from spiir_pastro.io.sources import read_triggers
-from spiir_pastro.io.triggers import to_candidates
+from spiir_pastro.io.trigger_files import read_triggers
+from spiir_pastro.io.trigger_tables import to_candidates
 from spiir_pastro.pipeline.counting import counting
-from spiir_pastro.pipeline.fit import fit
-from spiir_pastro.pipeline.run import Workspace, run
+from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.training import FitSettings, TrainingSet, from_processed, from_uploads
+from spiir_pastro.pipeline.workflow import Workspace, run
 from spiir_pastro.selection.uploads import OBSERVING_RUN_STARTS, select_uploads
 
 _SETTINGS = FitSettings(far_threshold_hz=THRESHOLD_HZ)

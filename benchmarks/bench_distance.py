@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from spiir_pastro.domain import ASTROPHYSICAL
-from spiir_pastro.io.distances import CAMPAIGN, read_distances
+from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.models.distance_fit import (
     ESTIMATORS,
     Estimator,

@@ -24,7 +24,7 @@ import polars as pl
 from bench_ligolw import inflate, peer
 from zerolag_files import write_zerolag
 
-from spiir_pastro.pipeline.extract import extract
+from spiir_pastro.pipeline.extraction import extract
 from spiir_pastro.pipeline.raw import raw_files
 
 _WORKERS = 2

@@ -17,8 +17,8 @@ from bench_extract import family_peak
 from bench_report import candidates
 
 from spiir_pastro.io.artifact import write_model
-from spiir_pastro.io.distances import CAMPAIGN, read_distances
-from spiir_pastro.pipeline.fit import fit
+from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
+from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.training import TrainingSet
 
 __all__ = ["Cost", "limit", "predicted", "timed", "write_model_and_rows", "write_rows"]

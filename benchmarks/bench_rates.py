@@ -23,21 +23,21 @@ import polars as pl
 
 from spiir_pastro.domain import ASTROPHYSICAL, Source, coincident_segments
 from spiir_pastro.domain.times import YEAR_S
-from spiir_pastro.io.distances import CAMPAIGN, read_distances
+from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.io.populations import read_populations
-from spiir_pastro.io.triggers import from_postcoh, to_candidates
+from spiir_pastro.io.trigger_tables import from_postcoh, to_candidates
 from spiir_pastro.models.counts import fit_counts
 from spiir_pastro.models.exposure import Exposure
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.models.population import BinaryPopulation, MassLaw, RedshiftLaw
-from spiir_pastro.pipeline.fit import fit
-from spiir_pastro.pipeline.run import Workspace, run
+from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.sensitivity import Sensitivity, rates_of
 from spiir_pastro.pipeline.training import FitSettings, TrainingSet, from_processed
+from spiir_pastro.pipeline.workflow import Workspace, run
 from spiir_pastro.selection.clustering import cluster
 from spiir_pastro.simulation import CampaignConfig, build_campaign, draw_candidates
+from spiir_pastro.simulation.binaries import draw_detectable
 from spiir_pastro.simulation.config import stream
-from spiir_pastro.simulation.population import draw_detectable
 
 FARTHEST = {Source.BNS: 0.2, Source.NSBH: 0.4, Source.BBH: 1.9}
 SKY = {

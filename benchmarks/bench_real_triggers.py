@@ -18,16 +18,16 @@ import numpy as np
 import polars as pl
 
 from spiir_pastro.evaluation.scores import score
-from spiir_pastro.io.distances import CAMPAIGN, read_distances
+from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.io.gwtc import read_known_events
-from spiir_pastro.io.sources import read_triggers
-from spiir_pastro.io.triggers import to_candidates
+from spiir_pastro.io.trigger_files import read_triggers
+from spiir_pastro.io.trigger_tables import to_candidates
 from spiir_pastro.models.components import CandidateDensity, ComponentDensities
 from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.counts import fit_counts
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.models.toy import toy_log_bayes_factors
-from spiir_pastro.pipeline.fit import fit
+from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.training import TrainingSet
 from spiir_pastro.selection.uploads import select_uploads
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from spiir_pastro.io.frames import read_frame
-from spiir_pastro.pipeline.run import Workspace, run
+from spiir_pastro.pipeline.workflow import Workspace, run
 from spiir_pastro.simulation import CampaignConfig
 
 

@@ -21,12 +21,12 @@ import polars as pl
 from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import ModelArtifact
-from spiir_pastro.io.distances import CAMPAIGN, read_distances
+from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.io.predictions import as_table
-from spiir_pastro.io.triggers import to_candidates
+from spiir_pastro.io.trigger_tables import to_candidates
 from spiir_pastro.pipeline.alternatives import alternatives
-from spiir_pastro.pipeline.evaluate import write_evaluation
-from spiir_pastro.pipeline.fit import fit
+from spiir_pastro.pipeline.assessment import write_evaluation
+from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.training import TrainingSet
 
 THRESHOLD_HZ = 3e-4

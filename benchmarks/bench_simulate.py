@@ -18,7 +18,7 @@ from spiir_pastro.domain import Source
 from spiir_pastro.io.ligolw import read_table
 from spiir_pastro.io.ligolw_layouts import POSTCOH
 from spiir_pastro.io.ligolw_writer import LigolwTable, write_ligolw
-from spiir_pastro.pipeline.simulate import simulate
+from spiir_pastro.pipeline.campaign_files import simulate
 from spiir_pastro.simulation import CampaignConfig, build_campaign
 
 _PEER_ROWS = 20_000

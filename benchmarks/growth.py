@@ -23,7 +23,7 @@ _MOST_EVALUATED = 1_000_000  # more candidates than any search has
 _READ = """
 import sys
 import polars as pl
-from spiir_pastro.io.triggers import POSTCOH_COLUMNS
+from spiir_pastro.io.trigger_tables import POSTCOH_COLUMNS
 table = pl.scan_parquet(sys.argv[1] + "/**/*.postcoh.parquet")
 names = [name for name in table.collect_schema().names() if name in POSTCOH_COLUMNS]
 for block in table.select(names).collect_batches():

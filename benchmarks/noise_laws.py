@@ -15,8 +15,8 @@ from scipy.optimize import minimize
 
 from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.io.gwtc import read_known_events
-from spiir_pastro.io.sources import read_triggers
-from spiir_pastro.selection.known import label_known
+from spiir_pastro.io.trigger_files import read_triggers
+from spiir_pastro.selection.labelling import label_known
 from spiir_pastro.selection.uploads import select_uploads
 from spiir_pastro.simulation.config import NETWORK
 from spiir_pastro.simulation.noise_templates import TemplateLaw

@@ -40,8 +40,8 @@ from spiir_pastro.models.response import Response
 from spiir_pastro.models.source_model import SourceModel, network_reach
 from spiir_pastro.serve.decide import Decision, Skip, SkipReason, Upload, decide
 from spiir_pastro.serve.letters import DeadLetters
-from spiir_pastro.serve.model import Assessor
-from spiir_pastro.serve.rehearsal.model import RehearsalModel, always
+from spiir_pastro.serve.model_slot import Assessor
+from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel, always
 
 __all__ = ["LARGEST", "assessors", "check_alert", "check_file", "confined"]
 

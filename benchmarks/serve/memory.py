@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from spiir_pastro.serve.rehearsal.alerts import sample_alert
+from spiir_pastro.serve.rehearsal.sample_alerts import sample_alert
 from spiir_pastro.serve.rehearsal.stage import GROUP, TOPICS, Stage
 
 EVENTS, OTHERS_EACH, STEPS = 1500, 9, 10

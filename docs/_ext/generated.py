@@ -31,12 +31,12 @@ from spiir_pastro.io.ligolw.layout import DTYPES
 from spiir_pastro.io.predictions import as_table
 from spiir_pastro.io.runs import Run, RunsFile
 from spiir_pastro.models.pastro import Predictions
-from spiir_pastro.pipeline import process
-from spiir_pastro.pipeline.livetime import livetime_table
+from spiir_pastro.pipeline import processing
+from spiir_pastro.pipeline.analysed_time import livetime_table
 from spiir_pastro.pipeline.processed import UNITS
 from spiir_pastro.pipeline.store import TriggerStore
 from spiir_pastro.selection import match_injections
-from spiir_pastro.serve.config import Settings
+from spiir_pastro.serve.settings import Settings
 
 _MARK = re.compile(r"^<!-- generated: (.+) -->$", re.MULTILINE)
 
@@ -196,7 +196,7 @@ def empty_tables() -> dict[str, pl.DataFrame]:
     floats = dict.fromkeys(("mchirp", "mass1", "mass2", "distance"), pl.Float64)
     injections = from_sim_inspiral(pl.DataFrame(schema=times | floats))
     matches = match_injections(triggers, injections.with_columns(analysed=pl.lit(value=False)))
-    missed = process._with_off_mass(matches.missed, triggers, 0)  # noqa: SLF001  (its columns)
+    missed = processing._with_off_mass(matches.missed, triggers, 0)  # noqa: SLF001  (its columns)
     return {
         "background/BANK": triggers,
         "known_mergers/BANK": triggers,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from spiir_pastro.io.artifact import ModelArtifact, load_model
     from spiir_pastro.io.ligolw import read_table, read_tables
     from spiir_pastro.io.qtable import to_qtable
-    from spiir_pastro.io.sources import read_triggers
+    from spiir_pastro.io.trigger_files import read_triggers
     from spiir_pastro.models.counts import CountPosterior, fit_counts
     from spiir_pastro.models.distance import DistanceModel
     from spiir_pastro.models.distance_fit import fit_distance
@@ -43,7 +43,7 @@ _HOMES = {
     "process": "pipeline.commands",
     "read_table": "io.ligolw",
     "read_tables": "io.ligolw",
-    "read_triggers": "io.sources",
+    "read_triggers": "io.trigger_files",
     "to_qtable": "io.qtable",
 }
 

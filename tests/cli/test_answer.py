@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from spiir_pastro.io.artifact import load_model, write_model
-from spiir_pastro.io.distances import read_distances
+from spiir_pastro.io.distance_tables import read_distances
 from spiir_pastro.io.trigger_lines import parse_trigger_line
-from spiir_pastro.pipeline.fit import fit
+from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.training import FitSettings, from_uploads
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from spiir_pastro.io.answers import as_csv
 from spiir_pastro.io.artifact import load_model, write_model
-from spiir_pastro.io.distances import read_distances
+from spiir_pastro.io.distance_tables import read_distances
 from spiir_pastro.io.predictions import predict_read
-from spiir_pastro.io.sources import read_triggers
-from spiir_pastro.pipeline.fit import fit
+from spiir_pastro.io.trigger_files import read_triggers
+from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.training import FitSettings, from_uploads
 
 COINC = """<?xml version='1.0' encoding='utf-8'?>

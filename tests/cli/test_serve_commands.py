@@ -10,13 +10,13 @@ from spiir_pastro.cli import app
 from spiir_pastro.errors import ArtifactError
 from spiir_pastro.io.alerts import parse_alert
 from spiir_pastro.io.artifact import ModelArtifact, load_model, write_model
-from spiir_pastro.io.distances import read_distances
-from spiir_pastro.pipeline.fit import fit
+from spiir_pastro.io.distance_tables import read_distances
+from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.training import FitSettings, from_uploads
-from spiir_pastro.serve import run
+from spiir_pastro.serve import startup
 from spiir_pastro.serve.drift import expected_rates
-from spiir_pastro.serve.model import load_rehearsed
-from spiir_pastro.serve.rehearsal.alerts import other_alerts, sample_alert, sample_alerts
+from spiir_pastro.serve.model_slot import load_rehearsed
+from spiir_pastro.serve.rehearsal.sample_alerts import other_alerts, sample_alert, sample_alerts
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def model(artifact: ModelArtifact, tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def unconfigured_logs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "configure_logs", lambda: None)
+    monkeypatch.setattr(startup, "configure_logs", lambda: None)
 
 
 def test_recorded_alerts_are_answered_with_the_models_probabilities(

@@ -14,7 +14,7 @@ from spiir_pastro.cli import app
 from spiir_pastro.errors import PastroError
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.io.runs import read_runs
-from spiir_pastro.pipeline.evaluate import evaluate_processed, write_evaluation
+from spiir_pastro.pipeline.assessment import evaluate_processed, write_evaluation
 from spiir_pastro.pipeline.evaluations import read_evaluation
 from spiir_pastro.pipeline.inventory import insist, take_inventory
 from spiir_pastro.pipeline.processed import open_processed

@@ -11,7 +11,7 @@ import pytest
 
 from spiir_pastro.cli import COMMANDS
 from spiir_pastro.domain.columns import POSTCOH_TYPES, POSTCOH_UNITS
-from spiir_pastro.io.triggers import TRIGGER_UNITS
+from spiir_pastro.io.trigger_tables import TRIGGER_UNITS
 from spiir_pastro.pipeline.processed import UNITS
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -7,7 +7,7 @@ import pytest
 from spiir_pastro.domain import DETECTORS
 from spiir_pastro.errors import PastroError, TableError
 from spiir_pastro.io.candidate_file import read_candidate
-from spiir_pastro.io.sources import read_triggers
+from spiir_pastro.io.trigger_files import read_triggers
 
 FILE = """<?xml version='1.0' encoding='utf-8'?>
 <!DOCTYPE LIGO_LW SYSTEM "http://ldas-sw.ligo.caltech.edu/doc/ligolwAPI/html/ligolw_dtd.txt">

@@ -13,8 +13,8 @@ import pytest
 from spiir_pastro.domain import Candidates
 from spiir_pastro.errors import ArtifactError
 from spiir_pastro.io.artifact import load_model, write_model
-from spiir_pastro.io.distances import read_distances
-from spiir_pastro.pipeline.fit import fit
+from spiir_pastro.io.distance_tables import read_distances
+from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.training import FitSettings, from_uploads
 
 MUTATIONS = 200

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from spiir_pastro.domain import DETECTORS
 from spiir_pastro.errors import TriggerError
 from spiir_pastro.io.trigger_lines import MAX_LINE_BYTES, parse_trigger_line
-from spiir_pastro.io.triggers import from_csv
+from spiir_pastro.io.trigger_tables import from_csv
 
 ROW: dict[str, object] = {
     "graceid": "G1",

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spiir_pastro.io.distances import CAMPAIGN, read_distances
+from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.models.distance import PYCBC_LIVE_O3, DistanceModel
 from spiir_pastro.models.distance_choice import FITTED, choose_distance
 from spiir_pastro.models.distance_fit import ESTIMATORS, fit_distance, hold_out_residuals

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spiir_pastro.domain import Candidates
-from spiir_pastro.io.distances import CAMPAIGN, read_distances
+from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.io.horizons import read_horizons
 from spiir_pastro.models import properties
 from spiir_pastro.models.pastro import PastroModel
@@ -17,7 +17,7 @@ from spiir_pastro.models.properties import (
     source_properties,
 )
 from spiir_pastro.models.source_model import network_reach, projection_density, projection_exceeds
-from spiir_pastro.pipeline.fit import fit
+from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.training import FitSettings, from_uploads
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 import spiir_pastro as sp
 from spiir_pastro.cli import app
 from spiir_pastro.errors import ConfigError, TableError, TriggerError
-from spiir_pastro.pipeline.simulate import simulate
+from spiir_pastro.pipeline.campaign_files import simulate
 from spiir_pastro.simulation import CampaignConfig
 from tolerances import ROUNDING
 

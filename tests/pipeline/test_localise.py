@@ -13,7 +13,7 @@ pytest.importorskip("ligo.skymap", reason="needs the extra [bayestar]")
 import bayestar_campaign
 from spiir_pastro.cli import app
 from spiir_pastro.domain import ASTROPHYSICAL
-from spiir_pastro.io.distances import read_distances
+from spiir_pastro.io.distance_tables import read_distances
 from spiir_pastro.pipeline import localise
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of LAL and ligo.skymap

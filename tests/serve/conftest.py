@@ -7,8 +7,8 @@ import pytest
 import structlog
 
 from spiir_pastro.serve.rehearsal.broker import Broker
-from spiir_pastro.serve.rehearsal.gracedb import StandInGraceDB
-from spiir_pastro.serve.rehearsal.model import RehearsalModel
+from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel
+from spiir_pastro.serve.rehearsal.stand_in import StandInGraceDB
 from spiir_pastro.serve.spool import Spool
 
 

@@ -17,8 +17,8 @@ from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.io.trigger_lines import parse_trigger_line
 from spiir_pastro.serve.answering import Answerer, answer_stream
-from spiir_pastro.serve.model import ModelSlot
-from spiir_pastro.serve.rehearsal.model import RehearsalModel
+from spiir_pastro.serve.model_slot import ModelSlot
+from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel
 from spiir_pastro.serve.sockets import HTTPAnswers, SocketAnswers
 
 LINE = json.dumps(
@@ -65,7 +65,7 @@ def test_a_line_is_answered_by_p_astro_json(answerer: Answerer) -> None:
 def test_the_model_in_use_is_told_and_taken_up_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("spiir_pastro.serve.model._LOOK_S", 0.0)
+    monkeypatch.setattr("spiir_pastro.serve.model_slot._LOOK_S", 0.0)
     path = tmp_path / "model.json"
     RehearsalModel().save(path)
     answerer = Answerer(ModelSlot(path, RehearsalModel.load))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from spiir_pastro.serve.rehearsal.model import RehearsalModel
+from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel
 
 PROJECT = Path(__file__).parents[2]
 _OF_THE_ROOT = ("apt-get ", "useradd ")
@@ -87,7 +87,7 @@ def test_the_image_has_every_command_and_no_more_than_the_service_needs(image: P
 def test_the_image_is_not_bound_to_the_tree_it_was_built_from(image: Path) -> None:
     shutil.rmtree(image / "build")
     python = image / "opt/spiir-pastro/bin/python"
-    done = run(python, "-c", "import spiir_pastro.serve.run as m; print(m.__file__)")
+    done = run(python, "-c", "import spiir_pastro.serve.startup as m; print(m.__file__)")
     assert done.stdout.decode().startswith(f"{image}/opt/"), done.stderr
 
 

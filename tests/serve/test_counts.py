@@ -15,20 +15,20 @@ from spiir_pastro.domain import Source, SourceProbabilities, Trigger
 from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.io.alerts import ALL_SKY
 from spiir_pastro.io.artifact import ModelArtifact, load_model, write_model
-from spiir_pastro.io.distances import CAMPAIGN, read_distances
-from spiir_pastro.io.triggers import to_trigger_list
+from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
+from spiir_pastro.io.trigger_tables import to_trigger_list
 from spiir_pastro.pipeline.counting import update
-from spiir_pastro.pipeline.fit import fit
+from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.training import FitSettings, from_uploads
 from spiir_pastro.serve.adjusting import Adjusted
-from spiir_pastro.serve.config import CountsSettings, KafkaSettings, Settings
-from spiir_pastro.serve.counting import CountedFile, counted_path
 from spiir_pastro.serve.decide import Upload
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.rehearsal.model import RehearsalModel
+from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel
+from spiir_pastro.serve.running_counts import CountedFile, counted_path
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service
+from spiir_pastro.serve.settings import CountsSettings, KafkaSettings, Settings
 from spiir_pastro.serve.spool import Spool
 from spiir_pastro.serve.upload import FileUploader
 

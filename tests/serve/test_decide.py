@@ -12,8 +12,8 @@ from spiir_pastro.errors import TriggerError
 from spiir_pastro.serve.decide import Choose, Skip, SkipReason, Upload, decide
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.rehearsal.alerts import other_alerts, sample_alert
-from spiir_pastro.serve.rehearsal.model import RehearsalModel, always
+from spiir_pastro.serve.rehearsal.sample_alerts import other_alerts, sample_alert
+from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel, always
 from spiir_pastro.serve.searches import Models
 
 

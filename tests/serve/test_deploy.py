@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from spiir_pastro.serve.config import Settings
 from spiir_pastro.serve.gauges import Gauges
 from spiir_pastro.serve.health import STALLED_AFTER_S, Health
 from spiir_pastro.serve.letters import DeadLetters
 from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.sensitivity import Sensitivity
+from spiir_pastro.serve.sensitivity_file import Sensitivity
+from spiir_pastro.serve.settings import Settings
 from spiir_pastro.serve.spool import Spool
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

@@ -10,7 +10,12 @@ from serve.sasl_gateway import make_certificate
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.serve.gracedb import GraceDBClient
 from spiir_pastro.serve.rehearsal.broker import free_port
-from spiir_pastro.serve.rehearsal.gracedb import UNKNOWN_EVENT, Faults, StandInGraceDB, read_journal
+from spiir_pastro.serve.rehearsal.stand_in import (
+    UNKNOWN_EVENT,
+    Faults,
+    StandInGraceDB,
+    read_journal,
+)
 from spiir_pastro.serve.upload import (
     Delivered,
     EventFile,

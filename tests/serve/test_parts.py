@@ -16,10 +16,10 @@ from spiir_pastro.domain import SOURCE_COLOURS, Source
 from spiir_pastro.serve.drift import Rate, compare, expected_rates, poisson_p_value
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.http import StatusServer
-from spiir_pastro.serve.model import Model
-from spiir_pastro.serve.page import Status, duration, render
-from spiir_pastro.serve.rehearsal.model import RehearsalModel
+from spiir_pastro.serve.model_slot import Model
+from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel
 from spiir_pastro.serve.spool import Record
+from spiir_pastro.serve.status_page import Status, duration, render
 
 
 def test_a_problem_is_logged_when_it_comes_and_when_it_goes(

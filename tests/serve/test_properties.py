@@ -11,14 +11,14 @@ import pytest
 from serve.test_service import ListSource, payloads, service, trigger_of, updated
 from serve.waiting import run_until
 from spiir_pastro.domain import SourceProbabilities, Trigger
-from spiir_pastro.serve.backfill import Backfiller, BackfillPlan
 from spiir_pastro.serve.decide import Upload, decide
 from spiir_pastro.serve.gracedb import GraceDBClient
-from spiir_pastro.serve.rehearsal.alerts import sample_alert
-from spiir_pastro.serve.rehearsal.gracedb import Faults, LogEntry, StandInGraceDB, announce
-from spiir_pastro.serve.rehearsal.model import RehearsalModel, always
+from spiir_pastro.serve.rehearsal.sample_alerts import sample_alert
+from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel, always
+from spiir_pastro.serve.rehearsal.stand_in import Faults, LogEntry, StandInGraceDB, announce
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.spool import Spool, browse
+from spiir_pastro.serve.sweeps import Backfiller, BackfillPlan
 from spiir_pastro.serve.upload import PROPERTIES, EventFile, GraceDBUploader, Unanswered
 
 BOTH = ["spiir.p_astro.json", "spiir.properties.json"]

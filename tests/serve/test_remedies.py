@@ -21,22 +21,22 @@ import pytest
 from serve.waiting import PATIENCE_S, running, wait_until
 from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import TriggerError
-from spiir_pastro.serve.backfill import BackfillPlan
+from spiir_pastro.serve.alert_source import FileSource
 from spiir_pastro.serve.clock import SystemClock
-from spiir_pastro.serve.config import GraceDBSettings, KafkaSettings, Settings
 from spiir_pastro.serve.consumer import Message
 from spiir_pastro.serve.gracedb import GraceDBClient
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.history import history_path, recall_first_start
 from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.rehearsal.alerts import sample_alert
-from spiir_pastro.serve.rehearsal.gracedb import Faults, StandInGraceDB, announce
-from spiir_pastro.serve.rehearsal.model import RehearsalModel
+from spiir_pastro.serve.rehearsal.sample_alerts import sample_alert
+from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel
 from spiir_pastro.serve.rehearsal.stage import Stage
+from spiir_pastro.serve.rehearsal.stand_in import Faults, StandInGraceDB, announce
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service
-from spiir_pastro.serve.source import FileSource
+from spiir_pastro.serve.settings import GraceDBSettings, KafkaSettings, Settings
 from spiir_pastro.serve.spool import Spool
+from spiir_pastro.serve.sweeps import BackfillPlan
 from spiir_pastro.serve.upload import GraceDBUploader
 
 HERE = Path(__file__).parent
@@ -200,8 +200,8 @@ def test_an_event_that_appears_late_is_answered(night: Night) -> None:
 def test_a_search_of_gracedb_that_failed_is_made_again(
     night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spiir_pastro.serve.backfill.AGAIN_S", 0.1)
-    monkeypatch.setattr("spiir_pastro.serve.backfill.LOOK_S", 0.05)
+    monkeypatch.setattr("spiir_pastro.serve.sweeps.AGAIN_S", 0.1)
+    monkeypatch.setattr("spiir_pastro.serve.sweeps.LOOK_S", 0.05)
     night.announce(event(1))
     night.gracedb.faults = Faults(unavailable=1.0)
     served = night.service()

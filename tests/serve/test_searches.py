@@ -9,13 +9,13 @@ import structlog
 from serve.waiting import wait_until
 from spiir_pastro.errors import ArtifactError, ConfigError
 from spiir_pastro.io.alerts import Event, parse_alert
-from spiir_pastro.serve.config import Settings
 from spiir_pastro.serve.decide import Skip, SkipReason, Upload, decide
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.rehearsal.alerts import sample_alert
-from spiir_pastro.serve.rehearsal.model import RehearsalModel
+from spiir_pastro.serve.rehearsal.sample_alerts import sample_alert
+from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel
 from spiir_pastro.serve.searches import Models
+from spiir_pastro.serve.settings import Settings
 
 FILES = {"own": 0.9, "early": 0.8, "injected": 0.7, "offline": 0.6}
 
@@ -133,7 +133,7 @@ def test_a_search_that_nobody_named_is_warned_of_once_and_counted_by_its_reason(
 def test_each_model_is_replaced_for_itself_and_told_by_its_search(
     paths: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spiir_pastro.serve.model._LOOK_S", 0.0)
+    monkeypatch.setattr("spiir_pastro.serve.model_slot._LOOK_S", 0.0)
     answering = models(paths, EarlyWarning="early", MDC="own")
     own, early = answering.own, answering.in_use["earlywarning"]
     assert answering.in_use["mdc"] == own

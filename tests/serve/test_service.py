@@ -17,18 +17,18 @@ from serve.waiting import run_until, running, wait_until
 from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import TriggerError
 from spiir_pastro.io.alerts import parse_alert
-from spiir_pastro.serve.config import GraceDBSettings, KafkaSettings, Settings
+from spiir_pastro.serve.alert_source import FileSource
 from spiir_pastro.serve.consumer import Message
 from spiir_pastro.serve.decide import Upload, decide
 from spiir_pastro.serve.gracedb import GraceDBClient
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.rehearsal.alerts import other_alerts, sample_alert, sample_alerts
-from spiir_pastro.serve.rehearsal.gracedb import Faults, StandInGraceDB
-from spiir_pastro.serve.rehearsal.model import RehearsalModel, always
+from spiir_pastro.serve.rehearsal.sample_alerts import other_alerts, sample_alert, sample_alerts
+from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel, always
+from spiir_pastro.serve.rehearsal.stand_in import Faults, StandInGraceDB
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service
-from spiir_pastro.serve.source import FileSource
+from spiir_pastro.serve.settings import GraceDBSettings, KafkaSettings, Settings
 from spiir_pastro.serve.spool import Spool, SpoolDamaged, browse
 from spiir_pastro.serve.upload import FileUploader, GraceDBUploader
 

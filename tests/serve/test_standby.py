@@ -11,12 +11,12 @@ import pytest
 
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.serve.clock import SystemClock
-from spiir_pastro.serve.config import Settings
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.rehearsal.alerts import sample_alerts
 from spiir_pastro.serve.rehearsal.broker import Broker, free_port
+from spiir_pastro.serve.rehearsal.sample_alerts import sample_alerts
 from spiir_pastro.serve.rehearsal.stage import Stage, _serve_alerts
+from spiir_pastro.serve.settings import Settings
 from spiir_pastro.serve.standby import Standby
 
 

@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from spiir_pastro.domain import Source
 from spiir_pastro.io.gwtc import read_known_events
-from spiir_pastro.io.sources import read_triggers
+from spiir_pastro.io.trigger_files import read_triggers
 from spiir_pastro.selection.clustering import cluster
 from spiir_pastro.selection.uploads import select_uploads
 from spiir_pastro.simulation import (

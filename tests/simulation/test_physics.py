@@ -15,6 +15,7 @@ from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.io.ligolw import read_arrays
 from spiir_pastro.models.cosmology import luminosity_distance
 from spiir_pastro.simulation.bank import nearest_template, template_groups
+from spiir_pastro.simulation.binaries import chirp_mass, draw_binaries, draw_detectable
 from spiir_pastro.simulation.config import (
     DETECTORS,
     NETWORK,
@@ -32,7 +33,6 @@ from spiir_pastro.simulation.network import (
     sigma_mpc,
 )
 from spiir_pastro.simulation.noise import COHERENT_NOISE, SINGLE_DETECTOR_NOISE, NoiseModel
-from spiir_pastro.simulation.population import chirp_mass, draw_binaries, draw_detectable
 from spiir_pastro.simulation.ranking import (
     NOISE_CEILING_HZ,
     combined_far_hz,

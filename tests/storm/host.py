@@ -10,18 +10,18 @@ from typing import cast
 from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import ConfigError, TriggerError
 from spiir_pastro.serve.adjusting import Adjusted
-from spiir_pastro.serve.backfill import BackfillPlan
-from spiir_pastro.serve.config import GraceDBSettings, KafkaSettings, Settings
+from spiir_pastro.serve.alert_source import KafkaSource
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.history import history_path, recall_first_start
 from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.model import Model, ModelSlot
-from spiir_pastro.serve.rehearsal.model import RehearsalModel
+from spiir_pastro.serve.model_slot import Model, ModelSlot
+from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service
-from spiir_pastro.serve.source import KafkaSource
+from spiir_pastro.serve.settings import GraceDBSettings, KafkaSettings, Settings
 from spiir_pastro.serve.spool import Spool, SpoolDamaged
 from spiir_pastro.serve.standby import Standby
+from spiir_pastro.serve.sweeps import BackfillPlan
 from spiir_pastro.serve.upload import GraceDBUploader
 from storm.broker import Seat, SimulatedBroker, SimulatedConsumer, SimulatedMembership
 from storm.gracedb import SETTLE_S, SimulatedGraceDB, SimulatedGraceDBClient

@@ -16,19 +16,19 @@ import pytest
 
 from spiir_pastro.domain.times import DAY_S
 from spiir_pastro.io.alerts import Event
-from spiir_pastro.serve import backfill, queueing, source, spool, upload
-from spiir_pastro.serve.backfill import Backfiller
+from spiir_pastro.serve import alert_source, queueing, spool, sweeps, upload
+from spiir_pastro.serve.alert_source import KafkaSource
 from spiir_pastro.serve.clock import Clock
 from spiir_pastro.serve.decide import SkipReason
 from spiir_pastro.serve.gracedb import Answer
 from spiir_pastro.serve.health import Health
-from spiir_pastro.serve.model import Model
+from spiir_pastro.serve.model_slot import Model
 from spiir_pastro.serve.queueing import Delivery, DeliveryQueue
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service
-from spiir_pastro.serve.source import KafkaSource
 from spiir_pastro.serve.spool import Spool
 from spiir_pastro.serve.standby import Standby
+from spiir_pastro.serve.sweeps import Backfiller
 from spiir_pastro.serve.upload import Delivered, EventFile, GraceDBUploader, Unanswered
 from storm.run import quicken
 from storm.timeline import SimulatedClock
@@ -122,7 +122,7 @@ def _placed_as_new(kafka: KafkaSource, message: Any) -> Any:  # noqa: ANN401
 
 
 def _twins_are_new(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(source, "TWIN_S", 0.0)
+    patch.setattr(alert_source, "TWIN_S", 0.0)
 
 
 def _offsets_are_the_brokers(patch: pytest.MonkeyPatch) -> None:
@@ -231,7 +231,7 @@ def _labels_of_alerts_are_ignored(patch: pytest.MonkeyPatch) -> None:
 
 
 def _comment_of_the_present_model(patch: pytest.MonkeyPatch) -> None:
-    redelivery = backfill.redelivery
+    redelivery = sweeps.redelivery
     anonymous = lambda record: replace(redelivery(record), model="")  # noqa: E731
     patch.setattr("spiir_pastro.serve.service.redelivery", anonymous)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from spiir_pastro.serve import backfill, service, source
+from spiir_pastro.serve import alert_source, service, sweeps
 from storm.world import Finding, play
 
 __all__ = ["findings", "quicken"]
@@ -30,8 +30,8 @@ def quicken() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     service.POLL_S = 1.0
     service.HOUSEKEEPING_S = 4.0
-    backfill.LOOK_S = 10.0
-    source.RENEW_S = RENEW_S
+    sweeps.LOOK_S = 10.0
+    alert_source.RENEW_S = RENEW_S
 
 
 def findings(seeds: range) -> list[tuple[int, Finding]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from spiir_pastro.serve import backfill, service, source
+from spiir_pastro.serve import alert_source, service, sweeps
 from storm.mutations import MUTATIONS, Mutation, first_seed
 from storm.run import findings, quicken
 from storm.world import World
@@ -17,10 +17,10 @@ from storm.world import World
 
 @pytest.fixture(autouse=True)
 def quick() -> Iterator[None]:
-    before = service.POLL_S, service.HOUSEKEEPING_S, backfill.LOOK_S, source.RENEW_S
+    before = service.POLL_S, service.HOUSEKEEPING_S, sweeps.LOOK_S, alert_source.RENEW_S
     quicken()
     yield
-    service.POLL_S, service.HOUSEKEEPING_S, backfill.LOOK_S, source.RENEW_S = before
+    service.POLL_S, service.HOUSEKEEPING_S, sweeps.LOOK_S, alert_source.RENEW_S = before
     structlog.reset_defaults()
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from spiir_pastro.errors import TriggerError
 from spiir_pastro.io.alerts import parse_alert
-from spiir_pastro.serve.rehearsal.alerts import sample_alert
+from spiir_pastro.serve.rehearsal.sample_alerts import sample_alert
 from spiir_pastro.serve.upload import P_ASTRO
 from storm.broker import Seat, SimulatedBroker, Topic
 from storm.gracedb import SETTLE_S, WEATHERS, Entry, SimulatedGraceDB

@@ -11,7 +11,7 @@ import click
 from spiir_pastro.cli.options import FILE
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.serve.answering import Answerer, answer_stream
-from spiir_pastro.serve.model import ModelSlot
+from spiir_pastro.serve.model_slot import ModelSlot
 
 __all__ = ["command"]
 

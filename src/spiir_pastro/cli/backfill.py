@@ -8,7 +8,7 @@ import click
 from spiir_pastro.cli.exit_codes import ExitCode
 from spiir_pastro.cli.options import FILE
 from spiir_pastro.io.artifact import load_model
-from spiir_pastro.serve import run
+from spiir_pastro.serve import startup
 
 __all__ = ["command"]
 
@@ -25,8 +25,8 @@ def command(*, since: datetime, model: Path, config: Path) -> None:
     If the service is running, it is asked to search, and does so within seconds. Ends with code 3
     if an event was not delivered.
     """
-    run.configure_logs()
-    counts = run.backfill(since.replace(tzinfo=UTC).timestamp(), model, config, load=load_model)
+    startup.configure_logs()
+    counts = startup.backfill(since.replace(tzinfo=UTC).timestamp(), model, config, load=load_model)
     if counts is None:
         click.echo("the running service searches; its log says backfill.done")
         return

@@ -11,7 +11,7 @@ from spiir_pastro.domain import ASTROPHYSICAL
 from spiir_pastro.evaluation.comparison import Evaluated, compare
 from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import load_model
-from spiir_pastro.pipeline.evaluate import write_evaluation
+from spiir_pastro.pipeline.assessment import write_evaluation
 from spiir_pastro.pipeline.evaluations import as_evaluated, read_evaluation
 from spiir_pastro.selection.during import During
 

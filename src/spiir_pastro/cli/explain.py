@@ -15,7 +15,7 @@ from spiir_pastro.cli.output import json_option, print_columns, print_json
 from spiir_pastro.domain import ASTROPHYSICAL, DETECTORS, Candidates, Source, Trigger, join_ifos
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.io.candidate_file import only_candidate
-from spiir_pastro.io.properties import as_document, property_plane
+from spiir_pastro.io.event_properties import as_document, property_plane
 from spiir_pastro.models.components import FACTORS
 from spiir_pastro.models.explanation import Explanation, explain
 from spiir_pastro.models.pastro import ClassSharing, PastroModel
@@ -64,7 +64,7 @@ def command(
         return
     # Data frames take longer to load than a candidate to explain.
     from spiir_pastro.cli.explain_tables import find, write_page  # noqa: PLC0415
-    from spiir_pastro.io.triggers import to_candidates  # noqa: PLC0415
+    from spiir_pastro.io.trigger_tables import to_candidates  # noqa: PLC0415
 
     trigger = find(event, triggers, known_events)
     row, candidates = trigger.row(0, named=True), to_candidates(trigger)

@@ -8,9 +8,9 @@ from spiir_pastro.errors import TriggerError
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.gwtc import read_known_events
 from spiir_pastro.io.predictions import as_table
-from spiir_pastro.io.sources import read_triggers
+from spiir_pastro.io.trigger_files import read_triggers
 from spiir_pastro.models.pastro import Predictions
-from spiir_pastro.selection.known import label_known
+from spiir_pastro.selection.labelling import label_known
 
 __all__ = ["find", "write_page"]
 

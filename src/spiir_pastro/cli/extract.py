@@ -11,7 +11,7 @@ from spiir_pastro.cli.exit_codes import ExitCode
 from spiir_pastro.cli.output import json_option, print_json
 from spiir_pastro.domain.columns import canonical_column
 from spiir_pastro.errors import ConfigError
-from spiir_pastro.pipeline.extract import Outcome, extract
+from spiir_pastro.pipeline.extraction import Outcome, extract
 from spiir_pastro.pipeline.raw import RawFile, raw_files, raw_files_of_runs
 from spiir_pastro.pipeline.staging import Receipt, Status
 
@@ -77,7 +77,7 @@ def command(
 
 def _with_needed(columns: str) -> list[str]:
     """Read a list of columns, and add what `process` cannot do without; say so on stderr."""
-    from spiir_pastro.io.triggers import POSTCOH_NEEDED  # noqa: PLC0415  (loads Polars)
+    from spiir_pastro.io.trigger_tables import POSTCOH_NEEDED  # noqa: PLC0415  (loads Polars)
 
     names = [canonical_column(name.strip()) for name in columns.split(",")]
     added = [name for name in POSTCOH_NEEDED if name not in names]

@@ -12,7 +12,7 @@ from spiir_pastro.cli.options import FILE, candidate_options, from_either
 from spiir_pastro.cli.output import json_option, print_json, print_table
 from spiir_pastro.domain import ASTROPHYSICAL, MassBoundaries
 from spiir_pastro.io.artifact import ModelArtifact, write_model
-from spiir_pastro.io.distances import CAMPAIGN, read_distances
+from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.io.populations import MASS_PLANE, SHIPPED_POPULATIONS, read_populations
 from spiir_pastro.io.provenance import DistanceRecord, Rates
 from spiir_pastro.models.counts import Prior
@@ -21,7 +21,7 @@ from spiir_pastro.models.fitting import DensitySettings
 from spiir_pastro.models.pastro import ClassSharing
 from spiir_pastro.models.response import Response
 from spiir_pastro.pipeline.counting import counting
-from spiir_pastro.pipeline.fit import fit
+from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.training import (
     FitSettings,
     TrainingSet,

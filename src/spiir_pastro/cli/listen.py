@@ -6,7 +6,7 @@ import click
 
 from spiir_pastro.cli.options import FILE
 from spiir_pastro.io.artifact import load_model
-from spiir_pastro.serve import run
+from spiir_pastro.serve import startup
 
 __all__ = ["command"]
 
@@ -27,8 +27,8 @@ def command(*, model: Path, config: Path, check: bool, dry_run: bool) -> None:
     does so at once, and tries again what waits.
     """
     if check:
-        for line in run.check(model, config, load=load_model):
+        for line in startup.check(model, config, load=load_model):
             click.echo(line)
         return
-    run.configure_logs()
-    run.listen(model, config, load=load_model, dry_run=dry_run)
+    startup.configure_logs()
+    startup.listen(model, config, load=load_model, dry_run=dry_run)

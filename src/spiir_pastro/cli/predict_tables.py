@@ -17,9 +17,9 @@ from spiir_pastro.cli.output import (
     print_table,
 )
 from spiir_pastro.io.answers import as_json
-from spiir_pastro.io.triggers import TriggerRead
+from spiir_pastro.io.trigger_tables import TriggerRead
 from spiir_pastro.models.pastro import PastroModel
-from spiir_pastro.pipeline.predict import predict_files
+from spiir_pastro.pipeline.prediction import predict_files
 
 __all__ = ["predict_tables"]
 

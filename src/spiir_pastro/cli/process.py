@@ -16,8 +16,8 @@ from spiir_pastro.io.folders import sole_writer
 from spiir_pastro.io.frames import FrameFormat
 from spiir_pastro.io.runs import read_runs
 from spiir_pastro.pipeline.inventory import Inventory, take_inventory
-from spiir_pastro.pipeline.process import process, remove_leftovers
 from spiir_pastro.pipeline.processed import Processed, open_processed
+from spiir_pastro.pipeline.processing import process, remove_leftovers
 from spiir_pastro.pipeline.summary import ProcessSettings
 from spiir_pastro.selection import TwinTolerance
 

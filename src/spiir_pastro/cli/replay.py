@@ -7,7 +7,7 @@ import click
 from spiir_pastro.cli.exit_codes import ExitCode
 from spiir_pastro.cli.options import FILE
 from spiir_pastro.io.artifact import load_model
-from spiir_pastro.serve import run
+from spiir_pastro.serve import startup
 
 __all__ = ["command"]
 
@@ -29,8 +29,8 @@ def command(files: tuple[Path, ...], model: Path, out: Path | None, config: Path
     """
     if (out is None) == (config is None):
         raise click.UsageError("give either --out, to write files, or --config, to upload")
-    run.configure_logs()
-    counts = run.replay(files, model, load=load_model, out=out, config=config)
+    startup.configure_logs()
+    counts = startup.replay(files, model, load=load_model, out=out, config=config)
     click.echo(", ".join(f"{state} {count}" for state, count in counts.items()))
     if any(count for state, count in counts.items() if state != "done"):
         raise click.exceptions.Exit(ExitCode.INCOMPLETE)

@@ -11,7 +11,7 @@ from spiir_pastro.evaluation.change import Tolerance
 from spiir_pastro.evaluation.comparison import compare
 from spiir_pastro.pipeline.evaluations import read_evaluation
 from spiir_pastro.pipeline.revisions import evaluation_of_revision
-from spiir_pastro.report.comparison import write_alone, write_markdown
+from spiir_pastro.report.change_report import write_alone, write_markdown
 
 __all__ = ["command"]
 

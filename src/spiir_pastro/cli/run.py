@@ -15,7 +15,7 @@ from spiir_pastro.cli.output import print_table
 from spiir_pastro.domain import ASTROPHYSICAL
 from spiir_pastro.evaluation.recovery import recovered
 from spiir_pastro.evaluation.result import Evaluation
-from spiir_pastro.pipeline.run import Workspace, run
+from spiir_pastro.pipeline.workflow import Workspace, run
 from spiir_pastro.report.headline import sentence
 from spiir_pastro.report.numbers import between, figure
 from spiir_pastro.simulation import CampaignConfig

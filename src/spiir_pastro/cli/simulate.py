@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from spiir_pastro.domain import ASTROPHYSICAL, Source
-from spiir_pastro.pipeline.simulate import is_campaign, simulate
+from spiir_pastro.pipeline.campaign_files import is_campaign, simulate
 from spiir_pastro.simulation import (
     NETWORK,
     SENSITIVITIES,

@@ -8,8 +8,8 @@ import click
 import polars as pl
 
 from spiir_pastro.cli.output import json_option, print_json, print_table
-from spiir_pastro.serve.page import utc
 from spiir_pastro.serve.spool import Record, browse
+from spiir_pastro.serve.status_page import utc
 
 __all__ = ["command"]
 

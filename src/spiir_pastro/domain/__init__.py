@@ -20,7 +20,7 @@ from spiir_pastro.domain.sources import (
     SourceProbabilities,
     class_of_region,
 )
-from spiir_pastro.domain.triggers import Trigger
+from spiir_pastro.domain.trigger import Trigger
 
 __all__ = [
     "ASTROPHYSICAL",

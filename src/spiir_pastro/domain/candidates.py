@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiir_pastro.domain.detectors import DETECTORS
-from spiir_pastro.domain.triggers import Trigger
+from spiir_pastro.domain.trigger import Trigger
 from spiir_pastro.errors import TriggerError
 
 __all__ = ["Candidates"]

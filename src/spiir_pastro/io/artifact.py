@@ -19,9 +19,9 @@ import numpy as np
 from spiir_pastro.domain import Candidates, MassBoundaries, Source, SourceProbabilities, Trigger
 from spiir_pastro.errors import ArtifactError, PastroError
 from spiir_pastro.io.atomic import remove_drafts, write_atomically
+from spiir_pastro.io.event_properties import as_document as properties_document
+from spiir_pastro.io.event_properties import property_plane
 from spiir_pastro.io.field_types import misfits
-from spiir_pastro.io.properties import as_document as properties_document
-from spiir_pastro.io.properties import property_plane
 from spiir_pastro.io.provenance import Provenance, plain_provenance, read_provenance
 from spiir_pastro.io.training_digest import TrainingDigest
 from spiir_pastro.models.components import (

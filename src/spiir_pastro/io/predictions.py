@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from spiir_pastro.io.answers import PROBABILITY_COLUMNS
-from spiir_pastro.io.triggers import TriggerRead, from_csv, from_postcoh, to_candidates
+from spiir_pastro.io.trigger_tables import TriggerRead, from_csv, from_postcoh, to_candidates
 from spiir_pastro.models.pastro import PastroModel, Predictions
 from spiir_pastro.models.properties import SourceProperties, source_properties
 from spiir_pastro.models.source_model import Reach

@@ -11,7 +11,7 @@ import polars as pl
 
 from spiir_pastro.domain.columns import POSTCOH_UNITS
 from spiir_pastro.io.injections import INJECTION_UNITS
-from spiir_pastro.io.triggers import TRIGGER_UNITS
+from spiir_pastro.io.trigger_tables import TRIGGER_UNITS
 
 if TYPE_CHECKING:
     from astropy.table import Column, QTable

@@ -55,7 +55,7 @@ def recounted(
         If the model was rescaled, or the counts move too far.
     """
     # Imported here so that the alert service loads a model without data frames.
-    from spiir_pastro.io.triggers import to_candidates  # noqa: PLC0415
+    from spiir_pastro.io.trigger_tables import to_candidates  # noqa: PLC0415
 
     require_recountable(artifact)
     factors = artifact.model.densities.log_bayes_factors(

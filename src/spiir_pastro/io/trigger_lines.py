@@ -1,6 +1,6 @@
 """A trigger on a line: a JSON object, named like a row of a trigger CSV.
 
-The columns of :func:`spiir_pastro.io.triggers.from_csv`, without its data frames:
+The columns of :func:`spiir_pastro.io.trigger_tables.from_csv`, without its data frames:
 ``graceid`` or ``event_id``, ``far`` (Hz), ``snr``, ``mchirp`` or ``mass1`` and ``mass2`` (solar
 masses, in the detectors' frame), ``ifos``, ``end_time`` with ``end_time_ns`` or ``gps_ns``, and
 effective distances (Mpc) like ``deff_H1``. Only the id may be left out: a trigger that was not

@@ -14,17 +14,16 @@ from spiir_pastro.domain import Candidates
 from spiir_pastro.errors import ConfigError, TableError, TriggerError
 from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import ModelArtifact, load_model, write_model
-from spiir_pastro.io.distances import CAMPAIGN, read_distances
+from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.io.runs import read_runs
-from spiir_pastro.io.sources import read_triggers
-from spiir_pastro.io.triggers import from_csv, from_postcoh, to_candidates
+from spiir_pastro.io.trigger_files import read_triggers
+from spiir_pastro.io.trigger_tables import from_csv, from_postcoh, to_candidates
 from spiir_pastro.models import explanation
 from spiir_pastro.models.explanation import Explanation
 from spiir_pastro.models.pastro import PastroModel
-from spiir_pastro.pipeline import extract as extraction
-from spiir_pastro.pipeline import fit as fitting
-from spiir_pastro.pipeline import process as processing
-from spiir_pastro.pipeline.evaluate import (
+from spiir_pastro.pipeline import extraction, processing
+from spiir_pastro.pipeline import model_fit as fitting
+from spiir_pastro.pipeline.assessment import (
     FOLDS,
     evaluate_processed,
     evaluate_triggers,

@@ -17,8 +17,8 @@ from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.gwtc import read_known_events
 from spiir_pastro.io.provenance import Counted
 from spiir_pastro.io.recounting import recounted, require_recountable
-from spiir_pastro.io.sources import read_triggers
-from spiir_pastro.io.triggers import to_candidates
+from spiir_pastro.io.trigger_files import read_triggers
+from spiir_pastro.io.trigger_tables import to_candidates
 from spiir_pastro.pipeline.training import FitSettings, TrainingSet, fingerprints
 from spiir_pastro.selection.uncounted import uncounted
 from spiir_pastro.selection.uploads import select_uploads

@@ -28,7 +28,7 @@ from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.documents import Document, encode_document, read_document
 from spiir_pastro.io.folders import read_verified, write_folder
 from spiir_pastro.io.provenance import plain_settings
-from spiir_pastro.io.triggers import EFF_DISTANCES
+from spiir_pastro.io.trigger_tables import EFF_DISTANCES
 
 __all__ = ["as_evaluated", "chosen_settings", "read_evaluation", "write_evaluated"]
 

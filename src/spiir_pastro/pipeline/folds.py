@@ -24,12 +24,12 @@ from spiir_pastro.evaluation.change import (
 from spiir_pastro.evaluation.holdout import Holdout
 from spiir_pastro.evaluation.pairing import p_true
 from spiir_pastro.io.artifact import ModelArtifact
-from spiir_pastro.io.distances import CAMPAIGN, read_distances
+from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.io.predictions import as_table
-from spiir_pastro.io.triggers import to_candidates
+from spiir_pastro.io.trigger_tables import to_candidates
 from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.pastro import PastroModel
-from spiir_pastro.pipeline.fit import fit
+from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.training import FitSettings, TrainingSet
 
 __all__ = [

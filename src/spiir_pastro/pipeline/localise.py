@@ -19,7 +19,7 @@ import numpy as np
 
 from spiir_pastro.domain import DETECTORS
 from spiir_pastro.errors import PastroError, TableError
-from spiir_pastro.io.sources import read_triggers
+from spiir_pastro.io.trigger_files import read_triggers
 
 __all__ = [
     "COLUMNS",

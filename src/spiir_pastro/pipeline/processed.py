@@ -29,7 +29,7 @@ from spiir_pastro.io.frames import FrameFormat, read_frame, write_frame
 from spiir_pastro.io.injections import INJECTION_UNITS
 from spiir_pastro.io.provenance import InputFile
 from spiir_pastro.io.runs import Purpose, Run, RunsFile
-from spiir_pastro.io.triggers import TRIGGER_UNITS
+from spiir_pastro.io.trigger_tables import TRIGGER_UNITS
 from spiir_pastro.pipeline.fates import Fate, Fates
 from spiir_pastro.pipeline.inventory import Problem
 from spiir_pastro.pipeline.summary import (

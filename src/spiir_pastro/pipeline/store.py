@@ -11,10 +11,10 @@ from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.errors import TableError
 from spiir_pastro.io.atomic import system_errors
 from spiir_pastro.io.runs import Run
-from spiir_pastro.io.triggers import POSTCOH_COLUMNS, TRIGGER_TYPES, from_postcoh
+from spiir_pastro.io.trigger_tables import POSTCOH_COLUMNS, TRIGGER_TYPES, from_postcoh
 from spiir_pastro.pipeline.fates import Fate, Fates
 from spiir_pastro.pipeline.inventory import StagedFile
-from spiir_pastro.selection.intervals import Ints, is_near
+from spiir_pastro.selection.windows import Ints, is_near
 
 __all__ = ["Near", "TriggerStore", "damage_beside"]
 

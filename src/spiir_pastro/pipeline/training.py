@@ -19,8 +19,8 @@ from spiir_pastro.domain.times import SECOND_NS, YEAR_S
 from spiir_pastro.errors import FitError
 from spiir_pastro.io.gwtc import class_of_masses, read_known_events
 from spiir_pastro.io.provenance import InputFile, TrainingData
-from spiir_pastro.io.sources import read_triggers
-from spiir_pastro.io.triggers import to_candidates
+from spiir_pastro.io.trigger_files import read_triggers
+from spiir_pastro.io.trigger_tables import to_candidates
 from spiir_pastro.models.cosmology import redshift
 from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.models.response import Response, mass_difference

@@ -20,8 +20,8 @@ from spiir_pastro.domain import (
 )
 from spiir_pastro.evaluation.reasons import disagreement
 from spiir_pastro.evaluation.result import SCORED, Evaluation
-from spiir_pastro.io.properties import property_plane
-from spiir_pastro.io.triggers import EFF_DISTANCES, to_candidates
+from spiir_pastro.io.event_properties import property_plane
+from spiir_pastro.io.trigger_tables import EFF_DISTANCES, to_candidates
 from spiir_pastro.models.explanation import Explanation, explain
 from spiir_pastro.models.mass_plane import partner_mass, region_bounds, regions
 from spiir_pastro.models.pastro import PastroModel

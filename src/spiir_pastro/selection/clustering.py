@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from spiir_pastro.domain.times import SECOND_NS
-from spiir_pastro.selection.intervals import Ints, ranges_within
+from spiir_pastro.selection.windows import Ints, ranges_within
 
 __all__ = ["CLUSTER_WINDOW_NS", "cluster", "significance_rank"]
 

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from spiir_pastro.domain.times import SECOND_NS
-from spiir_pastro.selection.intervals import Ints, is_near, pairs_within
+from spiir_pastro.selection.windows import Ints, is_near, pairs_within
 
 __all__ = ["KNOWN_WINDOW_NS", "TWIN_COLUMNS", "TwinTolerance", "remove_twin_noise", "split_near"]
 

@@ -15,7 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from spiir_pastro.selection.clustering import significance_rank
-from spiir_pastro.selection.intervals import Ints, pairs_within
+from spiir_pastro.selection.windows import Ints, pairs_within
 
 __all__ = [
     "INJECTION_MCHIRP_TOLERANCE",

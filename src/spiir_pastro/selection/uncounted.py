@@ -7,7 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from spiir_pastro.selection.clustering import CLUSTER_WINDOW_NS, cluster
-from spiir_pastro.selection.intervals import is_near
+from spiir_pastro.selection.windows import is_near
 
 __all__ = ["uncounted"]
 

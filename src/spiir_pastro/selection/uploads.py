@@ -15,7 +15,7 @@ from scipy.stats import kstest
 
 from spiir_pastro.errors import FitError
 from spiir_pastro.selection.clustering import cluster
-from spiir_pastro.selection.known import label_known
+from spiir_pastro.selection.labelling import label_known
 
 __all__ = ["OBSERVING_RUN_STARTS", "UploadSelection", "select_uploads"]
 

@@ -7,11 +7,16 @@ import structlog
 
 from spiir_pastro.domain import Trigger
 from spiir_pastro.errors import PastroError
-from spiir_pastro.serve.counting import CountedFile, is_made_from
 from spiir_pastro.serve.drift import expected_rates
 from spiir_pastro.serve.health import Health
-from spiir_pastro.serve.model import Model, Refusal
-from spiir_pastro.serve.sensitivity import PresentModel, Rescalable, Sensitivity, SensitivityFile
+from spiir_pastro.serve.model_slot import Model, Refusal
+from spiir_pastro.serve.running_counts import CountedFile, is_made_from
+from spiir_pastro.serve.sensitivity_file import (
+    PresentModel,
+    Rescalable,
+    Sensitivity,
+    SensitivityFile,
+)
 
 __all__ = ["Adjusted"]
 

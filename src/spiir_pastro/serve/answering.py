@@ -15,7 +15,7 @@ import msgspec
 from spiir_pastro.errors import PastroError
 from spiir_pastro.io.candidate_file import read_candidate
 from spiir_pastro.io.trigger_lines import MAX_LINE_BYTES, parse_trigger_line
-from spiir_pastro.serve.model import Model, ModelSlot, Refusal
+from spiir_pastro.serve.model_slot import Model, ModelSlot, Refusal
 from spiir_pastro.serve.unforeseen import unforeseen
 
 __all__ = ["Answerer", "answer_stream"]

@@ -16,7 +16,7 @@ from hop.auth import select_matching_auth
 from igwn_alert import client as igwn_client
 
 from spiir_pastro.errors import ConfigError, PastroError
-from spiir_pastro.serve.config import KafkaSettings
+from spiir_pastro.serve.settings import KafkaSettings
 from spiir_pastro.serve.spool import Place
 
 __all__ = [

@@ -11,7 +11,7 @@ from enum import StrEnum
 from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import AlertError, TriggerError
 from spiir_pastro.io.alerts import ALL_SKY, Alert, Event, parse_alert
-from spiir_pastro.serve.model import Model
+from spiir_pastro.serve.model_slot import Model
 
 __all__ = ["LABEL", "Choose", "Decision", "Skip", "SkipReason", "Upload", "decide"]
 

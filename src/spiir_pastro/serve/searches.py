@@ -21,7 +21,7 @@ from spiir_pastro.serve.adjusting import Adjusted
 from spiir_pastro.serve.decide import SkipReason
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.model import Assessor, Model, ModelSlot, Refusal
+from spiir_pastro.serve.model_slot import Assessor, Model, ModelSlot, Refusal
 
 __all__ = ["Models"]
 

@@ -24,22 +24,22 @@ import structlog
 from spiir_pastro.domain.times import DAY_S
 from spiir_pastro.errors import PastroError, TriggerError
 from spiir_pastro.io.alerts import ALL_SKY
-from spiir_pastro.serve.backfill import SWEPT, Backfiller, BackfillPlan, redelivery
+from spiir_pastro.serve.alert_source import Source
 from spiir_pastro.serve.clock import Clock, SystemClock
-from spiir_pastro.serve.config import Settings
 from spiir_pastro.serve.consumer import Message
-from spiir_pastro.serve.counting import SETTLED_S
 from spiir_pastro.serve.decide import Decision, Skip, SkipReason, Upload, decide
 from spiir_pastro.serve.dispatch import Backoff, Delivery, Dispatcher, Duty
 from spiir_pastro.serve.drift import Drift, Rate, compare
 from spiir_pastro.serve.gauges import Gauges
 from spiir_pastro.serve.gracedb import GraceDB
 from spiir_pastro.serve.letters import DeadLetters
-from spiir_pastro.serve.page import Status, duration, utc
+from spiir_pastro.serve.running_counts import SETTLED_S
 from spiir_pastro.serve.searches import Models
-from spiir_pastro.serve.source import Source
+from spiir_pastro.serve.settings import Settings
 from spiir_pastro.serve.spool import SPOOL_ERRORS, Record, Spool, SpoolDamaged, is_damage
 from spiir_pastro.serve.standby import Standby
+from spiir_pastro.serve.status_page import Status, duration, utc
+from spiir_pastro.serve.sweeps import SWEPT, Backfiller, BackfillPlan, redelivery
 from spiir_pastro.serve.unforeseen import unforeseen
 from spiir_pastro.serve.upload import Uploader
 

@@ -1,5 +1,6 @@
 """A SPIIR campaign whose truth is known."""
 
+from spiir_pastro.simulation.binaries import is_detectable
 from spiir_pastro.simulation.campaign import Campaign, build_campaign, draw_candidates
 from spiir_pastro.simulation.catalogues import injection_frame, merger_frame
 from spiir_pastro.simulation.config import (
@@ -10,8 +11,7 @@ from spiir_pastro.simulation.config import (
     CampaignConfig,
     Sensitivity,
 )
-from spiir_pastro.simulation.distances import draw_distances
-from spiir_pastro.simulation.population import is_detectable
+from spiir_pastro.simulation.localised import draw_distances
 
 __all__ = [
     "DETECTORS",

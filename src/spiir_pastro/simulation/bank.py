@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiir_pastro.domain import Source
+from spiir_pastro.simulation.binaries import chirp_mass
 from spiir_pastro.simulation.network import SOLAR_MASS_S
-from spiir_pastro.simulation.population import chirp_mass
 
 __all__ = ["TemplateGroup", "nearest_template", "template_duration_s", "template_groups"]
 

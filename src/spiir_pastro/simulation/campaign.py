@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.simulation.bank import TemplateGroup, template_groups
+from spiir_pastro.simulation.binaries import draw_detectable
 from spiir_pastro.simulation.config import COMPLETE_BELOW_HZ, CampaignConfig, stream
 from spiir_pastro.simulation.detections import INJECTION, MERGER, Detections, postcoh_frame
 from spiir_pastro.simulation.network import Segments, draw_segments
 from spiir_pastro.simulation.noise_templates import NoiseSlice, noise_slices
-from spiir_pastro.simulation.population import draw_detectable
 from spiir_pastro.simulation.triggers import (
     Signals,
     displace,

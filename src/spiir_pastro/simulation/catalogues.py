@@ -6,10 +6,10 @@ Injections as a ``sim_inspiral`` table, real mergers as a catalogue of events.
 import numpy as np
 import polars as pl
 
+from spiir_pastro.simulation.binaries import chirp_mass
 from spiir_pastro.simulation.campaign import Campaign
 from spiir_pastro.simulation.config import NETWORK
 from spiir_pastro.simulation.network import SOLAR_MASS_S, greenwich_angle
-from spiir_pastro.simulation.population import chirp_mass
 from spiir_pastro.simulation.triggers import Signals
 
 __all__ = ["injection_frame", "merger_frame"]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from spiir_pastro.models.response import WIDEST_LOG_ERROR
 from spiir_pastro.simulation.bank import TemplateGroup, nearest_template
+from spiir_pastro.simulation.binaries import Binaries
 from spiir_pastro.simulation.config import COMPLETE_BELOW_HZ, CampaignConfig, stream
 from spiir_pastro.simulation.detections import NOISE, Detections
 from spiir_pastro.simulation.network import (
@@ -29,7 +30,6 @@ from spiir_pastro.simulation.network import (
 )
 from spiir_pastro.simulation.noise import SNR_THRESHOLD
 from spiir_pastro.simulation.noise_templates import NoiseSlice
-from spiir_pastro.simulation.population import Binaries
 from spiir_pastro.simulation.ranking import (
     NOISE_CEILING_HZ,
     draw_reduced_snr,

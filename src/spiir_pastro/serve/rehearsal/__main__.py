@@ -11,9 +11,9 @@ from pathlib import Path
 
 import click
 
-from spiir_pastro.serve.rehearsal.alerts import other_alerts, sample_alerts
-from spiir_pastro.serve.rehearsal.gracedb import read_journal
+from spiir_pastro.serve.rehearsal.sample_alerts import other_alerts, sample_alerts
 from spiir_pastro.serve.rehearsal.stage import GROUP, TOPICS, Stage
+from spiir_pastro.serve.rehearsal.stand_in import read_journal
 
 EVENTS = 12
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from spiir_pastro.serve import run
+from spiir_pastro.serve import startup
 from spiir_pastro.serve.rehearsal.broker import Broker, free_port
-from spiir_pastro.serve.rehearsal.gracedb import (
+from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel
+from spiir_pastro.serve.rehearsal.stand_in import (
     LABELS,
     Faults,
     LogEntry,
@@ -23,7 +24,6 @@ from spiir_pastro.serve.rehearsal.gracedb import (
     announce,
     read_journal,
 )
-from spiir_pastro.serve.rehearsal.model import RehearsalModel
 
 __all__ = ["GROUP", "TOPICS", "Stage", "Verdict", "verdict"]
 
@@ -212,5 +212,5 @@ def _serve_gracedb(journal: Path, port: int, faults: Faults, seed: int) -> None:
 def _serve_alerts(model: Path, config: Path) -> None:
     """Be the service until killed, with its log in a file."""
     with (config.parent / "service.log").open("a") as file:
-        run.configure_logs(file)
-        run.listen(model, config, load=RehearsalModel.load)
+        startup.configure_logs(file)
+        startup.listen(model, config, load=RehearsalModel.load)

@@ -11,8 +11,8 @@ from spiir_pastro.evaluation.result import PROBABILITIES, SCORED, Evaluation, sp
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.gwtc import read_known_events
 from spiir_pastro.io.predictions import as_table
-from spiir_pastro.io.sources import read_triggers
-from spiir_pastro.io.triggers import to_candidates
+from spiir_pastro.io.trigger_files import read_triggers
+from spiir_pastro.io.trigger_tables import to_candidates
 from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.counts import Prior, fit_counts
 from spiir_pastro.models.pastro import PastroModel
@@ -30,7 +30,7 @@ from spiir_pastro.pipeline.training import (
 from spiir_pastro.report.evaluation import write_figures
 from spiir_pastro.report.page import write_report
 from spiir_pastro.selection.during import ALWAYS, During
-from spiir_pastro.selection.known import label_known
+from spiir_pastro.selection.labelling import label_known
 from spiir_pastro.selection.uploads import select_uploads
 
 __all__ = ["FOLDS", "evaluate_processed", "evaluate_triggers", "write_evaluation"]

@@ -10,7 +10,7 @@ from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import ArtifactError, TriggerError
 from spiir_pastro.io.atomic import write_atomically
 from spiir_pastro.serve.decide import Choose
-from spiir_pastro.serve.model import Assessor, Model
+from spiir_pastro.serve.model_slot import Assessor, Model
 
 __all__ = ["RehearsalModel", "always"]
 

@@ -10,11 +10,11 @@ from click.testing import CliRunner
 from spiir_pastro.cli import app
 from spiir_pastro.errors import TableError
 from spiir_pastro.io.artifact import ModelArtifact, write_model
-from spiir_pastro.io.distances import CAMPAIGN, read_distances
+from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.io.predictions import predict_table
-from spiir_pastro.io.sources import trigger_blocks
-from spiir_pastro.pipeline.fit import fit
-from spiir_pastro.pipeline.predict import predict_files
+from spiir_pastro.io.trigger_files import trigger_blocks
+from spiir_pastro.pipeline.model_fit import fit
+from spiir_pastro.pipeline.prediction import predict_files
 from spiir_pastro.pipeline.training import FitSettings, from_uploads
 
 

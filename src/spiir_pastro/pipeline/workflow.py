@@ -30,19 +30,19 @@ from spiir_pastro.evaluation.holdout import Holdout
 from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import load_model, write_model
 from spiir_pastro.io.atomic import write_atomically
-from spiir_pastro.io.distances import CAMPAIGN, read_distances
+from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.io.folders import sole_writer
 from spiir_pastro.io.predictions import as_csv, predict_read
 from spiir_pastro.io.runs import Purpose, RunsFile, read_runs
-from spiir_pastro.io.sources import read_triggers
-from spiir_pastro.pipeline.evaluate import evaluate_processed, write_evaluation
-from spiir_pastro.pipeline.extract import extract
-from spiir_pastro.pipeline.fit import fit
+from spiir_pastro.io.trigger_files import read_triggers
+from spiir_pastro.pipeline.assessment import evaluate_processed, write_evaluation
+from spiir_pastro.pipeline.campaign_files import is_campaign, simulate
+from spiir_pastro.pipeline.extraction import extract
 from spiir_pastro.pipeline.inventory import take_inventory
-from spiir_pastro.pipeline.process import process, remove_leftovers
+from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.processed import open_processed
+from spiir_pastro.pipeline.processing import process, remove_leftovers
 from spiir_pastro.pipeline.raw import RawKind, kind_of, raw_files_of_run, raw_files_of_runs
-from spiir_pastro.pipeline.simulate import is_campaign, simulate
 from spiir_pastro.pipeline.staging import Status
 from spiir_pastro.pipeline.training import FitSettings, from_processed
 from spiir_pastro.simulation import CampaignConfig

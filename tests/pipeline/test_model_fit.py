@@ -12,14 +12,14 @@ import spiir_pastro as sp
 from spiir_pastro.errors import ArtifactError, FitError
 from spiir_pastro.io.answers import as_json
 from spiir_pastro.io.artifact import ModelArtifact, load_model, write_model
-from spiir_pastro.io.distances import read_distances
+from spiir_pastro.io.distance_tables import read_distances
 from spiir_pastro.io.predictions import as_csv, predict_read
-from spiir_pastro.io.sources import read_triggers
+from spiir_pastro.io.trigger_files import read_triggers
 from spiir_pastro.models.far_density import PowerLaw
 from spiir_pastro.models.pastro import ClassSharing
+from spiir_pastro.pipeline.assessment import evaluate_triggers
 from spiir_pastro.pipeline.differences import differences
-from spiir_pastro.pipeline.evaluate import evaluate_triggers
-from spiir_pastro.pipeline.fit import fit
+from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.training import FitSettings, from_uploads
 from tolerances import ROUNDING
 

@@ -2,7 +2,7 @@
 
 ::
 
-    python -m spiir_pastro.report.mass_contour --mchirp 2.59 --snr 9.6 --eff-distance 398 STEM
+    python -m spiir_pastro.report.contour_figure --mchirp 2.59 --snr 9.6 --eff-distance 398 STEM
 """
 
 import argparse

@@ -14,25 +14,25 @@ import structlog
 
 from spiir_pastro.errors import ConfigError, PastroError
 from spiir_pastro.serve.adjusting import Adjusted
-from spiir_pastro.serve.backfill import BackfillPlan, request_backfill
+from spiir_pastro.serve.alert_source import FileSource, KafkaSource, Source
 from spiir_pastro.serve.clock import Clock, SystemClock
-from spiir_pastro.serve.config import GraceDBSettings, KafkaSettings, Settings
 from spiir_pastro.serve.consumer import KafkaConsumer, broker_settings, require_topics
-from spiir_pastro.serve.counting import CountedFile, counted_path
 from spiir_pastro.serve.dispatch import Duty
 from spiir_pastro.serve.gracedb import GraceDBClient
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.history import recall_first_start
 from spiir_pastro.serve.http import StatusServer
 from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.model import Assessor
-from spiir_pastro.serve.page import render
+from spiir_pastro.serve.model_slot import Assessor
+from spiir_pastro.serve.running_counts import CountedFile, counted_path
 from spiir_pastro.serve.searches import Models
-from spiir_pastro.serve.sensitivity import SensitivityFile
+from spiir_pastro.serve.sensitivity_file import SensitivityFile
 from spiir_pastro.serve.service import Service
-from spiir_pastro.serve.source import FileSource, KafkaSource, Source
+from spiir_pastro.serve.settings import GraceDBSettings, KafkaSettings, Settings
 from spiir_pastro.serve.spool import Spool, SpoolInUse
 from spiir_pastro.serve.standby import KafkaMembership, Standby, session_s
+from spiir_pastro.serve.status_page import render
+from spiir_pastro.serve.sweeps import BackfillPlan, request_backfill
 from spiir_pastro.serve.systemd import Systemd
 from spiir_pastro.serve.upload import FileUploader, GraceDBUploader, Uploader
 

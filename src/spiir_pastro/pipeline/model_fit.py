@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from spiir_pastro.domain import ASTROPHYSICAL, Source, SourceProbabilities, Trigger
 from spiir_pastro.errors import FitError
 from spiir_pastro.io.artifact import ModelArtifact
-from spiir_pastro.io.distances import CAMPAIGN, LocalisedEvents, read_distances
+from spiir_pastro.io.distance_tables import CAMPAIGN, LocalisedEvents, read_distances
 from spiir_pastro.io.horizons import read_horizons
 from spiir_pastro.io.noise_statistics import read_noise_statistics
 from spiir_pastro.io.populations import MASS_PLANE, read_populations
 from spiir_pastro.io.provenance import DistanceRecord, NoiseStatistics, Provenance, Rates
 from spiir_pastro.io.training_digest import TrainingDigest
-from spiir_pastro.io.triggers import to_candidates, to_trigger_list
+from spiir_pastro.io.trigger_tables import to_candidates, to_trigger_list
 from spiir_pastro.models.components import ComponentDensities
 from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.counts import CountPosterior, fit_counts

@@ -19,7 +19,7 @@ from spiir_pastro.errors import FitError
 from spiir_pastro.io.artifact import ModelArtifact, load_model, write_model
 from spiir_pastro.io.provenance import ServiceCounts
 from spiir_pastro.io.recounting import recounted, require_recountable
-from spiir_pastro.serve.model import Model, load_rehearsed
+from spiir_pastro.serve.model_slot import Model, load_rehearsed
 
 __all__ = ["SETTLED_S", "CountedFile", "add_to_counts", "counted_path", "is_made_from"]
 
@@ -54,7 +54,7 @@ def add_to_counts(
         If the model was rescaled, or the counts move too far.
     """
     # Imported here so that the alert service starts without data frames.
-    from spiir_pastro.io.triggers import from_trigger_list, to_candidates  # noqa: PLC0415
+    from spiir_pastro.io.trigger_tables import from_trigger_list, to_candidates  # noqa: PLC0415
     from spiir_pastro.selection.uncounted import uncounted  # noqa: PLC0415
 
     require_recountable(artifact)

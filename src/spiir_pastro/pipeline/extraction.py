@@ -134,7 +134,7 @@ def _extract_file(task: _Task) -> Outcome:
         old, seen = None, None
     if old is not None and seen is not None and seen.sha256 == old.sha256:
         return Outcome(receipt=old, fresh=False, seconds=time.perf_counter() - start, seen=seen)
-    from spiir_pastro.pipeline.tables import stage_tables  # noqa: PLC0415  (loads Polars)
+    from spiir_pastro.pipeline.staged_tables import stage_tables  # noqa: PLC0415  (loads Polars)
 
     task.staging.remove(task.raw.name)
     receipt, seen = stage_tables(task.raw, task.staging, task.columns)

@@ -11,7 +11,7 @@ import msgspec
 
 from spiir_pastro.domain import SOURCE_COLOURS
 from spiir_pastro.serve.drift import Drift
-from spiir_pastro.serve.model import Model
+from spiir_pastro.serve.model_slot import Model
 from spiir_pastro.serve.spool import Record
 
 __all__ = ["Status", "duration", "render", "utc"]

@@ -2,7 +2,7 @@
 
 ::
 
-    python -m spiir_pastro.report.distance STEM
+    python -m spiir_pastro.report.distance_figure STEM
 """
 
 import argparse
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL
-from spiir_pastro.io.distances import CAMPAIGN, LocalisedEvents, read_distances
+from spiir_pastro.io.distance_tables import CAMPAIGN, LocalisedEvents, read_distances
 from spiir_pastro.models.distance_fit import Estimator, hold_out_residuals
 from spiir_pastro.report import style
 

@@ -9,7 +9,7 @@ from spiir_pastro.domain import DETECTORS
 from spiir_pastro.errors import NoTriggersError, TableError
 from spiir_pastro.io.alerts import parse_alert
 from spiir_pastro.io.ligolw import read_tables
-from spiir_pastro.io.triggers import TriggerRead, from_coinc, from_csv, from_postcoh
+from spiir_pastro.io.trigger_tables import TriggerRead, from_coinc, from_csv, from_postcoh
 
 __all__ = ["BLOCK_ROWS", "read_triggers", "trigger_blocks"]
 

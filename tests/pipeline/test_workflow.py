@@ -14,10 +14,10 @@ from spiir_pastro.errors import ConfigError, TableError
 from spiir_pastro.io.answers import PROBABILITY_COLUMNS
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.io.predictions import predict_read
-from spiir_pastro.io.sources import read_triggers
-from spiir_pastro.io.triggers import to_candidates
+from spiir_pastro.io.trigger_files import read_triggers
+from spiir_pastro.io.trigger_tables import to_candidates
 from spiir_pastro.models.explanation import explain
-from spiir_pastro.pipeline.run import Workspace, run
+from spiir_pastro.pipeline.workflow import Workspace, run
 from spiir_pastro.simulation import CampaignConfig
 
 _CONFIG = CampaignConfig(seed=5, days=0.125, groups=1, injection_interval_s=30.0)

@@ -5,17 +5,17 @@ import random
 
 import pytest
 
-from spiir_pastro.serve import backfill
-from spiir_pastro.serve.backfill import SWEPT, Backfiller, BackfillPlan
+from spiir_pastro.serve import sweeps
 from spiir_pastro.serve.clock import SystemClock
 from spiir_pastro.serve.decide import decide
 from spiir_pastro.serve.gracedb import Answer, NoAnswer
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.queueing import Delivery
-from spiir_pastro.serve.rehearsal.alerts import sample_alerts
-from spiir_pastro.serve.rehearsal.model import RehearsalModel, always
+from spiir_pastro.serve.rehearsal.sample_alerts import sample_alerts
+from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel, always
 from spiir_pastro.serve.spool import Spool
+from spiir_pastro.serve.sweeps import SWEPT, Backfiller, BackfillPlan
 
 EVENTS = [alert["data"] for alert in sample_alerts(60)]
 
@@ -76,8 +76,8 @@ def test_a_search_asked_for_does_not_pass_for_the_one_that_is_due(
     spool: Spool, made: tuple[Backfiller, Unsteady, list[Delivery]]
 ) -> None:
     backfiller, *_ = made
-    spool.note(backfill._REQUESTED, 1e9)
+    spool.note(sweeps._REQUESTED, 1e9)
     while not backfiller._try(1e9):
         pass
-    assert spool.fact(backfill._REQUESTED) is None
+    assert spool.fact(sweeps._REQUESTED) is None
     assert spool.fact(SWEPT) is None  # since 1.0 nobody has looked

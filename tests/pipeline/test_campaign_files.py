@@ -19,7 +19,7 @@ from spiir_pastro.errors import ConfigError
 from spiir_pastro.io.ligolw import read_table
 from spiir_pastro.io.ligolw_layouts import LEGACY_POSTCOH, POSTCOH
 from spiir_pastro.io.runs import Purpose, read_runs
-from spiir_pastro.pipeline.simulate import simulate
+from spiir_pastro.pipeline.campaign_files import simulate
 from spiir_pastro.simulation import CampaignConfig, build_campaign
 
 CONFIG = CampaignConfig(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from spiir_pastro.errors import ConfigError
-from spiir_pastro.serve.config import Settings
+from spiir_pastro.serve.settings import Settings
 
 GOOD = """
 schema = 1

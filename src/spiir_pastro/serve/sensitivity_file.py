@@ -24,7 +24,7 @@ from spiir_pastro.domain import ASTROPHYSICAL, Source, SourceProbabilities, Trig
 from spiir_pastro.errors import ConfigError, TriggerError
 from spiir_pastro.io.atomic import write_atomically
 from spiir_pastro.serve.clock import Clock, SystemClock
-from spiir_pastro.serve.model import Assessor, Describer, Refusal
+from spiir_pastro.serve.model_slot import Assessor, Describer, Refusal
 
 __all__ = ["Factors", "PresentModel", "Rescalable", "Sensitivity", "SensitivityFile"]
 

@@ -2,7 +2,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spiir_pastro.selection.known import label_known
+from spiir_pastro.selection.labelling import label_known
 
 times = st.lists(st.integers(0, 20_000_000_000), min_size=0, max_size=15)
 

@@ -16,8 +16,8 @@ import polars as pl
 from spiir_pastro.errors import NoTriggersError, TableError
 from spiir_pastro.io.horizons import read_horizons
 from spiir_pastro.io.predictions import predict_read
-from spiir_pastro.io.sources import trigger_blocks
-from spiir_pastro.io.triggers import TriggerRead
+from spiir_pastro.io.trigger_files import trigger_blocks
+from spiir_pastro.io.trigger_tables import TriggerRead
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.models.source_model import network_reach
 
@@ -79,7 +79,7 @@ def predict_files(
     model
         What says it.
     paths
-        Files, see `spiir_pastro.io.sources.read_triggers`, and folders of them.
+        Files, see `spiir_pastro.io.trigger_files.read_triggers`, and folders of them.
     left_out
         Told why a file below a folder holds no triggers.
     intervals

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from spiir_pastro.domain import Candidates
 from spiir_pastro.errors import TableError
 from spiir_pastro.io.ligolw import read_table
-from spiir_pastro.io.sources import read_triggers
-from spiir_pastro.io.triggers import from_coinc, from_csv, from_postcoh, to_candidates
+from spiir_pastro.io.trigger_files import read_triggers
+from spiir_pastro.io.trigger_tables import from_coinc, from_csv, from_postcoh, to_candidates
 
 GOOD = {
     "graceid": "G1",

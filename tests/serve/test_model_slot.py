@@ -10,8 +10,8 @@ import pytest
 from serve.waiting import PATIENCE_S, wait_until
 from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import ArtifactError
-from spiir_pastro.serve.model import LARGEST_BYTES, Model, ModelSlot, Refusal, load_rehearsed
-from spiir_pastro.serve.rehearsal.model import RehearsalModel
+from spiir_pastro.serve.model_slot import LARGEST_BYTES, Model, ModelSlot, Refusal, load_rehearsed
+from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel
 
 TRIGGER = Trigger(event_id="reference 1", gps_ns=0, ifos=("H1",), far_hz=1e-9, mchirp_det=1.2)
 
@@ -76,7 +76,7 @@ def test_a_new_model_is_taken_up_and_a_bad_one_refused(path: Path) -> None:
 def test_a_changed_file_is_seen_though_its_time_of_change_is_the_old_one(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spiir_pastro.serve.model._LOOK_S", 0.0)
+    monkeypatch.setattr("spiir_pastro.serve.model_slot._LOOK_S", 0.0)
     slot = ModelSlot(path, RehearsalModel.load)
     stat = path.stat()
     path.write_text(path.read_text().replace("0.9", "0.7"))

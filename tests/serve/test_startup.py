@@ -16,11 +16,11 @@ from serve.chaos import rehearse_chaos
 
 from serve.waiting import PATIENCE_S, wait_until
 from spiir_pastro.errors import ConfigError
-from spiir_pastro.serve import run
-from spiir_pastro.serve.rehearsal.alerts import sample_alert, sample_alerts
-from spiir_pastro.serve.rehearsal.gracedb import LogEntry, announce, read_journal
-from spiir_pastro.serve.rehearsal.model import RehearsalModel
+from spiir_pastro.serve import startup
+from spiir_pastro.serve.rehearsal.sample_alerts import sample_alert, sample_alerts
+from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel
 from spiir_pastro.serve.rehearsal.stage import Stage, Verdict, verdict
+from spiir_pastro.serve.rehearsal.stand_in import LogEntry, announce, read_journal
 
 
 @pytest.fixture(scope="module")
@@ -48,19 +48,19 @@ def _problems(stage: Stage) -> dict[str, str]:
 
 def test_the_check_tries_everything_and_names_what_fails(stage: Stage, tmp_path: Path) -> None:
     stage.wait_until_up()
-    lines = list(run.check(stage.model, stage.config, load=RehearsalModel.load))
+    lines = list(startup.check(stage.model, stage.config, load=RehearsalModel.load))
     assert [line.split()[0] for line in lines] == ["settings", "model", "alerts", "GraceDB"]
 
     text = stage.config.read_text()
     wrong = tmp_path / "listen.toml"
     wrong.write_text(text.replace('"cbc_spiir",', '"cbc_nothing",').replace("'cbc_spiir',", "'x',"))
     with pytest.raises(ConfigError, match="does not offer gracedb-playground"):
-        list(run.check(stage.model, wrong, load=RehearsalModel.load))
+        list(startup.check(stage.model, wrong, load=RehearsalModel.load))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         wrong.write_text(text.replace(f":{stage.gracedb_port}/", f":{port}/").replace("5.0", "0.2"))
         with pytest.raises(ConfigError, match="no answer in"):
-            list(run.check(stage.model, wrong, load=RehearsalModel.load))
+            list(startup.check(stage.model, wrong, load=RehearsalModel.load))
 
 
 def test_alerts_are_answered_and_the_pages_tell(stage: Stage) -> None:
@@ -122,7 +122,7 @@ def test_a_dry_run_keeps_to_its_own_folder(stage: Stage, tmp_path: Path) -> None
     text = stage.config.read_text().replace(f"{stage.folder}/spool", f"{tmp_path}/spool")
     config.write_text(text.replace(f"port = {stage.http_port}", "port = 0"))
     uploads = tmp_path / "spool" / "dry-run" / "uploads"
-    dry = stage.start(run.listen, stage.model, config, load=RehearsalModel.load, dry_run=True)
+    dry = stage.start(startup.listen, stage.model, config, load=RehearsalModel.load, dry_run=True)
     wait_until((tmp_path / "spool" / "dry-run.history.json").exists)
     stage.publish([sample_alert(200)])
     wait_until((uploads / "G200.spiir.p_astro.json").exists)
@@ -136,7 +136,7 @@ def test_replay_writes_files_or_says_what_was_left(tmp_path: Path) -> None:
     RehearsalModel().save(tmp_path / "model.json")
     alert = tmp_path / "alert.json"
     alert.write_text(json.dumps(sample_alert(3)))
-    counts = run.replay(
+    counts = startup.replay(
         [alert], tmp_path / "model.json", load=RehearsalModel.load, out=tmp_path / "out"
     )
     assert counts == {"pending": 0, "done": 1, "dead_letters": 0}
@@ -153,7 +153,7 @@ def test_what_no_alert_brought_is_found_on_gracedb(stage: Stage, *, is_running: 
         stage.service.terminate()
         stage.service.join(PATIENCE_S)
     since = time.time() - 3600.0
-    counts = run.backfill(since, stage.model, stage.config, load=RehearsalModel.load)
+    counts = startup.backfill(since, stage.model, stage.config, load=RehearsalModel.load)
     assert (counts is None) == is_running
     assert stage.wait_for({f"G{number}"}, PATIENCE_S).lost == 0
     if not is_running:

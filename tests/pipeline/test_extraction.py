@@ -20,9 +20,9 @@ from spiir_pastro.cli import app
 from spiir_pastro.errors import ConfigError, IncompleteError, TableError
 from spiir_pastro.io.ligolw import inflate, read_table
 from spiir_pastro.io.runs import read_runs
-from spiir_pastro.io.triggers import POSTCOH_NEEDED
+from spiir_pastro.io.trigger_tables import POSTCOH_NEEDED
 from spiir_pastro.pipeline import sightings
-from spiir_pastro.pipeline.extract import Outcome, extract
+from spiir_pastro.pipeline.extraction import Outcome, extract
 from spiir_pastro.pipeline.inventory import take_inventory
 from spiir_pastro.pipeline.raw import RawKind, raw_files, raw_files_of_runs
 from spiir_pastro.pipeline.staging import Status
@@ -93,7 +93,7 @@ def test_a_streamed_table_is_written_as_a_small_one_is(
     raw = zerolag(tmp_path / "x_zerolag_1_10.xml.gz", 5000)
     monkeypatch.setattr("spiir_pastro.io.ligolw.inflate._CHUNK_BYTES", 5000)
     monkeypatch.setattr("spiir_pastro.io.ligolw.inflate._FIRST_BLOCK_BYTES", 50_000)
-    monkeypatch.setattr("spiir_pastro.pipeline.tables._ROWS_PER_GROUP", 1000)
+    monkeypatch.setattr("spiir_pastro.pipeline.staged_tables._ROWS_PER_GROUP", 1000)
     extract(raw_files([raw]), tmp_path / "staging", workers=1)
     staged = tmp_path / "staging" / "x_zerolag_1_10.postcoh.parquet"
     whole = tmp_path / "whole.parquet"
@@ -280,7 +280,7 @@ def test_a_file_of_another_reader_is_extracted_again(
 ) -> None:
     staging = tmp_path / "staging"
     with monkeypatch.context() as older:
-        older.setattr("spiir_pastro.pipeline.tables.READER_VERSION", 0)
+        older.setattr("spiir_pastro.pipeline.staged_tables.READER_VERSION", 0)
         extract(raw_files([campaign]), staging, workers=1)
     outcomes: list[Outcome] = []
     extract(raw_files([campaign]), staging, workers=1, on_outcome=outcomes.append)

@@ -12,19 +12,19 @@ import pytest
 
 from spiir_pastro.domain import Source, SourceProbabilities, Trigger
 from spiir_pastro.io.artifact import ModelArtifact, load_model, write_model
-from spiir_pastro.io.distances import CAMPAIGN, read_distances
+from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.io.horizons import read_horizons
 from spiir_pastro.io.predictions import predict_read
-from spiir_pastro.io.triggers import TriggerRead, from_trigger_list
+from spiir_pastro.io.trigger_tables import TriggerRead, from_trigger_list
 from spiir_pastro.models.source_model import network_reach
-from spiir_pastro.pipeline.fit import fit
+from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.training import FitSettings, from_uploads
-from spiir_pastro.serve import sensitivity
+from spiir_pastro.serve import sensitivity_file
 from spiir_pastro.serve.adjusting import Adjusted
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.searches import Models
-from spiir_pastro.serve.sensitivity import LARGEST_BYTES, SensitivityFile
+from spiir_pastro.serve.sensitivity_file import LARGEST_BYTES, SensitivityFile
 
 GOOD = {
     "schema": 1,
@@ -54,7 +54,7 @@ def artifact(uploads: tuple[Path, Path]) -> ModelArtifact:
 
 @pytest.fixture
 def folder(artifact: ModelArtifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(sensitivity, "LOOK_S", 0.0)
+    monkeypatch.setattr(sensitivity_file, "LOOK_S", 0.0)
     write_model(artifact, tmp_path / "model.json")
     return tmp_path
 

@@ -15,13 +15,13 @@ import pytest
 from serve.waiting import PATIENCE_S
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.io.alerts import parse_alert
-from spiir_pastro.serve.config import KafkaSettings
+from spiir_pastro.serve.alert_source import KafkaSource
 from spiir_pastro.serve.consumer import CLOSE_S, KafkaConsumer, Message, broker_settings
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.rehearsal.alerts import sample_alert, sample_alerts
 from spiir_pastro.serve.rehearsal.broker import Broker, free_port
-from spiir_pastro.serve.source import KafkaSource
+from spiir_pastro.serve.rehearsal.sample_alerts import sample_alert, sample_alerts
+from spiir_pastro.serve.settings import KafkaSettings
 from spiir_pastro.serve.spool import Place
 
 GROUP = "gracedb-playground"
@@ -145,7 +145,7 @@ def test_a_first_start_at_the_latest_misses_nothing_after_it(
     broker.publish(f"{GROUP}.late", sample_alerts(1, first=6))
     (twin,) = collect(kafka, 1)
     assert twin.is_old
-    monkeypatch.setattr("spiir_pastro.serve.source.TWIN_S", 0.0)
+    monkeypatch.setattr("spiir_pastro.serve.alert_source.TWIN_S", 0.0)
     broker.publish(f"{GROUP}.late", sample_alerts(1, first=7))
     (new,) = collect(kafka, 1)
     assert not new.is_old
@@ -155,7 +155,7 @@ def test_a_first_start_at_the_latest_misses_nothing_after_it(
 def test_a_topic_that_appears_is_read_from_its_beginning(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spiir_pastro.serve.source.LOOK_AGAIN_S", 0.1)
+    monkeypatch.setattr("spiir_pastro.serve.alert_source.LOOK_AGAIN_S", 0.1)
     broker.make_topics([f"{GROUP}.before"])
     places = Memory()
     kafka = remembering(broker, ["before", "after"], places, since=time.time())
@@ -227,7 +227,7 @@ def test_a_topic_made_anew_is_read_from_its_beginning(broker: Broker) -> None:
 def test_the_brokers_copy_is_renewed_while_nothing_comes(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spiir_pastro.serve.source.RENEW_S", 0.1)
+    monkeypatch.setattr("spiir_pastro.serve.alert_source.RENEW_S", 0.1)
     broker.make_topics([f"{GROUP}.quiet"])
     places = Memory()
     kafka = remembering(broker, ["quiet"], places, group="quiet")
@@ -271,7 +271,7 @@ def test_test_messages_are_told_from_real_ones(broker: Broker) -> None:
 def test_it_starts_while_the_broker_is_down_and_survives_its_death(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spiir_pastro.serve.source.LOOK_AGAIN_S", 0.5)
+    monkeypatch.setattr("spiir_pastro.serve.alert_source.LOOK_AGAIN_S", 0.5)
     port = free_port()
     kafka = source(port, "t")
     wait_for(kafka, lambda: "kafka" in kafka._health.problems())
@@ -311,7 +311,7 @@ def test_leaving_a_dead_broker_takes_no_more_than_a_moment(
 def test_a_topic_the_broker_lacks_is_a_problem_until_it_is_there(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spiir_pastro.serve.source.LOOK_AGAIN_S", 0.1)
+    monkeypatch.setattr("spiir_pastro.serve.alert_source.LOOK_AGAIN_S", 0.1)
     broker.make_topics([f"{GROUP}.here"])
     kafka = source(broker, "here", topics=["here", "not_yet"])
     wait_for(kafka, lambda: "topics" in kafka._health.problems())

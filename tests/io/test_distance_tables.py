@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spiir_pastro.errors import TableError
-from spiir_pastro.io.distances import CAMPAIGN, read_distances
+from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.models.distance_fit import fit_distance
 
 

@@ -23,9 +23,9 @@ from spiir_pastro.errors import IncompleteError, TableError
 from spiir_pastro.io.gwtc import read_known_events
 from spiir_pastro.io.injections import from_sim_inspiral
 from spiir_pastro.io.runs import Purpose, Run, RunsFile
+from spiir_pastro.pipeline.analysed_time import AnalysedTime, livetime_table, with_analysed
 from spiir_pastro.pipeline.fates import Fate, Fates, count_fate, count_taken
 from spiir_pastro.pipeline.inventory import Inventory, Problem, StagedRun, Trouble, insist
-from spiir_pastro.pipeline.livetime import AnalysedTime, livetime_table, with_analysed
 from spiir_pastro.pipeline.processed import Processed
 from spiir_pastro.pipeline.raw import RawKind
 from spiir_pastro.pipeline.store import Near, TriggerStore, damage_beside
@@ -39,7 +39,7 @@ from spiir_pastro.selection import (
     split_near,
 )
 from spiir_pastro.selection.decontamination import TWIN_COLUMNS
-from spiir_pastro.selection.intervals import Ints
+from spiir_pastro.selection.windows import Ints
 
 __all__ = ["ROWS_PER_SLICE", "process", "remove_leftovers"]
 

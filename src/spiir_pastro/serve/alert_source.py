@@ -15,10 +15,10 @@ from typing import Protocol
 import structlog
 
 from spiir_pastro.serve.clock import Clock, SystemClock
-from spiir_pastro.serve.config import KafkaSettings
 from spiir_pastro.serve.consumer import BrokerError, Consumer, Message
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
+from spiir_pastro.serve.settings import KafkaSettings
 from spiir_pastro.serve.spool import Place
 
 __all__ = ["FileSource", "KafkaSource", "Places", "Source"]
