@@ -47,9 +47,9 @@ REMEDIES = {
     "`kafka`: `_AUTHENTICATION`, `SASL`": "credentials.test_the_right_credentials_pass",
     "`kafka`: `certificate verify failed`": "credentials.test_the_right_credentials_pass",
     "`kafka`: `_TRANSPORT`, `_ALL_BROKERS_DOWN`": (
-        "source.test_it_starts_while_the_broker_is_down_and_survives_its_death"
+        "alert_source.test_it_starts_while_the_broker_is_down_and_survives_its_death"
     ),
-    "`topics`": "source.test_a_topic_that_appears_is_read_from_its_beginning",
+    "`topics`": "alert_source.test_a_topic_that_appears_is_read_from_its_beginning",
     "`gracedb`: answered 5xx, cannot be reached": (
         "service.test_what_gracedb_would_not_take_goes_later_also_after_a_restart"
     ),
@@ -60,18 +60,18 @@ REMEDIES = {
     "`history`": "remedies.test_the_first_start_is_written_down_once_the_folder_allows_it",
     "`dead-letters`": "remedies.test_dead_letters_taken_away_make_room",
     "`model`": "searches.test_each_model_is_replaced_for_itself_and_told_by_its_search",
-    "`sensitivity`": "sensitivity.test_a_bad_file_leaves_the_last_good_one_and_health_says_so",
+    "`sensitivity`": "sensitivity_file.test_a_bad_file_leaves_the_last_good_one_and_health_says_so",
     "`counts`": "counts.test_counts_that_cannot_go_on_do_with_a_model_fitted_anew",
     "`standby`": "standby.test_a_broker_that_does_not_confirm_is_a_problem_while_the_seat_is_ours",
     "`status`": "parts.test_a_port_in_use_is_a_problem_that_ends_when_it_is_free",
     "`loop`": "remedies.test_a_process_that_hangs_is_silent_and_may_be_killed",
-    "**A new model**": "run.test_a_model_is_swapped_in_a_running_process",
-    "**Back to the old model**": "model.test_a_new_model_is_taken_up_and_a_bad_one_refused",
+    "**A new model**": "startup.test_a_model_is_swapped_in_a_running_process",
+    "**Back to the old model**": "model_slot.test_a_new_model_is_taken_up_and_a_bad_one_refused",
     "**Dead letters**": "remedies.test_dead_letters_are_replayed_with_a_spool_of_their_own",
     "**A search that nobody answers**": (
         "remedies.test_a_search_that_was_not_answered_is_found_once_a_model_is_named"
     ),
-    "**Events that were missed**": "run.test_what_no_alert_brought_is_found_on_gracedb",
+    "**Events that were missed**": "startup.test_what_no_alert_brought_is_found_on_gracedb",
     "**A second host**": "standby.test_two_hosts_answer_each_event_once_though_one_is_paused",
     "**A lost spool**": "remedies.test_a_lost_spool_costs_nothing_but_time",
     "**A damaged spool**": "spool.test_a_damaged_page_costs_only_what_it_held",
@@ -80,7 +80,7 @@ REMEDIES = {
 
 ON_SHIFT = {
     "**Within the last day**": "remedies.test_a_search_of_gracedb_that_failed_is_made_again",
-    "**Longer ago**": "run.test_what_no_alert_brought_is_found_on_gracedb",
+    "**Longer ago**": "startup.test_what_no_alert_brought_is_found_on_gracedb",
     "**The one on duty died, hangs or is cut off**": (
         "standby.test_two_hosts_answer_each_event_once_though_one_is_paused"
     ),
