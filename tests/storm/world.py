@@ -354,6 +354,8 @@ def _kinds(dice: random.Random) -> frozenset[str]:
         kinds.discard("pauses")
     if "updates" in kinds:  # what forgets an answer forgets that it replaced another
         kinds -= _FORGETS | {"two hosts", "other writers", "helpless model"}
+        if "properties" in kinds:  # unchanged ones are left only if they are seen
+            kinds.discard("lag")
     return frozenset(kinds)
 
 

@@ -5,6 +5,7 @@ enough. With ``first_start = "latest"`` nothing older is ever answered.
 """
 
 import sqlite3
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -40,14 +41,22 @@ def recall_first_start(spool: Spool, *, clock: Clock, health: Health) -> float:
     filed, noted = _read(path), spool.fact(_FACT)
     known = [moment for moment in (filed, noted) if moment is not None]
     first = min(known, default=clock.wall_s())
+    if _write(spool, path, first) is not None:
+        # Tried again whenever problems are asked for, until it succeeds.
+        health.watch("history", partial(_write, spool, path, first))
+    return first
+
+
+def _write(spool: Spool, path: Path, first: float) -> str | None:
+    """Write the moment wherever it is not written; say what keeps it from being so."""
     try:
-        if noted != first:
+        if spool.fact(_FACT) != first:
             spool.note(_FACT, first)
-        if filed != first:
+        if _read(path) != first:
             spool.disk.write(path, msgspec.json.encode(_Document(first_start=first)))
     except (OSError, sqlite3.Error) as error:
-        health.report("history", f"{path} cannot be written, should the spool be lost: {error}")
-    return first
+        return f"{path} cannot be written, should the spool be lost: {error}"
+    return None
 
 
 def _read(path: Path) -> float | None:
