@@ -216,6 +216,17 @@ def test_a_file_format_that_sqlite_does_not_know_is_damage(tmp_path: Path) -> No
         assert spool.salvaged.reason == "unsupported file format"
 
 
+def test_a_damaged_name_of_a_column_is_damage(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    with closing(Spool(folder)) as spool:
+        spool.accept(uploads(3), read_at=1.0)
+    path = folder / "spool.sqlite"
+    path.write_bytes(path.read_bytes().replace(b"outcome     TEXT", b"outc0me     TEXT", 1))
+    with closing(Spool(folder)) as spool:
+        assert spool.salvaged is not None
+        assert spool.counts() == {"pending": 3, "done": 0}
+
+
 def test_a_damaged_number_of_events_does_not_keep_the_salvage_counting(tmp_path: Path) -> None:
     folder = tmp_path / "spool"
     with closing(Spool(folder)) as spool:

@@ -157,6 +157,7 @@ class World:
         self.answered: set[str] = set()  # by another writer, as the alert says
         self.versions: Counter[str] = Counter()  # of triggers of an event, after the first
         self.late: list[str] = []
+        self.restorations = 0  # of GraceDB, under way
 
     def any_host(self) -> Host:
         """Draw one."""
@@ -436,7 +437,7 @@ def _damage_page(world: World) -> None:
         content = bytearray(path.read_bytes())
         pages = len(content) // 4096
         if pages:
-            within = world.dice.choice([0, 100, 2048, 4000, world.dice.randrange(4096)])
+            within = world.dice.choice([0, 100, *(world.dice.randrange(4096) for _ in range(3))])
             begin = 4096 * world.dice.randrange(pages) + within
             size = world.dice.choice([1, 8, 96, 4096])
             content[begin : begin + size] = world.dice.randbytes(len(content[begin : begin + size]))
@@ -470,7 +471,9 @@ def _fill_disk(world: World) -> None:
 
 def _step_clock(world: World) -> None:
     step_s = world.dice.choice([1.0, 60.0, 3600.0, 8_640_000.0])
-    world.any_host().machine.wall_offset = world.dice.choice([-step_s, step_s, 0.0])
+    host, offset = world.any_host(), world.dice.choice([-step_s, step_s, 0.0])
+    if host.since is not None:  # which is taken from this clock
+        host.machine.wall_offset = offset
 
 
 def _change_weather(world: World) -> None:
@@ -540,9 +543,12 @@ def _pause(world: World) -> None:
 def _lose_files(world: World) -> None:
     """Have GraceDB set up from a copy that lacks some of what it was given."""
     world.gracedb.weather, world.gracedb.share = "refused", 1.0
+    world.restorations += 1
 
     def return_without() -> None:
-        world.gracedb.weather = "fair"
+        world.restorations -= 1
+        if not world.restorations:
+            world.gracedb.weather = "fair"
         for event_id in sorted(world.gracedb.files):
             if world.dice.random() < 0.5:
                 world.gracedb.forget(event_id)

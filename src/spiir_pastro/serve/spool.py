@@ -92,6 +92,11 @@ _COLUMNS = (
     "event_id, state, outcome, content, properties, model, revision, gps_ns, far_hz, snr, "
     "mchirp_det, p_astro, source, read_at, done_at, attempts, error"
 )
+_READ = {
+    "events": f"seq, {_COLUMNS}, checksum, triggers",
+    "offsets": "topic, number, next",
+    "facts": "name, value",
+}
 
 
 class SpoolInUse(ConfigError):  # noqa: N818  (a state, named as one)
@@ -514,8 +519,10 @@ class Spool:
                 (version,) = connection.execute("PRAGMA user_version").fetchone()
                 (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
                 if version == SCHEMA and verdict == "ok":
-                    for table in ("events", "offsets", "facts"):  # every text must be text
-                        deque(connection.execute(f"SELECT * FROM {table}"), maxlen=0)  # noqa: S608
+                    # Every text must be text, and the schema, which is one, name every column.
+                    for table, columns in _READ.items():
+                        query = f"SELECT {columns} FROM {table}"  # noqa: S608
+                        deque(connection.execute(query), maxlen=0)
         except SPOOL_ERRORS as error:
             if not is_damage(error):
                 raise
