@@ -216,6 +216,19 @@ def test_a_file_format_that_sqlite_does_not_know_is_damage(tmp_path: Path) -> No
         assert spool.salvaged.reason == "unsupported file format"
 
 
+def test_a_file_that_failed_in_use_is_salvaged_though_it_reads_well(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    with closing(Spool(folder)) as spool:
+        spool.accept(uploads(3), read_at=1.0)
+        spool.suspect("no such collation sequence")
+    with closing(Spool(folder)) as spool:
+        assert spool.salvaged is not None
+        assert spool.salvaged.reason == "no such collation sequence"
+        assert spool.counts() == {"pending": 3, "done": 0}
+    with closing(Spool(folder)) as spool:
+        assert spool.salvaged is None
+
+
 def test_a_damaged_name_of_a_column_is_damage(tmp_path: Path) -> None:
     folder = tmp_path / "spool"
     with closing(Spool(folder)) as spool:

@@ -376,6 +376,7 @@ class Service:
         The next start salvages what is left of it.
         """
         if is_damage(error):
+            self.spool.suspect(str(error))
             raise SpoolDamaged(f"{self.spool.path}: {error}") from error
         self.health.report("spool", f"cannot write to {self.spool.folder}: {error}")
 

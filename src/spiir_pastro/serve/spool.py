@@ -13,7 +13,7 @@ import threading
 import zlib
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Protocol, get_args
@@ -194,6 +194,7 @@ class Spool:
         self._clock, self.disk = clock or SystemClock(), disk or LocalDisk()
         self.folder = folder
         self.path = folder / "spool.sqlite"
+        self._suspicion = folder / "spool.sqlite.suspect"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with ExitStack() as opened:
@@ -494,6 +495,11 @@ class Spool:
             raise SpoolDamaged(f"{self.path} was taken away while in use")
         self.note("checked_at", self._clock.wall_s())
 
+    def suspect(self, reason: str) -> None:
+        """Have the next start salvage the file, though it may read well: it failed in use."""
+        with suppress(OSError):
+            self.disk.write(self._suspicion, reason.encode(errors="replace"))
+
     def _lock(self) -> IO[str]:
         file = self.disk.lock(self.folder / "lock")
         if file is None:
@@ -507,10 +513,15 @@ class Spool:
         finish_salvage(self.path)
         if not self.path.exists():
             return None
-        reason = self._complaint()
+        reason = self._complaint() or self._suspected()
         if reason is None:
             return None
-        return salvage(self.path, TABLES, schema=SCHEMA, reason=reason)
+        salvaged = salvage(self.path, TABLES, schema=SCHEMA, reason=reason)
+        self._suspicion.unlink(missing_ok=True)
+        return salvaged
+
+    def _suspected(self) -> str | None:
+        return self._suspicion.read_text() if self._suspicion.exists() else None
 
     def _complaint(self) -> str | None:
         """Say what is wrong with the file as it is."""
