@@ -264,10 +264,14 @@ class World:
         self.broker.cut_off.clear()
         if not self.broker.is_up:
             _start_broker(self)
-        self.gracedb.weather = "fair"
+        self.clear_up()
         self.around.model %= len(MODELS) - 1
         for topic in TOPICS:  # a topic that never came would be a problem on the board
             self.broker.topics.setdefault(f"{GROUP}.{topic}", Topic())
+
+    def clear_up(self) -> None:
+        """Have GraceDB answer again, unless it is being restored."""
+        self.gracedb.weather = "refused" if self.restorations else "fair"
 
     def play(self) -> Finding:
         """Play the schedule to its end and judge it."""
@@ -477,13 +481,12 @@ def _step_clock(world: World) -> None:
 
 
 def _change_weather(world: World) -> None:
+    if world.restorations:
+        return
     world.gracedb.weather = world.dice.choice(WEATHERS)
     world.gracedb.share = world.dice.choice([0.1, 0.5, 1.0])
 
-    def clear() -> None:
-        world.gracedb.weather = "fair"
-
-    world.timeline.at(world.timeline.now + world.dice.uniform(1.0, 40.0), clear)
+    world.timeline.at(world.timeline.now + world.dice.uniform(1.0, 40.0), world.clear_up)
 
 
 def _stop_broker(world: World) -> None:
@@ -547,8 +550,7 @@ def _lose_files(world: World) -> None:
 
     def return_without() -> None:
         world.restorations -= 1
-        if not world.restorations:
-            world.gracedb.weather = "fair"
+        world.clear_up()
         for event_id in sorted(world.gracedb.files):
             if world.dice.random() < 0.5:
                 world.gracedb.forget(event_id)
