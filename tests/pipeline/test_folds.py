@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from spiir_pastro.cli import app
 from spiir_pastro.domain import MassBoundaries
@@ -116,7 +117,8 @@ def test_a_part_of_the_time_is_judged_as_in_the_whole(
         artifact, uploads[0], known_events_path=uploads[1], folds=0, during=during
     )
     inside = pl.col("gps_ns").is_between(first * SECOND_NS, second * SECOND_NS, closed="left")
-    assert part.candidates.equals(whole.candidates.filter(inside))
+    # Vectors of another length round differently in the last digit.
+    assert_frame_equal(part.candidates, whole.candidates.filter(inside), rel_tol=1e-12, abs_tol=0)
     assert 0 < part.known_mergers.height < whole.known_mergers.height
     assert part.known_mergers["gps"].is_between(first, second).all()
 
