@@ -6,6 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -288,6 +289,21 @@ def test_a_damaged_or_deleted_spool_ends_this_life(
     monkeypatch.setattr(again.spool, "note", damaged)
     with pytest.raises(SpoolDamaged, match="malformed"):
         again.run()
+
+
+def test_damage_that_a_read_comes_upon_is_salvaged_by_the_next_start(
+    gracedb: StandInGraceDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = service(tmp_path, IdleSource(), gracedb.url)
+
+    def damaged() -> None:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    monkeypatch.setattr(served.spool, "pending", damaged)
+    with pytest.raises(SpoolDamaged, match="malformed"):
+        served.run()
+    with closing(Spool(tmp_path / "spool")) as again:
+        assert again.salvaged is not None
 
 
 class IdleSource(ListSource):

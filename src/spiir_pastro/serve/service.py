@@ -185,6 +185,10 @@ class Service:
             self._dispatcher.stop(STOP_S)
             counts = self.spool.counts() | {"dead_letters": len(self.letters)}
             log.info("service.stopped", **counts)
+        except SPOOL_ERRORS as error:
+            self._report_spool(error)  # of damage that only a read came upon
+            raise
+        else:
             return counts
         finally:
             self._dispatcher.stop(0.0)
