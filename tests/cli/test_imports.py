@@ -15,12 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spiir_pastro.io.answers import as_csv
-from spiir_pastro.io.artifact import load_model, write_model
-from spiir_pastro.io.distance_tables import read_distances
+from spiir_pastro.io.artifact import load_model
 from spiir_pastro.io.predictions import predict_read
 from spiir_pastro.io.trigger_files import read_triggers
-from spiir_pastro.pipeline.model_fit import fit
-from spiir_pastro.pipeline.training import FitSettings, from_uploads
 
 COINC = """<?xml version='1.0' encoding='utf-8'?>
 <!DOCTYPE LIGO_LW SYSTEM "http://ldas-sw.ligo.caltech.edu/doc/ligolwAPI/html/ligolw_dtd.txt">
@@ -57,17 +54,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "extract": {"click", "isal", "msgspec", "numpy", "typing_extensions"},
 }
 """Of what is not Python's own or ours, by command."""
-
-
-@pytest.fixture(scope="module")
-def model(
-    uploads: tuple[Path, Path], distances: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    settings = FitSettings()
-    training = from_uploads(uploads[0], known_events_path=uploads[1], settings=settings)
-    path = tmp_path_factory.mktemp("model") / "pastro.json"
-    write_model(fit(training, read_distances(distances), settings=settings), path)
-    return path
 
 
 @pytest.fixture

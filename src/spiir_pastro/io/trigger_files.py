@@ -9,6 +9,7 @@ from spiir_pastro.domain import DETECTORS
 from spiir_pastro.errors import NoTriggersError, TableError
 from spiir_pastro.io.alerts import parse_alert
 from spiir_pastro.io.ligolw import read_tables
+from spiir_pastro.io.trigger_lines import canonical_row
 from spiir_pastro.io.trigger_tables import TriggerRead, from_coinc, from_csv, from_postcoh
 
 __all__ = ["BLOCK_ROWS", "read_triggers", "trigger_blocks"]
@@ -104,14 +105,5 @@ def _read_ligolw(path: Path) -> TriggerRead:
 
 def _read_alert(path: Path) -> TriggerRead:
     trigger = parse_alert(path.read_bytes()).trigger()
-    row = {
-        "event_id": trigger.event_id,
-        "gps_ns": trigger.gps_ns,
-        "ifos": "".join(trigger.ifos),
-        "far_hz": trigger.far_hz,
-        "snr": trigger.snr,
-        "mchirp_det": trigger.mchirp_det,
-        "mtotal_det": trigger.mtotal_det,
-        **{f"eff_distance_mpc_{ifo}": trigger.eff_distance_mpc.get(ifo) for ifo in DETECTORS},
-    }
-    return from_csv(pl.DataFrame([row]))
+    unknown = dict.fromkeys(f"eff_distance_mpc_{ifo}" for ifo in DETECTORS)
+    return from_csv(pl.DataFrame([unknown | canonical_row(trigger)]))
