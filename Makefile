@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 export PYTHONHASHSEED = 0
+# Where the rehearsal of the alert service is, which the demo, benchmarks, fuzzing and storm share.
+export PYTHONPATH = $(CURDIR)/tools
 
 .PHONY: help demo demo-alerts test check lint types floors docs bench fuzz mutate storm pins clean
 
@@ -23,7 +25,7 @@ demo: $(VENV)/.run  ## simulate a campaign and run every stage on it, into demo/
 	$(BIN)/spiir-pastro run --into demo
 
 demo-alerts: $(VENV)/.dev  ## the alert service on loopback: broker, stand-in GraceDB, sample alerts, status page
-	$(BIN)/python -m spiir_pastro.serve.rehearsal demo/alerts
+	$(BIN)/python -m rehearsal demo/alerts
 
 test: $(VENV)/.dev  ## run the tests and doctests
 	$(BIN)/python -m pytest -n 2

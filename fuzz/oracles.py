@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rehearsal.sample_model import RehearsalModel, always
 from spiir_pastro.domain import Candidates
 from spiir_pastro.errors import TableError
 from spiir_pastro.io.horizons import read_horizons
@@ -41,7 +42,6 @@ from spiir_pastro.models.source_model import SourceModel, network_reach
 from spiir_pastro.serve.decide import Decision, Skip, SkipReason, Upload, decide
 from spiir_pastro.serve.letters import DeadLetters
 from spiir_pastro.serve.model_slot import Assessor
-from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel, always
 
 __all__ = ["LARGEST", "assessors", "check_alert", "check_file", "confined"]
 

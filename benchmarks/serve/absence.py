@@ -12,9 +12,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from spiir_pastro.serve.rehearsal.sample_alerts import sample_alerts
-from spiir_pastro.serve.rehearsal.stage import Stage
-from spiir_pastro.serve.rehearsal.stand_in import read_journal
+from rehearsal.sample_alerts import sample_alerts
+from rehearsal.stage import Stage
+from rehearsal.stand_in import read_journal
 
 
 def problems(stage: Stage) -> dict[str, str]:

@@ -16,11 +16,11 @@ from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from rehearsal.sample_alerts import sample_alerts
+from rehearsal.stage import Stage, Verdict, _serve_alerts
+from rehearsal.stand_in import Faults
 from spiir_pastro.serve.alert_source import KafkaSource
 from spiir_pastro.serve.gracedb import GraceDBClient
-from spiir_pastro.serve.rehearsal.sample_alerts import sample_alerts
-from spiir_pastro.serve.rehearsal.stage import Stage, Verdict, _serve_alerts
-from spiir_pastro.serve.rehearsal.stand_in import Faults
 from spiir_pastro.serve.spool import Spool
 
 FAULTS = Faults(

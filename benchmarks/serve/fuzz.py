@@ -18,11 +18,11 @@ from pathlib import Path
 
 import structlog
 
+from rehearsal.sample_alerts import sample_alert
+from rehearsal.sample_model import RehearsalModel
 from spiir_pastro.serve.alert_source import Message
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.rehearsal.sample_alerts import sample_alert
-from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.settings import GraceDBSettings, KafkaSettings, Settings

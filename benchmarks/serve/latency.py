@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from spiir_pastro.serve.rehearsal.sample_alerts import sample_alert
-from spiir_pastro.serve.rehearsal.stage import GROUP, TOPICS, Stage
-from spiir_pastro.serve.rehearsal.stand_in import read_journal
+from rehearsal.sample_alerts import sample_alert
+from rehearsal.stage import GROUP, TOPICS, Stage
+from rehearsal.stand_in import read_journal
 
 
 def times(stage: Stage) -> tuple[dict[str, float], dict[str, float]]:

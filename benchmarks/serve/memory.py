@@ -9,8 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from spiir_pastro.serve.rehearsal.sample_alerts import sample_alert
-from spiir_pastro.serve.rehearsal.stage import GROUP, TOPICS, Stage
+from rehearsal.sample_alerts import sample_alert
+from rehearsal.stage import GROUP, TOPICS, Stage
 
 EVENTS, OTHERS_EACH, STEPS = 1500, 9, 10
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from rehearsal.sample_alerts import other_alerts, sample_alert, sample_alerts
 from spiir_pastro.cli import app
 from spiir_pastro.errors import ArtifactError
 from spiir_pastro.io.alerts import parse_alert
@@ -16,7 +17,6 @@ from spiir_pastro.pipeline.training import FitSettings, from_uploads
 from spiir_pastro.serve import startup
 from spiir_pastro.serve.drift import expected_rates
 from spiir_pastro.serve.model_slot import load_rehearsed
-from spiir_pastro.serve.rehearsal.sample_alerts import other_alerts, sample_alert, sample_alerts
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import structlog
 
-from spiir_pastro.serve.rehearsal.broker import Broker
-from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel
-from spiir_pastro.serve.rehearsal.stand_in import StandInGraceDB
+from rehearsal.broker import Broker
+from rehearsal.sample_model import RehearsalModel
+from rehearsal.stand_in import StandInGraceDB
 from spiir_pastro.serve.spool import Spool
 
 

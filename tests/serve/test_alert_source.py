@@ -12,6 +12,8 @@ import confluent_kafka
 import igwn_alert
 import pytest
 
+from rehearsal.broker import Broker, free_port
+from rehearsal.sample_alerts import sample_alert, sample_alerts
 from serve.waiting import PATIENCE_S
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.io.alerts import parse_alert
@@ -19,8 +21,6 @@ from spiir_pastro.serve.alert_source import KafkaSource
 from spiir_pastro.serve.consumer import CLOSE_S, KafkaConsumer, Message, broker_settings
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.rehearsal.broker import Broker, free_port
-from spiir_pastro.serve.rehearsal.sample_alerts import sample_alert, sample_alerts
 from spiir_pastro.serve.settings import KafkaSettings
 from spiir_pastro.serve.spool import Place
 

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rehearsal.sample_model import RehearsalModel
 from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.io.trigger_lines import parse_trigger_line
 from spiir_pastro.serve.answering import Answerer, answer_stream
 from spiir_pastro.serve.model_slot import ModelSlot
-from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel
 from spiir_pastro.serve.sockets import HTTPAnswers, SocketAnswers
 
 LINE = json.dumps(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel
+from rehearsal.sample_model import RehearsalModel
 
 PROJECT = Path(__file__).parents[2]
 _OF_THE_ROOT = ("apt-get ", "useradd ")

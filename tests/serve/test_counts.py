@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from rehearsal.sample_model import RehearsalModel
 from serve.test_service import IdleSource
 from serve.waiting import running, wait_until
 from spiir_pastro.domain import Source, SourceProbabilities, Trigger
@@ -24,7 +25,6 @@ from spiir_pastro.serve.adjusting import Adjusted
 from spiir_pastro.serve.decide import Upload
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel
 from spiir_pastro.serve.running_counts import CountedFile, counted_path
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service

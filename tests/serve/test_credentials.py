@@ -8,6 +8,7 @@ import msgspec
 import pytest
 import structlog
 
+from rehearsal.broker import Broker
 from serve.sasl_gateway import SaslGateway, make_certificate
 from serve.waiting import wait_until
 from spiir_pastro.errors import ConfigError
@@ -15,7 +16,6 @@ from spiir_pastro.serve.alert_source import KafkaSource
 from spiir_pastro.serve.consumer import KafkaConsumer, broker_settings, require_topics
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.rehearsal.broker import Broker
 from spiir_pastro.serve.settings import KafkaSettings
 from spiir_pastro.serve.spool import Place
 

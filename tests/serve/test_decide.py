@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rehearsal.sample_alerts import other_alerts, sample_alert
+from rehearsal.sample_model import RehearsalModel, always
 from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import TriggerError
 from spiir_pastro.serve.decide import Choose, Skip, SkipReason, Upload, decide
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.rehearsal.sample_alerts import other_alerts, sample_alert
-from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel, always
 from spiir_pastro.serve.searches import Models
 
 

@@ -13,6 +13,8 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rehearsal.sample_alerts import sample_alert
+from rehearsal.sample_model import RehearsalModel, always
 from serve.waiting import PATIENCE_S, wait_until
 from spiir_pastro.domain import SourceProbabilities
 from spiir_pastro.serve.decide import Upload, decide
@@ -20,8 +22,6 @@ from spiir_pastro.serve.dispatch import Dispatcher
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.queueing import OUT_OF_ORDER, PROBE_S, Backoff, Delivery, DeliveryQueue
-from spiir_pastro.serve.rehearsal.sample_alerts import sample_alert
-from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel, always
 from spiir_pastro.serve.spool import Spool
 from spiir_pastro.serve.upload import P_ASTRO, Delivered, EventFile, Unanswered
 

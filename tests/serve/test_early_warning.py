@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from rehearsal.sample_alerts import sample_alert
+from rehearsal.sample_model import RehearsalModel
 from serve.test_service import ListSource
 from spiir_pastro.cli import app
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.rehearsal.sample_alerts import sample_alert
-from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.settings import KafkaSettings, Settings

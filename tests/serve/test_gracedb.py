@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from serve.sasl_gateway import make_certificate
-from spiir_pastro.errors import ConfigError
-from spiir_pastro.serve.gracedb import GraceDBClient
-from spiir_pastro.serve.rehearsal.broker import free_port
-from spiir_pastro.serve.rehearsal.stand_in import (
+from rehearsal.broker import free_port
+from rehearsal.stand_in import (
     UNKNOWN_EVENT,
     Faults,
     StandInGraceDB,
     read_journal,
 )
+from serve.sasl_gateway import make_certificate
+from spiir_pastro.errors import ConfigError
+from spiir_pastro.serve.gracedb import GraceDBClient
 from spiir_pastro.serve.upload import (
     Delivered,
     EventFile,

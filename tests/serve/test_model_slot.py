@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from rehearsal.sample_model import RehearsalModel
 from serve.waiting import PATIENCE_S, wait_until
 from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import ArtifactError
 from spiir_pastro.serve.model_slot import LARGEST_BYTES, Model, ModelSlot, Refusal, load_rehearsed
-from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel
 
 TRIGGER = Trigger(event_id="reference 1", gps_ns=0, ifos=("H1",), far_hz=1e-9, mchirp_det=1.2)
 

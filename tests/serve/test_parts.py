@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import poisson
 
+from rehearsal.sample_model import RehearsalModel
 from serve.waiting import PATIENCE_S, wait_until
 from spiir_pastro.domain import SOURCE_COLOURS, Source
 from spiir_pastro.serve.drift import Rate, compare, expected_rates, poisson_p_value
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.http import StatusServer
 from spiir_pastro.serve.model_slot import Model
-from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel
 from spiir_pastro.serve.spool import Record
 from spiir_pastro.serve.status_page import Status, duration, render
 

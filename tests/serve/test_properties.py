@@ -8,14 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from rehearsal.sample_alerts import sample_alert
+from rehearsal.sample_model import RehearsalModel, always
+from rehearsal.stand_in import Faults, LogEntry, StandInGraceDB, announce
 from serve.test_service import ListSource, payloads, service, trigger_of, updated
 from serve.waiting import run_until
 from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.serve.decide import Upload, decide
 from spiir_pastro.serve.gracedb import GraceDBClient
-from spiir_pastro.serve.rehearsal.sample_alerts import sample_alert
-from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel, always
-from spiir_pastro.serve.rehearsal.stand_in import Faults, LogEntry, StandInGraceDB, announce
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.spool import Spool, browse
 from spiir_pastro.serve.sweeps import Backfiller, BackfillPlan

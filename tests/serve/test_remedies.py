@@ -18,6 +18,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from rehearsal.sample_alerts import sample_alert
+from rehearsal.sample_model import RehearsalModel
+from rehearsal.stage import Stage
+from rehearsal.stand_in import Faults, StandInGraceDB, announce
 from serve.waiting import PATIENCE_S, running, wait_until
 from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import TriggerError
@@ -28,10 +32,6 @@ from spiir_pastro.serve.gracedb import GraceDBClient
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.history import history_path, recall_first_start
 from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.rehearsal.sample_alerts import sample_alert
-from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel
-from spiir_pastro.serve.rehearsal.stage import Stage
-from spiir_pastro.serve.rehearsal.stand_in import Faults, StandInGraceDB, announce
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.settings import GraceDBSettings, KafkaSettings, Settings

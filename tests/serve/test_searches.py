@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import structlog
 
+from rehearsal.sample_alerts import sample_alert
+from rehearsal.sample_model import RehearsalModel
 from serve.waiting import wait_until
 from spiir_pastro.errors import ArtifactError, ConfigError
 from spiir_pastro.io.alerts import Event, parse_alert
 from spiir_pastro.serve.decide import Skip, SkipReason, Upload, decide
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.rehearsal.sample_alerts import sample_alert
-from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.settings import Settings
 

@@ -14,6 +14,9 @@ import msgspec
 import pytest
 import structlog
 
+from rehearsal.sample_alerts import other_alerts, sample_alert, sample_alerts
+from rehearsal.sample_model import RehearsalModel, always
+from rehearsal.stand_in import Faults, StandInGraceDB
 from serve.waiting import run_until, running, wait_until
 from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import TriggerError
@@ -24,9 +27,6 @@ from spiir_pastro.serve.decide import Upload, decide
 from spiir_pastro.serve.gracedb import GraceDBClient
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.rehearsal.sample_alerts import other_alerts, sample_alert, sample_alerts
-from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel, always
-from spiir_pastro.serve.rehearsal.stand_in import Faults, StandInGraceDB
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.settings import GraceDBSettings, KafkaSettings, Settings

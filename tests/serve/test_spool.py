@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rehearsal.sample_alerts import sample_alerts
+from rehearsal.sample_model import RehearsalModel, always
 from spiir_pastro.domain import SourceProbabilities
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.serve.decide import Upload, decide
 from spiir_pastro.serve.letters import DeadLetters
-from spiir_pastro.serve.rehearsal.sample_alerts import sample_alerts
-from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel, always
 from spiir_pastro.serve.spool import Spool, SpoolDamaged, browse
 
 

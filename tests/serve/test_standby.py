@@ -9,13 +9,13 @@ from pathlib import Path
 import confluent_kafka
 import pytest
 
+from rehearsal.broker import Broker, free_port
+from rehearsal.sample_alerts import sample_alerts
+from rehearsal.stage import Stage, _serve_alerts
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.serve.clock import SystemClock
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
-from spiir_pastro.serve.rehearsal.broker import Broker, free_port
-from spiir_pastro.serve.rehearsal.sample_alerts import sample_alerts
-from spiir_pastro.serve.rehearsal.stage import Stage, _serve_alerts
 from spiir_pastro.serve.settings import Settings
 from spiir_pastro.serve.standby import Standby
 
@@ -139,7 +139,7 @@ class MockCluster(Broker):
 def test_two_hosts_answer_each_event_once_though_one_is_paused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spiir_pastro.serve.rehearsal.stage.Broker", MockCluster)
+    monkeypatch.setattr("rehearsal.stage.Broker", MockCluster)
     stage = Stage(tmp_path)
     stage.wait_until_up()
     stage.service.kill()

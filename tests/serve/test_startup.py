@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from serve.chaos import rehearse_chaos
 
+from rehearsal.sample_alerts import sample_alert, sample_alerts
+from rehearsal.sample_model import RehearsalModel
+from rehearsal.stage import Stage, Verdict, verdict
+from rehearsal.stand_in import LogEntry, announce, read_journal
 from serve.waiting import PATIENCE_S, wait_until
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.serve import startup
-from spiir_pastro.serve.rehearsal.sample_alerts import sample_alert, sample_alerts
-from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel
-from spiir_pastro.serve.rehearsal.stage import Stage, Verdict, verdict
-from spiir_pastro.serve.rehearsal.stand_in import LogEntry, announce, read_journal
 
 
 @pytest.fixture(scope="module")

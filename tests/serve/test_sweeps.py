@@ -5,6 +5,8 @@ import random
 
 import pytest
 
+from rehearsal.sample_alerts import sample_alerts
+from rehearsal.sample_model import RehearsalModel, always
 from spiir_pastro.serve import sweeps
 from spiir_pastro.serve.clock import SystemClock
 from spiir_pastro.serve.decide import decide
@@ -12,8 +14,6 @@ from spiir_pastro.serve.gracedb import Answer, NoAnswer
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.queueing import Delivery
-from spiir_pastro.serve.rehearsal.sample_alerts import sample_alerts
-from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel, always
 from spiir_pastro.serve.spool import Spool
 from spiir_pastro.serve.sweeps import SWEPT, Backfiller, BackfillPlan
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
+from rehearsal.sample_model import RehearsalModel
 from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import ConfigError, TriggerError
 from spiir_pastro.serve.adjusting import Adjusted
@@ -15,7 +16,6 @@ from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.history import history_path, recall_first_start
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.model_slot import Model, ModelSlot
-from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.settings import GraceDBSettings, KafkaSettings, Settings

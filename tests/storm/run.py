@@ -1,7 +1,8 @@
-"""Play many schedules: ``python -m storm.run COUNT [--first SEED] [--processes N]``, in tests/.
+"""Play many schedules: ``python -m storm.run COUNT [--first SEED] [--processes N]``.
 
-Prints each seed that finds something, and how many schedules went in which time. A seed replays
-exactly: ``python -m storm.run 1 --first SEED``.
+To be run in tests/ with ``PYTHONPATH=../tools``, as ``make storm`` does. Prints each seed that
+finds something, and how many schedules went in which time. A seed replays exactly:
+``python -m storm.run 1 --first SEED``.
 """
 
 import argparse

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 
+from rehearsal.sample_alerts import sample_alert
 from spiir_pastro.errors import TriggerError
 from spiir_pastro.io.alerts import parse_alert
-from spiir_pastro.serve.rehearsal.sample_alerts import sample_alert
 from spiir_pastro.serve.upload import P_ASTRO
 from storm.broker import Seat, SimulatedBroker, Topic
 from storm.gracedb import SETTLE_S, WEATHERS, Entry, SimulatedGraceDB

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from spiir_pastro.serve import startup
-from spiir_pastro.serve.rehearsal.broker import Broker, free_port
-from spiir_pastro.serve.rehearsal.sample_model import RehearsalModel
-from spiir_pastro.serve.rehearsal.stand_in import (
+from rehearsal.broker import Broker, free_port
+from rehearsal.sample_model import RehearsalModel
+from rehearsal.stand_in import (
     LABELS,
     Faults,
     LogEntry,
@@ -24,6 +23,7 @@ from spiir_pastro.serve.rehearsal.stand_in import (
     announce,
     read_journal,
 )
+from spiir_pastro.serve import startup
 
 __all__ = ["GROUP", "TOPICS", "Stage", "Verdict", "verdict"]
 

@@ -1,4 +1,4 @@
-"""Show the service at work: ``python -m spiir_pastro.serve.rehearsal [FOLDER]``.
+"""Show the service at work: ``python -m rehearsal [FOLDER]``, in tools/; ``make demo-alerts``.
 
 Starts a broker, a stand-in for GraceDB and the service on loopback, sends the sample alerts and
 prints what arrived. The status page stays up until Ctrl-C, or for ``--seconds``.
@@ -11,9 +11,9 @@ from pathlib import Path
 
 import click
 
-from spiir_pastro.serve.rehearsal.sample_alerts import other_alerts, sample_alerts
-from spiir_pastro.serve.rehearsal.stage import GROUP, TOPICS, Stage
-from spiir_pastro.serve.rehearsal.stand_in import read_journal
+from rehearsal.sample_alerts import other_alerts, sample_alerts
+from rehearsal.stage import GROUP, TOPICS, Stage
+from rehearsal.stand_in import read_journal
 
 EVENTS = 12
 
