@@ -4,12 +4,14 @@ SPIIR's ``postcoh`` table names single-detector columns ``<quantity>_<detector>`
 write ``chisq_H``, ``end_time_H`` or ``far_h_1d`` for ``chisq_H1``, ``end_time_sngl_H1`` and
 ``far_1d_sngl_H1``, and columns come with or without a ``postcoh:`` prefix.
 
-Tables past the edge have canonical columns, whose names say quantity, unit and frame; what each
-holds stands in ``MEANINGS``, where the reference is made from it.
+Tables past the edge have canonical columns, whose names say quantity, unit and frame. Those of a
+trigger are the entries of ``TRIGGER_COLUMNS``: a new one is one more entry. What every canonical
+column holds stands in ``MEANINGS``, where the reference is made from it.
 """
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from spiir_pastro.domain.detectors import DETECTORS
@@ -19,6 +21,8 @@ __all__ = [
     "MEANINGS",
     "POSTCOH_TYPES",
     "POSTCOH_UNITS",
+    "TRIGGER_COLUMNS",
+    "TriggerColumn",
     "canonical_column",
     "canonical_trigger_columns",
 ]
@@ -62,22 +66,106 @@ POSTCOH_UNITS = MappingProxyType(
 )
 """Units of those ``postcoh`` columns that have one and whose one is known."""
 
-MEANINGS = MappingProxyType(
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TriggerColumn:
+    """A column of the canonical trigger table.
+
+    Attributes
+    ----------
+    meaning, unit
+        What it holds; the unit is empty where there is none.
+    kind
+        ``str``, ``int`` or ``float``.
+    postcoh, uploads
+        SPIIR's name for it, and those that tables of GraceDB uploads have, where they differ.
+    zero_is_null
+        Whether SPIIR writes 0 where it has none, and any value must be finite and positive.
+    """
+
+    meaning: str
+    unit: str = ""
+    kind: type[str | int | float] = float
+    postcoh: str | None = None
+    uploads: tuple[str, ...] = ()
+    zero_is_null: bool = False
+
+
+TRIGGER_COLUMNS = MappingProxyType(
     {
-        "event_id": "GraceDB's id, or the file's own; of a processed table `<file>:<id in it>`",
-        "gps_ns": "merger time; of an injection, its arrival at the geocentre",
-        "ifos": "detectors that took part, like `H1L1`",
-        "far_hz": "combined false-alarm rate; null if none was assigned",
-        "snr": "signal-to-noise ratio: root of the sum of the squares of the detectors' own",
-        "mchirp_det": "chirp mass, detector frame",
-        "mtotal_det": "total mass, detector frame",
-        "mass1_det": "primary mass, detector frame",
-        "mass2_det": "secondary mass, detector frame",
-        "spin1z": "spin of the primary along the orbital angular momentum",
-        "spin2z": "spin of the secondary along the orbital angular momentum",
-        "combined_chisq": "chi-squared of all detectors together, SPIIR's `cmbchisq`",
-        "bank_id": "number of the bank group",
-        "template_id": "number of the template in its group",
+        "event_id": TriggerColumn(
+            meaning="GraceDB's id, or the file's own; of a processed table `<file>:<id in it>`",
+            kind=str,
+            uploads=("graceid",),
+        ),
+        "gps_ns": TriggerColumn(
+            meaning="merger time; of an injection, its arrival at the geocentre",
+            unit="ns (GPS)",
+            kind=int,
+        ),
+        "ifos": TriggerColumn(meaning="detectors that took part, like `H1L1`", kind=str),
+        "far_hz": TriggerColumn(
+            meaning="combined false-alarm rate; null if none was assigned",
+            unit="Hz",
+            postcoh="far",
+            uploads=("far",),
+            zero_is_null=True,
+        ),
+        "snr": TriggerColumn(
+            meaning="signal-to-noise ratio: root of the sum of the squares of the detectors' own",
+            uploads=("cohsnr",),
+            zero_is_null=True,
+        ),
+        "mchirp_det": TriggerColumn(
+            meaning="chirp mass, detector frame",
+            unit="Msun",
+            postcoh="mchirp",
+            uploads=("mchirp",),
+            zero_is_null=True,
+        ),
+        **{
+            f"eff_distance_mpc_{ifo}": TriggerColumn(
+                meaning=f"effective distance at {ifo}; null if none",
+                unit="Mpc",
+                postcoh=f"deff_{ifo}",
+                zero_is_null=True,
+            )
+            for ifo in DETECTORS
+        },
+        "mtotal_det": TriggerColumn(
+            meaning="total mass, detector frame",
+            unit="Msun",
+            uploads=("mass", "mtotal"),
+            zero_is_null=True,
+        ),
+        "mass1_det": TriggerColumn(
+            meaning="primary mass, detector frame",
+            unit="Msun",
+            postcoh="mass1",
+            uploads=("mass1",),
+        ),
+        "mass2_det": TriggerColumn(
+            meaning="secondary mass, detector frame",
+            unit="Msun",
+            postcoh="mass2",
+            uploads=("mass2",),
+        ),
+        "spin1z": TriggerColumn(meaning="spin of the primary along the orbital angular momentum"),
+        "spin2z": TriggerColumn(meaning="spin of the secondary along the orbital angular momentum"),
+        "combined_chisq": TriggerColumn(
+            meaning="chi-squared of all detectors together, SPIIR's `cmbchisq`", postcoh="cmbchisq"
+        ),
+        "bank_id": TriggerColumn(meaning="number of the bank group", kind=int, postcoh="bankid"),
+        "template_id": TriggerColumn(
+            meaning="number of the template in its group", kind=int, postcoh="tmplt_idx"
+        ),
+    }
+)
+"""Columns of the canonical trigger table in their order; those after the distances are optional."""
+
+MEANINGS = MappingProxyType(
+    {name: column.meaning for name, column in TRIGGER_COLUMNS.items()}
+    | {
         "run": "the run's name in RUNS.yaml; null for the whole background",
         "bank": "template bank; null for all banks together",
         "file": "raw file, by its name in staging",
@@ -100,7 +188,6 @@ MEANINGS = MappingProxyType(
         "extrapolated": "which densities are extrapolated, in what; empty if none that matters",
         "note": "why there are no numbers, or what was missing; empty or null otherwise",
     }
-    | {f"eff_distance_mpc_{ifo}": f"effective distance at {ifo}; null if none" for ifo in DETECTORS}
 )
 """What canonical columns hold; ``injection_<name>`` is the injection's own ``<name>``."""
 
@@ -140,16 +227,7 @@ def canonical_column(name: str, *, table: str = "postcoh") -> str:
     return bare
 
 
-_OF_UPLOADS = {
-    "graceid": "event_id",
-    "far": "far_hz",
-    "cohsnr": "snr",
-    "mchirp": "mchirp_det",
-    "mass": "mtotal_det",
-    "mtotal": "mtotal_det",
-    "mass1": "mass1_det",
-    "mass2": "mass2_det",
-}
+_OF_UPLOADS = {given: name for name, column in TRIGGER_COLUMNS.items() for given in column.uploads}
 _EFF_DISTANCE = re.compile(
     rf"(?:eff_?dist(?:ance)?|deff)(?:_mpc)?_([{_LETTERS}])1?(?:_mpc)?", re.IGNORECASE
 )

@@ -1,7 +1,7 @@
 """Trigger tables of every dialect, read into one: the canonical trigger table.
 
 ``event_id``, ``gps_ns``, ``ifos``, ``far_hz``, ``snr``, ``mchirp_det`` and for each detector
-``eff_distance_mpc_<IFO>``; what each holds stands in `spiir_pastro.domain.columns.MEANINGS`.
+``eff_distance_mpc_<IFO>``; each is an entry of `spiir_pastro.domain.columns.TRIGGER_COLUMNS`.
 Further columns of the source (``mass1_det``, ``combined_chisq``, ...) are kept where they are
 known. SPIIR writes 0 for "no FAR yet", "no such detector" and "no distance": all become null.
 A row that cannot be a trigger goes to the rejects with the rule it broke.
@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from spiir_pastro.domain import DETECTORS, Candidates, Trigger, join_ifos, split_ifos
-from spiir_pastro.domain.columns import canonical_trigger_columns
+from spiir_pastro.domain.columns import TRIGGER_COLUMNS, canonical_trigger_columns
 from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.errors import TableError, TriggerError
 from spiir_pastro.io.trigger_lines import canonical_row
@@ -34,31 +34,10 @@ __all__ = [
 
 EFF_DISTANCES = tuple(f"eff_distance_mpc_{ifo}" for ifo in DETECTORS)
 
-TRIGGER_UNITS: Mapping[str, str] = {
-    "event_id": "",
-    "gps_ns": "ns (GPS)",
-    "ifos": "",
-    "far_hz": "Hz",
-    "snr": "",
-    "mchirp_det": "Msun",
-    **dict.fromkeys(EFF_DISTANCES, "Mpc"),
-    "mtotal_det": "Msun",
-    "mass1_det": "Msun",
-    "mass2_det": "Msun",
-    "spin1z": "",
-    "spin2z": "",
-    "combined_chisq": "",
-    "bank_id": "",
-    "template_id": "",
-}
-"""Canonical columns in their order, with their units; those after the distances are optional."""
+TRIGGER_UNITS: Mapping[str, str] = {name: one.unit for name, one in TRIGGER_COLUMNS.items()}
 
-TRIGGER_TYPES: Mapping[str, type[pl.DataType]] = {
-    **dict.fromkeys(TRIGGER_UNITS, pl.Float64),
-    **dict.fromkeys(("event_id", "ifos"), pl.String),
-    **dict.fromkeys(("gps_ns", "bank_id", "template_id"), pl.Int64),
-}
-"""Types of the canonical columns."""
+_POLARS_TYPES: Mapping[type, type[pl.DataType]] = {float: pl.Float64, int: pl.Int64, str: pl.String}
+TRIGGER_TYPES = {name: _POLARS_TYPES[one.kind] for name, one in TRIGGER_COLUMNS.items()}
 
 _REQUIRED = {
     "event_id": "graceid or event_id",
@@ -70,20 +49,10 @@ _REQUIRED = {
 }
 """What must be there, and the names under which a table may have it."""
 
-_POSITIVE = ("far_hz", "snr", "mchirp_det", "mtotal_det", *EFF_DISTANCES)
-"""What SPIIR writes as 0 where it has none."""
+_POSITIVE = tuple(name for name, one in TRIGGER_COLUMNS.items() if one.zero_is_null)
 
 _TIMES = ("end_time", "end_time_ns")
-_FROM_POSTCOH = {
-    "far": "far_hz",
-    "mchirp": "mchirp_det",
-    **{f"deff_{ifo}": f"eff_distance_mpc_{ifo}" for ifo in DETECTORS},
-    "mass1": "mass1_det",
-    "mass2": "mass2_det",
-    "cmbchisq": "combined_chisq",
-    "bankid": "bank_id",
-    "tmplt_idx": "template_id",
-}
+_FROM_POSTCOH = {one.postcoh: name for name, one in TRIGGER_COLUMNS.items() if one.postcoh}
 _SINGLE_SNRS = {ifo: f"snglsnr_{ifo}" for ifo in DETECTORS}
 
 POSTCOH_COLUMNS = frozenset(
