@@ -131,6 +131,7 @@ def remembering(
 def test_a_first_start_at_the_latest_misses_nothing_after_it(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("spiir_pastro.serve.alert_source.LOOK_AGAIN_S", 0.1)
     broker.make_topics([f"{GROUP}.late"])
     broker.publish(f"{GROUP}.late", sample_alerts(3))
     time.sleep(0.02)
@@ -146,6 +147,8 @@ def test_a_first_start_at_the_latest_misses_nothing_after_it(
     (twin,) = collect(kafka, 1)
     assert twin.is_old
     monkeypatch.setattr("spiir_pastro.serve.alert_source.TWIN_S", 0.0)
+    time.sleep(0.2)
+    assert kafka.poll(0.1) == []
     broker.publish(f"{GROUP}.late", sample_alerts(1, first=7))
     (new,) = collect(kafka, 1)
     assert not new.is_old

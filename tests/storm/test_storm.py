@@ -3,16 +3,18 @@
 ``make storm`` plays a hundred thousand.
 """
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import structlog
 
 from spiir_pastro.serve import alert_source, service, sweeps
+from storm.host import GROUP, TOPICS
 from storm.mutations import MUTATIONS, Mutation, first_seed
 from storm.run import findings, quicken
-from storm.world import World
+from storm.world import World, event_and_alert
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +44,42 @@ def test_a_seed_replays_exactly(tmp_path: Path) -> None:
         )
 
     assert trace(tmp_path / "first") == trace(tmp_path / "second")
+
+
+def _stop_broker(world: World) -> None:
+    world.broker.is_up = False
+    world.timeline.at(80.0, lambda: setattr(world.broker, "is_up", True))
+
+
+def _pause(world: World) -> None:
+    world.hosts[0].machine.pause(30.0)
+
+
+@pytest.mark.parametrize("hold_up", [_stop_broker, _pause])
+def test_a_twin_read_long_after_the_spool_was_lost_is_looked_for(
+    tmp_path: Path, hold_up: Callable[[World], None]
+) -> None:
+    """Found in seeds 21423 and 24004: sent again without a look."""
+    world = World(0, tmp_path, frozenset())
+    (host,) = world.hosts
+    event, payload = event_and_alert(1)
+    world.begin()
+    world.timeline.run(40.0)
+    world.gracedb.create(event)
+    world.broker.publish(f"{GROUP}.{TOPICS[0]}", payload)
+    world.timeline.run(41.0)
+    shutil.rmtree(host.machine.spool)
+    world.timeline.run(50.0)
+    assert host.machine.lives == 2
+    hold_up(world)
+    world.broker.publish(f"{GROUP}.{TOPICS[1]}", payload)
+    world.timeline.run(120.0)
+    assert host.problems() == {}
+    assert host.service is not None
+    (record,) = host.service.spool.latest(1)
+    host.close()
+    assert (record.event_id, record.outcome) == ("G1", "found")
+    assert len(world.gracedb.files["G1"]) == 1
 
 
 QUICK = [mutation for mutation in MUTATIONS if mutation.is_quick]

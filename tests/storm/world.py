@@ -26,7 +26,7 @@ from storm.host import GROUP, MODELS, SESSION_S, TOPICS, Host, Surroundings
 from storm.machine import Machine
 from storm.timeline import Timeline
 
-__all__ = ["KINDS", "Finding", "World", "kinds_of", "play"]
+__all__ = ["KINDS", "Finding", "World", "event_and_alert", "kinds_of", "play"]
 
 BEGIN_S = 10.0
 STORM_S = 70.0
@@ -176,7 +176,7 @@ class World:
         """Create an event and publish its alert, in some order, on both topics or on one."""
         dice, event_id = self.dice, f"G{number}"
         is_answered = "other writers" in self.kinds and dice.random() < 0.3
-        event, payload = _alert(number, search=dice.choice(_OURS), is_answered=is_answered)
+        event, payload = event_and_alert(number, search=dice.choice(_OURS), is_answered=is_answered)
         self.gracedb.create(event, late_s=self._late_s())
         self.allowed.add(event_id)
         if any(h.since is not None and self.timeline.now > h.since + 1.0 for h in self.hosts):
@@ -195,7 +195,7 @@ class World:
     def _update(self, number: int) -> None:
         """Publish another trigger of an event, and perhaps one more."""
         self.versions[f"G{number}"] += 1
-        self._publish(_alert(number, version=self.versions[f"G{number}"])[1])
+        self._publish(event_and_alert(number, version=self.versions[f"G{number}"])[1])
         if self.dice.random() < 0.3:
             self._later(self.dice.uniform(1.0, 8.0), self._update, number)
 
@@ -223,7 +223,7 @@ class World:
 
     def rubbish(self) -> None:
         """Publish what gets no answer."""
-        event, payload = _alert(900, search=self.dice.choice(_NOT_OURS))
+        event, payload = event_and_alert(900, search=self.dice.choice(_NOT_OURS))
         self.gracedb.create(event)
         for text in (b"rubbish", payload):
             self.broker.publish(f"{GROUP}.{TOPICS[0]}", text)
@@ -244,7 +244,7 @@ class World:
 
     def begin(self) -> None:
         """Have an event of before, and start the hosts."""
-        event, payload = _alert(800)
+        event, payload = event_and_alert(800)
         self.gracedb.create(event)
         self.broker.publish(f"{GROUP}.{TOPICS[0]}", payload)
         if "new topic" not in self.kinds:
@@ -370,7 +370,7 @@ def kinds_of(seed: int) -> frozenset[str]:
 
 
 @cache
-def _alert(
+def event_and_alert(
     number: int, *, search: str = "AllSky", version: int = 0, is_answered: bool = False
 ) -> tuple[dict[str, object], bytes]:
     """Return an event and its alert's payload; later versions have another FAR."""
@@ -388,7 +388,7 @@ def _alert(
 @cache
 def _right(number: int, version: int) -> set[tuple[bytes, str]]:
     """Return the files that the models make of an event, with their comments."""
-    trigger = parse_alert(_alert(number, version=version)[1]).trigger()
+    trigger = parse_alert(event_and_alert(number, version=version)[1]).trigger()
     found = set()
     for model in MODELS:
         with suppress(TriggerError):

@@ -6,6 +6,7 @@ spool's to know. The broker is told as well, and again now and then while nothin
 forgets a group that says nothing for a week.
 """
 
+import math
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -30,7 +31,7 @@ RETRY_LIMIT_S = 10.0
 LOOK_AGAIN_S = 15.0
 COMMIT_S = 1.0
 TWIN_S = 10.0
-"""Seconds within which the alert of an event comes on all its topics."""
+"""Seconds within which the alert of an event is published on all its topics."""
 RENEW_S = 600.0
 """Seconds after which offsets are committed again."""
 
@@ -158,19 +159,14 @@ class KafkaSource:
         if self._consumer is not None:
             self._commit(self._consumer)
             self._consumer.close()
-        self._consumer, self._next, self._is_broken = None, {}, False
+        self._consumer, self._next, self._new_from, self._is_broken = None, {}, {}, False
         self._look_at = 0.0
 
     def _placed(self, message: Message) -> Message:
         """Note where we are, and whether an earlier process may have answered this."""
         place = message.topic, message.number
         self._next[place] = message.offset + 1
-        if message.offset < self._new_from.get(place, 0):
-            return message
-        # The alert's twin on another topic may have been answered before our memory was lost.
-        if self._clock.monotonic_s() < self._began_at + TWIN_S:
-            return message
-        return replace(message, is_old=False)
+        return replace(message, is_old=message.offset < self._new_from.get(place, math.inf))
 
     def _look_around(self, consumer: Consumer) -> None:
         """Find the topics and their partitions, and read them all if any is new."""
@@ -179,6 +175,7 @@ class KafkaSource:
             # Nobody tells a consumer with assigned partitions of new ones.
             if not set(offered) <= set(self._next):
                 self._read(consumer, offered)
+            self._note_where_the_new_begins(consumer)
         except BrokerError as error:
             self._failures += 1
             self._look_again(min(0.5 * 2.0 ** min(self._failures, 10), RETRY_LIMIT_S))
@@ -192,6 +189,16 @@ class KafkaSource:
             self._look_again(LOOK_AGAIN_S)
             self._health.clear("kafka")
             self._report_missing({topic for topic, _ in offered})
+
+    def _note_where_the_new_begins(self, consumer: Consumer) -> None:
+        """Tell alerts that no earlier process can have answered, once their twins are all there.
+
+        By offsets and not as they are read: that may be late, after an outage or a pause.
+        """
+        if self._clock.monotonic_s() >= self._began_at + TWIN_S:
+            for place in self._next:
+                if place not in self._new_from:
+                    self._new_from[place] = consumer.bounds(place)[1]
 
     def _look_again(self, wait_s: float) -> None:
         self._look_at = self._clock.monotonic_s() + wait_s
@@ -211,8 +218,6 @@ class KafkaSource:
         starts = {}
         for place in new:
             low, high = consumer.bounds(place)
-            # What is there already may have been answered by an earlier process.
-            self._new_from[place] = high
             start = known.get(place, committed.get(place))
             if start is None and self._since is not None:
                 start = consumer.offset_at(place, self._since)

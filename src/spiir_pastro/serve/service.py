@@ -6,8 +6,9 @@ The order of the steps is what makes it safe to be killed anywhere::
                       '-> tell the broker how far we are
 
 Before the spool has an event, the broker gives its alert again; after, the spool does, and whatever
-is found pending at a start is looked for on GraceDB before it is sent. So is an event whose alert
-is older than this process: an earlier process with another spool may have answered it.
+is found pending at a start is looked for on GraceDB before it is sent. So is an event whose alert,
+or its twin on another topic, may be older than this process: an earlier one, whose spool was lost,
+may have answered it.
 """
 
 import random
