@@ -15,8 +15,8 @@ from bench_predict import limit, predicted, timed, write_model_and_rows
 from matplotlib.ticker import NullFormatter
 from scaling import Curve
 
-from spiir_pastro.domain import Source
-from spiir_pastro.report.style import ACCENT, SOURCE_COLOURS, figure, house_style, save
+from spiir_pastro.domain import SOURCE_COLOURS, Source
+from spiir_pastro.report.style import ACCENT, figure, house_style, save
 
 _LEAST = 100_000
 _MOST_EVALUATED = 1_000_000  # more candidates than any search has

@@ -26,8 +26,8 @@ from matplotlib.ticker import NullFormatter
 from zerolag_files import write_zerolag
 
 import spiir_pastro as sp
-from spiir_pastro.domain import Source
-from spiir_pastro.report.style import ACCENT, SOURCE_COLOURS, figure, house_style, save
+from spiir_pastro.domain import SOURCE_COLOURS, Source
+from spiir_pastro.report.style import ACCENT, figure, house_style, save
 from spiir_pastro.selection import match_injections
 
 _LONG = 12.0  # seconds after which a side is not asked for more

@@ -17,11 +17,11 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 
-from spiir_pastro.domain import ASTROPHYSICAL, Candidates
+from spiir_pastro.domain import ASTROPHYSICAL, SOURCE_COLOURS, Candidates
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.io.gwtc import read_known_events
 from spiir_pastro.models.pastro import PastroModel
-from spiir_pastro.report.style import SOURCE_COLOURS, house_style
+from spiir_pastro.report.style import house_style
 
 INTO = Path(__file__).parent / "explanation" / "class_scan.svg"
 MTOTAL_OVER_MCHIRP = 2.31

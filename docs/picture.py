@@ -15,8 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import polars as pl
-
-from spiir_pastro.report.overview import overview_figure
+from overview_figure import overview_figure
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 INTO = Path(__file__).parent / "_static"

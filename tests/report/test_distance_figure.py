@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+import distance_figure
 from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.models.distance_fit import Estimator, hold_out_residuals
-from spiir_pastro.report import distance_figure
 
 
 def test_titles_say_the_held_out_scatter() -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 
-from spiir_pastro.domain import MassBoundaries
+import contour_figure
+from spiir_pastro.domain import SOURCE_COLOURS, MassBoundaries
 from spiir_pastro.models.distance import PYCBC_LIVE_O3
 from spiir_pastro.models.mass_contour import MassContourClassifier
-from spiir_pastro.report import contour_figure, style
+from spiir_pastro.report.style import ACCENT
 
 
 @pytest.mark.parametrize(("gap_max", "entries"), [(None, 3), (5.0, 6)])
@@ -44,5 +45,5 @@ def test_a_figure_drawn_twice_is_the_same_files(tmp_path: Path) -> None:
 
 
 def test_colours_of_classes_differ() -> None:
-    assert len(set(style.SOURCE_COLOURS.values()) | {style.GAP_COLOUR, style.ACCENT}) == 6
-    assert style.tint("#000000", 0.0) == "#ffffff"
+    assert len(set(SOURCE_COLOURS.values()) | {contour_figure.GAP_COLOUR, ACCENT}) == 6
+    assert contour_figure.tint("#000000", 0.0) == "#ffffff"

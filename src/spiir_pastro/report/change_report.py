@@ -8,12 +8,12 @@ from pathlib import Path
 import polars as pl
 from matplotlib.axes import Axes
 
-from spiir_pastro.domain import Source
+from spiir_pastro.domain import SOURCE_COLOURS, Source
 from spiir_pastro.evaluation.change import Change, Verdict
 from spiir_pastro.evaluation.comparison import Comparison, Evaluated
 from spiir_pastro.evaluation.scores import reliability, roc
 from spiir_pastro.report.evaluation import draw_reliability, draw_roc
-from spiir_pastro.report.style import INK, SOURCE_COLOURS, figure, house_style, save
+from spiir_pastro.report.style import INK, figure, house_style, save
 
 __all__ = ["draw_calibration_change", "draw_roc_change", "write_alone", "write_markdown"]
 

@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from spiir_pastro.domain import Source
+from spiir_pastro.domain import SOURCE_COLOURS, Source
 from spiir_pastro.evaluation.result import QUANTITIES, Evaluation
 from spiir_pastro.report.numbers import figure, percents, probability
-from spiir_pastro.report.style import SOURCE_COLOURS
 
 __all__ = ["all_charts", "calibration_chart", "efficiency_chart", "roc_chart"]
 

@@ -9,9 +9,9 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from spiir_pastro.domain import Source
+from spiir_pastro.domain import SOURCE_COLOURS, Source
 from spiir_pastro.evaluation.scores import Reliability, Roc, reliability, roc
-from spiir_pastro.report.style import ACCENT, INK, SOURCE_COLOURS, figure, house_style, save
+from spiir_pastro.report.style import ACCENT, INK, figure, house_style, save
 from spiir_pastro.report.thinning import telling_rows
 
 __all__ = ["draw_candidates", "draw_known_mergers", "draw_reliability", "draw_roc", "write_figures"]

@@ -16,7 +16,7 @@ import polars as pl
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from spiir_pastro.domain import Source
+from spiir_pastro.domain import SOURCE_COLOURS, Source
 from spiir_pastro.evaluation.comparison import Comparison
 from spiir_pastro.evaluation.recovery import recovered
 from spiir_pastro.evaluation.result import Evaluation
@@ -26,7 +26,6 @@ from spiir_pastro.report import numbers, quality
 from spiir_pastro.report.card import model_card
 from spiir_pastro.report.headline import headline
 from spiir_pastro.report.payload import event_payload, report_payload
-from spiir_pastro.report.style import SOURCE_COLOURS
 
 __all__ = ["write_event_page", "write_report"]
 

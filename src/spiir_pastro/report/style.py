@@ -9,23 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-from spiir_pastro.domain import SOURCE_COLOURS
+__all__ = ["ACCENT", "INK", "figure", "house_style", "save"]
 
-__all__ = [
-    "ACCENT",
-    "GAP_COLOUR",
-    "INK",
-    "SOURCE_COLOURS",
-    "figure",
-    "house_style",
-    "save",
-    "tint",
-]
-
-GAP_COLOUR = "#CC79A7"
 ACCENT = "#E69F00"
 INK = "#222222"
 
@@ -70,12 +57,6 @@ def figure(*, height: float = 0.62, width: float = 1.0) -> Figure:
     """Return an empty figure; height in parts of its width, width in parts of the page's."""
     inches = _WIDTH_IN * width
     return Figure(figsize=(inches, inches * height), layout="constrained")
-
-
-def tint(colour: str, strength: float) -> str:
-    """Colour mixed with white; strength 1 is the colour itself."""
-    red, green, blue = (1 - strength * (1 - c) for c in to_rgb(colour))
-    return to_hex((red, green, blue))
 
 
 def save(drawn: Figure, stem: Path) -> tuple[Path, Path]:

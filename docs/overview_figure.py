@@ -7,8 +7,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from spiir_pastro.domain import Source
-from spiir_pastro.report.style import INK, SOURCE_COLOURS, figure, house_style
+from spiir_pastro.domain import SOURCE_COLOURS, Source
+from spiir_pastro.report.style import INK, figure, house_style
 from spiir_pastro.report.thinning import interesting_rows, telling_rows
 
 __all__ = ["draw_bars", "draw_plane", "overview_figure"]

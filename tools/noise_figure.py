@@ -2,7 +2,7 @@
 
 ::
 
-    python -m spiir_pastro.report.simulation bank0384_stats_1257992907_172800.xml.gz STEM
+    python tools/noise_figure.py bank0384_stats_1257992907_172800.xml.gz STEM
 """
 
 import argparse
@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from spiir_pastro.domain import Source
+from spiir_pastro.domain import SOURCE_COLOURS, Source
 from spiir_pastro.io.ligolw import read_arrays
 from spiir_pastro.report import style
 from spiir_pastro.simulation.config import stream
@@ -49,7 +49,7 @@ def plot_survival(axes: Axes, counts: Floats, model: NoiseModel) -> None:
     real = by_snr > 0
     axes.step(_SNR_EDGES[:-1][real], survival[real], where="mid", color=style.INK, label="SPIIR")
     snr = np.linspace(model.threshold, 30, 400)
-    colour = style.SOURCE_COLOURS[Source.BBH]
+    colour = SOURCE_COLOURS[Source.BBH]
     axes.plot(snr, np.exp(model.log_survival(snr)), "--", color=colour, label="simulated")
     axes.set(xlabel="coherent SNR", ylabel="share of noise at least as loud")
     axes.set(yscale="log", xlim=(5, 30), ylim=(1e-7, 2))
@@ -60,7 +60,7 @@ def plot_chisq(axes: Axes, counts: Floats, model: NoiseModel) -> None:
     """Draw chi-square's 10, 50 and 90 % quantiles against SNR, real and simulated."""
     snr, chisq, _ = model.draw(_DRAWN, stream(0, "noise figure"))
     drawn = np.histogram2d(snr, np.log10(chisq), (_SNR_EDGES, _LOG_CHISQ_EDGES))[0]
-    colour = style.SOURCE_COLOURS[Source.BBH]
+    colour = SOURCE_COLOURS[Source.BBH]
     for table, ink, dashes in ((counts, style.INK, "-"), (drawn, colour, "--")):
         centre, levels = _quantiles(table)
         for level, width in zip(levels.T, (1.0, 1.8, 1.0), strict=True):

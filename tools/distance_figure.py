@@ -2,7 +2,7 @@
 
 ::
 
-    python -m spiir_pastro.report.distance_figure STEM
+    python tools/distance_figure.py STEM
 """
 
 import argparse
@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from spiir_pastro.domain import ASTROPHYSICAL
+from spiir_pastro.domain import ASTROPHYSICAL, SOURCE_COLOURS
 from spiir_pastro.io.distance_tables import CAMPAIGN, LocalisedEvents, read_distances
 from spiir_pastro.models.distance_fit import Estimator, hold_out_residuals
 from spiir_pastro.report import style
@@ -62,7 +62,7 @@ def plot_residuals(
             residuals[chosen],
             s=14,
             marker=marker,
-            color=style.SOURCE_COLOURS[source],
+            color=SOURCE_COLOURS[source],
             alpha=0.65,
             lw=0,
             label=source,

@@ -7,8 +7,8 @@ import pytest
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from noise_figure import main, noise_figure
 from spiir_pastro.domain import Source
-from spiir_pastro.report.simulation import main, noise_figure
 from spiir_pastro.simulation.config import stream
 from spiir_pastro.simulation.noise import COHERENT_NOISE
 

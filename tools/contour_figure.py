@@ -2,7 +2,7 @@
 
 ::
 
-    python -m spiir_pastro.report.contour_figure --mchirp 2.59 --snr 9.6 --eff-distance 398 STEM
+    python tools/contour_figure.py --mchirp 2.59 --snr 9.6 --eff-distance 398 STEM
 """
 
 import argparse
@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from spiir_pastro.domain import MassBoundaries, Region, class_of_region
+from spiir_pastro.domain import SOURCE_COLOURS, MassBoundaries, Region, class_of_region
 from spiir_pastro.models.distance import PYCBC_LIVE_O3
 from spiir_pastro.models.mass_contour import MassContourClassifier
 from spiir_pastro.models.mass_plane import equal_mass_mchirp, partner_mass, region_bounds
@@ -23,13 +24,22 @@ from spiir_pastro.report import style
 
 Floats = NDArray[np.float64]
 
-__all__ = ["mass_contour_figure", "plot_mass_contour"]
+__all__ = ["GAP_COLOUR", "mass_contour_figure", "plot_mass_contour", "tint"]
+
+GAP_COLOUR = "#CC79A7"
+
+
+def tint(colour: str, strength: float) -> str:
+    """Colour mixed with white; strength 1 is the colour itself."""
+    red, green, blue = (1 - strength * (1 - c) for c in to_rgb(colour))
+    return to_hex((red, green, blue))
+
 
 _COLOURS: dict[Region, str] = {
-    **{region: style.SOURCE_COLOURS[class_of_region(region)] for region in Region},
-    Region.GNS: style.tint(style.GAP_COLOUR, 0.55),
-    Region.GG: style.tint(style.GAP_COLOUR, 0.75),
-    Region.BHG: style.GAP_COLOUR,
+    **{region: SOURCE_COLOURS[class_of_region(region)] for region in Region},
+    Region.GNS: tint(GAP_COLOUR, 0.55),
+    Region.GG: tint(GAP_COLOUR, 0.75),
+    Region.BHG: GAP_COLOUR,
 }
 _NAMES = {Region.GNS: "gap + NS", Region.GG: "gap + gap", Region.BHG: "BH + gap"}
 
@@ -97,7 +107,7 @@ def _draw_region(
     m1 = np.linspace(left, right, 2000)
     ceiling = np.minimum(top, m1)
     below, above = (np.clip(partner_mass(m1, np.array(m)), bottom, ceiling) for m in band)
-    axes.fill_between(m1, bottom, ceiling, color=style.tint(_COLOURS[region], 0.14), lw=0)
+    axes.fill_between(m1, bottom, ceiling, color=tint(_COLOURS[region], 0.14), lw=0)
     axes.fill_between(m1, below, above, where=above > below, color=_COLOURS[region], lw=0)
 
 
