@@ -16,13 +16,14 @@
 #include <unistd.h>
 
 #define CRASHED 99
+#define CRASHED_WRITING 98
 #define DESCRIPTORS 4096
 
 static atomic_long operations;
 static long crash_at = -1; /* the operation to end after; 0 only counts */
 static int torn;           /* whether to end in the middle of it, if it writes */
 static char root[4096];
-static char below[DESCRIPTORS]; /* which descriptors are open for writing below the folder */
+static char below[DESCRIPTORS]; /* which descriptors are open below the folder */
 
 /* Begin: end after operation number `at` below `folder`. */
 void crash_begin(const char *folder, long at, int in_the_middle)
@@ -37,19 +38,21 @@ long crash_operations(void) { return operations; }
 
 static int inside(const char *path) { return crash_at >= 0 && !strncmp(path, root, strlen(root)); }
 
-static void done(void)
+static void done_as(int code)
 {
     if (++operations == crash_at)
-        _exit(CRASHED);
+        _exit(code);
 }
+
+static void done(void) { done_as(CRASHED); }
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
 static int opened(int fd, const char *path, int flags)
 {
     if (fd >= 0 && fd < DESCRIPTORS) {
-        below[fd] = inside(path) && (flags & (O_WRONLY | O_RDWR | O_CREAT));
-        if (below[fd])
+        below[fd] = inside(path);
+        if (below[fd] && (flags & (O_WRONLY | O_RDWR | O_CREAT)))
             done();
     }
     return fd;
@@ -98,7 +101,7 @@ ssize_t write(int fd, const void *data, size_t size)
 {
     ssize_t wrote = REAL(write)(fd, data, part(fd, size));
     if (counts(fd))
-        done();
+        done_as(CRASHED_WRITING);
     return wrote;
 }
 
@@ -107,7 +110,7 @@ ssize_t write(int fd, const void *data, size_t size)
     {                                                                                              \
         ssize_t wrote = REAL(name)(fd, data, part(fd, size), at);                                  \
         if (counts(fd))                                                                            \
-            done();                                                                                \
+            done_as(CRASHED_WRITING);                                                              \
         return wrote;                                                                              \
     }
 PWRITE(pwrite, off_t)
@@ -118,7 +121,7 @@ ssize_t writev(int fd, const struct iovec *parts, int number)
     int some = counts(fd) && torn && operations + 1 == crash_at ? (number + 1) / 2 : number;
     ssize_t wrote = REAL(writev)(fd, parts, some);
     if (counts(fd))
-        done();
+        done_as(CRASHED_WRITING);
     return wrote;
 }
 

@@ -4,24 +4,37 @@
 in FOLDER, a new one, and says how many crashes there were.
 """
 
+import hashlib
 import pickle
 import sys
+from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from unittest.mock import patch
 
 from crash.crashing import crashes, run
 from spiir_pastro.cli import app
 from spiir_pastro.errors import PastroError
-from spiir_pastro.io.artifact import load_model
+from spiir_pastro.io.artifact import as_document, load_model
+from spiir_pastro.io.folders import write_folder
 from spiir_pastro.io.runs import read_runs
-from spiir_pastro.pipeline.assessment import evaluate_processed, write_evaluation
+from spiir_pastro.pipeline import evaluations
 from spiir_pastro.pipeline.evaluations import read_evaluation
 from spiir_pastro.pipeline.inventory import insist, take_inventory
 from spiir_pastro.pipeline.processed import open_processed
+from spiir_pastro.pipeline.raw import raw_files_of_run
+from tree import tree
 
 STAGES = ("simulate", "extract", "process", "fit", "evaluate")
 
 
+# An earlier result of these stands there when the stage is crashed.
+_EARLIER = {
+    "process": ["--cluster-window", "20"],
+    "fit": ["--prior", "uniform"],
+    "evaluate": ["--since", "1262600000"],
+}
 _FEW = "--days 0.1 --banks BBH --groups 1 --noise-rate 0.05 --injection-interval 60"
 _ENOUGH = "--days 8 --groups 1 --far-max 3e-4 --mergers-per-day 40 --injection-interval 1500"
 
@@ -49,60 +62,90 @@ def call(arguments: list[str]) -> None:
         sys.exit(code)
 
 
-def judge(root: Path, kept: Path) -> None:
-    """Evaluate, and keep what came out: this writes nothing yet, and takes most of the time."""
-    artifact = load_model(root / "models" / "pastro.json")
-    evaluation = evaluate_processed(artifact, root / "processed", folds=0)
-    evaluation.metrics()
-    kept.write_bytes(pickle.dumps(evaluation))
+def judge(arguments: list[str], kept: Path) -> None:
+    """Evaluate, and keep what would be written: nothing is yet, and it takes most of the time."""
+
+    def keep(
+        folder: Path,
+        files: Mapping[str, bytes],
+        *,
+        last: str,
+        vouch: Callable[[Mapping[str, str]], bytes],
+        replaces: Callable[[str], bool],
+    ) -> None:
+        hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        others = [name for name in ("missed.csv", "known_mergers.png") if replaces(name)]
+        kept.write_bytes(pickle.dumps((folder, files, last, vouch(hashes), others)))
+
+    with patch.object(evaluations, "write_folder", keep):
+        call(arguments)
 
 
-def write(kept: Path, root: Path) -> None:
-    """Write what was kept as the command does."""
-    evaluation = pickle.loads(kept.read_bytes())  # noqa: S301 - our own
-    artifact = load_model(root / "models" / "pastro.json")
-    write_evaluation(evaluation, artifact, root / "reports", name="pastro.json")
+def write(kept: Path) -> None:
+    """Write what was kept, as the command does."""
+    folder, files, last, vouched, others = pickle.loads(kept.read_bytes())  # noqa: S301 - our own
+    write_folder(
+        folder, files, last=last, vouch=lambda _: vouched, replaces=lambda name: name in others
+    )
 
 
-def leftover(stage: str, root: Path) -> None:
-    """Read what a crash left as the next stage does: whole, old or new, or refused in a line."""
-
+def reading(stage: str, root: Path) -> str | None:
+    """Say all that the next stage reads of what a stage left; None where it refuses in a line."""
     try:
-        match stage:
-            case "simulate":
-                read_runs(root / "campaign" / "RUNS.yaml")
-            case "extract":
-                runs = read_runs(root / "campaign" / "RUNS.yaml", staged=True)
-                inventory = take_inventory(runs, root / "staging")
-                insist(inventory.problems, where=inventory.folder)
-            case "process":
-                folder = open_processed(root / "processed")
-                for kind in ("background", "foreground", "missed", "known_mergers"):
-                    folder.tables(kind)
-            case "fit":
-                load_model(root / "models" / "pastro.json")
-            case "evaluate":
-                read_evaluation(root / "reports")
-    except PastroError as error:
-        if not str(error):
-            raise
+        return hashlib.sha256(repr(_read(stage, root)).encode()).hexdigest()
+    except PastroError:
+        return None
+
+
+def _read(stage: str, root: Path) -> object:
+    runs = partial(read_runs, root / "campaign" / "RUNS.yaml")
+    match stage:
+        case "simulate":
+            raws = [raw for run in runs().runs for raw in raw_files_of_run(run)]
+            return [(raw.name, raw.path.read_bytes()) for raw in raws]
+        case "extract":
+            inventory = take_inventory(runs(staged=True), root / "staging")
+            insist(inventory.problems, where=inventory.folder)
+            return [
+                (file.name, table, file.read(table).rows())
+                for run in inventory.staged.values()
+                for file in chain.from_iterable(run.files.values())
+                for table in file.receipt.tables
+            ]
+        case "process":
+            folder = open_processed(root / "processed")
+            kinds = ("background", "foreground", "missed", "known_mergers")
+            return [
+                (kind, bank, table.rows())
+                for kind in kinds
+                for bank, table in folder.tables(kind).items()
+            ]
+        case "fit":
+            return as_document(load_model(root / "models" / "pastro.json"))
+    found = read_evaluation(root / "reports")
+    tables = (found.candidates, found.known_mergers, found.missed)
+    return found.metrics, [None if table is None else table.rows() for table in tables]
 
 
 def main(stage: str, root: Path, every: int) -> None:
-    """Make what a stage needs, then crash it."""
+    """Make what a stage needs, an earlier result of other settings too, then crash it."""
     root.mkdir(parents=True)
     given = commands(root, _ENOUGH if stage in ("fit", "evaluate") else _FEW)
     for before in STAGES[: STAGES.index(stage)]:
         assert run(partial(call, given[before])) == 0, f"{before} fails"
-    if stage == "process":  # over another result
-        assert run(partial(call, [*given[stage], "--cluster-window", "20"])) == 0
     command = partial(call, given[stage])
+    if stage in _EARLIER:
+        assert run(partial(call, [*given[stage], *_EARLIER[stage]])) == 0
     if stage == "evaluate":
         kept = root.with_name("evaluation.pickle")
-        assert run(partial(judge, root, kept)) == 0
-        command = partial(write, kept, root)
-    count = crashes(root, command, every=every, check=partial(leftover, stage, root))
-    sys.stdout.write(f"{stage}: {count} crashes, each followed by the same command\n")
+        assert run(partial(judge, given[stage], kept)) == 0
+        command = partial(write, kept)
+    tally = crashes(root, command, every=every, reading=partial(reading, stage, root))
+    if stage == "evaluate":
+        ours = tree(root)
+        assert run(partial(call, given[stage])) == 0
+        assert tree(root) == ours, "the command writes something else than was kept of it"
+    sys.stdout.write(f"{stage}: {tally}\n")
 
 
 if __name__ == "__main__":

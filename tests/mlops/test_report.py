@@ -52,10 +52,7 @@ def _write(folder: Path, *, sharpened: float) -> Path:
     artifact = SimpleNamespace(
         provenance=SimpleNamespace(settings=FitSettings(noise_trials=sharpened))
     )
-    write_evaluated(
-        evaluation, cast("ModelArtifact", artifact), folder, name="m.json",
-        page=lambda path: path.write_text("page"),
-    )  # fmt: skip
+    write_evaluated(evaluation, cast("ModelArtifact", artifact), folder, name="m.json", shown={})
     return folder
 
 

@@ -30,7 +30,7 @@ def _crashed(stage: str, folder: Path, every: int) -> int:
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    found = re.search(rf"{stage}: (\d+) crashes", ended.stdout)
+    found = re.search(rf"{stage}: \d+ operations, (\d+) crashes", ended.stdout)
     assert found
     return int(found[1])
 

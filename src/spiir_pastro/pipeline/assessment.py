@@ -27,8 +27,8 @@ from spiir_pastro.pipeline.training import (
     from_uploads,
     source_class,
 )
-from spiir_pastro.report.evaluation import write_figures
-from spiir_pastro.report.page import write_report
+from spiir_pastro.report.evaluation import figures
+from spiir_pastro.report.page import report_page
 from spiir_pastro.selection.during import ALWAYS, During
 from spiir_pastro.selection.labelling import label_known
 from spiir_pastro.selection.uploads import select_uploads
@@ -210,11 +210,12 @@ def write_evaluation(
     comparison
         With an earlier evaluation.
     """
-    write_figures(evaluation.scored, evaluation.known_mergers, folder)
-    page = partial(
-        write_report, evaluation=evaluation, artifact=artifact, name=name, comparison=comparison
-    )
-    write_evaluated(evaluation, artifact, folder, name=name, page=page)
+    # All of it is made before any is written: what interrupts the work leaves an earlier result.
+    shown = {
+        **figures(evaluation.scored, evaluation.known_mergers),
+        "report.html": report_page(evaluation, artifact, name=name, comparison=comparison),
+    }
+    write_evaluated(evaluation, artifact, folder, name=name, shown=shown)
     return folder / "report.html"
 
 

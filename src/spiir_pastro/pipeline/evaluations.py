@@ -7,6 +7,7 @@
       known_mergers.csv   the same of each known merger in the spans of time
       missed.csv          injections without a candidate; of a campaign
       report.html         all of it for people
+      *.png, *.svg        figures
       metrics.json        flat names and numbers
       evaluation.json     what was evaluated, and the hash of each of the above; last
 
@@ -14,7 +15,7 @@
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,7 +59,7 @@ _TEXTS = ("event_id", "ifos", "bank", "observing_run", "source_class", "known_ev
           "catalogue")  # fmt: skip
 _TIMES = ("gps_ns", "injection_gps_ns", "injection_id")
 _DOCUMENT = "evaluation.json"
-_MISSED = "missed.csv"
+_NOT_ALWAYS = ("missed.csv", "known_mergers.png", "known_mergers.svg")
 _REMEDY = "run spiir-pastro evaluate again"
 
 
@@ -82,9 +83,9 @@ def write_evaluated(
     folder: Path,
     *,
     name: str,
-    page: Callable[[Path], object],
+    shown: Mapping[str, bytes],
 ) -> None:
-    """Write the tables, ``report.html``, ``metrics.json`` and, last of all, ``evaluation.json``.
+    """Write the tables, ``metrics.json``, what people see and, last of all, ``evaluation.json``.
 
     Parameters
     ----------
@@ -94,8 +95,8 @@ def write_evaluated(
         Where.
     name
         Of the model, for people.
-    page
-        Writes the page to the path it is given.
+    shown
+        The page and the figures by file name.
     """
     kept = [column for column in _CANDIDATE_COLUMNS if column in evaluation.candidates.columns]
     tables = {
@@ -103,11 +104,11 @@ def write_evaluated(
         "known_mergers.csv": evaluation.known_mergers,
     }
     if evaluation.missed is not None:
-        tables[_MISSED] = evaluation.missed
+        tables["missed.csv"] = evaluation.missed
     metrics = json.dumps(evaluation.metrics(), indent=1, allow_nan=False)
-    files: dict[str, bytes | Callable[[Path], object]] = {
+    files = {
         **{file: table.write_csv().encode() for file, table in tables.items()},
-        "report.html": page,
+        **shown,
         "metrics.json": metrics.encode() + b"\n",
     }
     document = _Document(
@@ -125,7 +126,7 @@ def write_evaluated(
         files,
         last=_DOCUMENT,
         vouch=lambda hashes: encode_document(msgspec.structs.replace(document, files=dict(hashes))),
-        replaces=lambda file: file == _MISSED,
+        replaces=_NOT_ALWAYS.__contains__,
     )
 
 

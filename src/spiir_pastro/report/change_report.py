@@ -12,6 +12,7 @@ from spiir_pastro.domain import SOURCE_COLOURS, Source
 from spiir_pastro.evaluation.change import Change, Verdict
 from spiir_pastro.evaluation.comparison import Comparison, Evaluated
 from spiir_pastro.evaluation.scores import reliability, roc
+from spiir_pastro.io.atomic import write_atomically
 from spiir_pastro.report.evaluation import draw_reliability, draw_roc
 from spiir_pastro.report.style import INK, figure, house_style, save
 
@@ -33,18 +34,16 @@ def write_markdown(comparison: Comparison, path: Path, *, against: str) -> None:
     against
         What the reader knows the earlier evaluation by.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     with house_style():
         for name, draw in (("roc", draw_roc_change), ("calibration", draw_calibration_change)):
             drawn = figure(width=0.9)
             draw(drawn.subplots(), comparison.shared)
             save(drawn, path.with_name(name))
-    path.write_text(_markdown(comparison, against), encoding="utf-8")
+    write_atomically(path, _markdown(comparison, against).encode())
 
 
 def write_alone(evaluated: Evaluated, path: Path) -> None:
     """Write how a model does, and figures beside it, where there is nothing to compare with."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     candidates = evaluated.candidates.drop_nulls("p_astro")
     p, is_signal = candidates["p_astro"].to_numpy(), candidates["is_signal"].to_numpy()
     curve, bins = roc(p, is_signal).thinned(_ROC_POINTS), reliability(p, is_signal)
@@ -63,7 +62,7 @@ def write_alone(evaluated: Evaluated, path: Path) -> None:
         "![Calibration](calibration.png)",
         "![ROC](roc.png)",
     ]
-    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    write_atomically(path, ("\n\n".join(parts) + "\n").encode())
 
 
 def draw_roc_change(ax: Axes, shared: pl.DataFrame) -> None:

@@ -1,7 +1,6 @@
 """Figures of an evaluation: candidates, known mergers, ROC and calibration."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -11,10 +10,10 @@ from matplotlib.figure import Figure
 
 from spiir_pastro.domain import SOURCE_COLOURS, Source
 from spiir_pastro.evaluation.scores import Reliability, Roc, reliability, roc
-from spiir_pastro.report.style import ACCENT, INK, figure, house_style, save
+from spiir_pastro.report.style import ACCENT, INK, figure, house_style, images
 from spiir_pastro.report.thinning import telling_rows
 
-__all__ = ["draw_candidates", "draw_known_mergers", "draw_reliability", "draw_roc", "write_figures"]
+__all__ = ["draw_candidates", "draw_known_mergers", "draw_reliability", "draw_roc", "figures"]
 
 
 T = TypeVar("T")
@@ -25,10 +24,8 @@ _MOST_BARS = 40
 _ROC_POINTS = 1000
 
 
-def write_figures(
-    candidates: pl.DataFrame, known_mergers: pl.DataFrame, folder: Path
-) -> Mapping[str, Path]:
-    """Draw every figure of an evaluation into a folder, as PNG and SVG.
+def figures(candidates: pl.DataFrame, known_mergers: pl.DataFrame) -> Mapping[str, bytes]:
+    """Draw every figure of an evaluation, as PNG and SVG.
 
     Parameters
     ----------
@@ -40,24 +37,20 @@ def write_figures(
 
     Returns
     -------
-    Mapping of names to the PNG files.
+    Mapping of file names to contents.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     p_astro, is_signal = candidates["p_astro"].to_numpy(), candidates["is_signal"].to_numpy()
     seen = known_mergers.filter(pl.col("p_astro").is_not_null()).sort("far_hz").head(_MOST_BARS)
-    drawn: dict[str, Path] = {}
     with house_style():
-        drawn["candidates"] = _saved(folder / "candidates", draw_candidates, candidates)
-        drawn["roc"] = _saved(
-            folder / "roc", draw_roc, roc(p_astro, is_signal).thinned(_ROC_POINTS)
-        )
-        drawn["reliability"] = _saved(
-            folder / "reliability", draw_reliability, reliability(p_astro, is_signal)
-        )
+        drawn = {
+            **_images("candidates", draw_candidates, candidates),
+            **_images("roc", draw_roc, roc(p_astro, is_signal).thinned(_ROC_POINTS)),
+            **_images("reliability", draw_reliability, reliability(p_astro, is_signal)),
+        }
         if seen.height:
             tall = figure(height=0.18 + 0.032 * seen.height)
             draw_known_mergers(tall.subplots(), seen)
-            drawn["known_mergers"] = save(tall, folder / "known_mergers")[0]
+            drawn |= images(tall, "known_mergers")
     return drawn
 
 
@@ -132,7 +125,7 @@ def draw_known_mergers(ax: Axes, seen: pl.DataFrame) -> None:
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, borderaxespad=0.2)
 
 
-def _saved(stem: Path, draw: Callable[[Axes, T], None], content: T) -> Path:
+def _images(name: str, draw: Callable[[Axes, T], None], content: T) -> Mapping[str, bytes]:
     drawn = figure()
     draw(drawn.subplots(), content)
-    return save(drawn, stem)[0]
+    return images(drawn, name)

@@ -27,27 +27,24 @@ from spiir_pastro.report.card import model_card
 from spiir_pastro.report.headline import headline
 from spiir_pastro.report.payload import event_payload, report_payload
 
-__all__ = ["write_event_page", "write_report"]
+__all__ = ["report_page", "write_event_page"]
 
 _TEMPLATES = files("spiir_pastro.report").joinpath("templates")
 _LONGEST_EVENT_LABEL = 16
 _SCRIPTS = ("cells.js", "pictures.js", "report.js")
 
 
-def write_report(
-    path: Path,
+def report_page(
     evaluation: Evaluation,
     artifact: ModelArtifact,
     *,
     name: str,
     comparison: Comparison | None = None,
-) -> None:
-    """Write ``report.html``.
+) -> bytes:
+    """Return ``report.html``.
 
     Parameters
     ----------
-    path
-        The file to write.
     evaluation
         What the model said, beside what is known.
     artifact
@@ -58,7 +55,7 @@ def write_report(
         With an earlier evaluation, shown as what changed.
     """
     payload = report_payload(evaluation, artifact.model)
-    page = _fill(
+    return _fill(
         "report.html",
         payload,
         name=name,
@@ -70,7 +67,6 @@ def write_report(
         card=model_card(artifact, evaluation),
         shown=payload["rows"]["set"].count(0),
     )
-    write_atomically(path, page)
 
 
 def write_event_page(path: Path, triggers: pl.DataFrame, artifact: ModelArtifact) -> None:

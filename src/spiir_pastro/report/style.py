@@ -3,7 +3,8 @@
 The colours are Okabe and Ito's, which people with any colour vision tell apart.
 """
 
-from collections.abc import Iterator
+import io
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-__all__ = ["ACCENT", "INK", "figure", "house_style", "save"]
+from spiir_pastro.io.atomic import write_atomically
+
+__all__ = ["ACCENT", "INK", "figure", "house_style", "images", "save"]
 
 ACCENT = "#E69F00"
 INK = "#222222"
@@ -59,10 +62,16 @@ def figure(*, height: float = 0.62, width: float = 1.0) -> Figure:
     return Figure(figsize=(inches, inches * height), layout="constrained")
 
 
-def save(drawn: Figure, stem: Path) -> tuple[Path, Path]:
-    """Write ``stem.png`` and ``stem.svg``, the same bytes for the same figure."""
-    paths = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
+def images(drawn: Figure, name: str) -> Mapping[str, bytes]:
+    """Return ``name.png`` and ``name.svg``, the same bytes for the same figure."""
+    png, svg = io.BytesIO(), io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "spiir-pastro", "svg.fonttype": "none"}):
-        drawn.savefig(paths[0], dpi=160, metadata={"Software": None})
-        drawn.savefig(paths[1], metadata={"Creator": None, "Date": None})
-    return paths
+        drawn.savefig(png, format="png", dpi=160, metadata={"Software": None})
+        drawn.savefig(svg, format="svg", metadata={"Creator": None, "Date": None})
+    return {f"{name}.png": png.getvalue(), f"{name}.svg": svg.getvalue()}
+
+
+def save(drawn: Figure, stem: Path) -> None:
+    """Write a figure's `images` beside each other."""
+    for name, content in images(drawn, stem.name).items():
+        write_atomically(stem.with_name(name), content)
