@@ -9,12 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spiir_pastro.io.answers import as_csv
+from spiir_pastro.io.answers import Prediction, as_csv
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.io.predictions import predict_read
 from spiir_pastro.io.trigger_files import read_triggers
@@ -161,7 +162,12 @@ def test_csv_is_polars_own(rows: list[tuple[float | None, float, str | None]]) -
     names = ("p_astro", "p_astro_low", "note")
     types = {"p_astro": pl.Float64, "p_astro_low": pl.Float64, "note": pl.String}
     table = pl.DataFrame(rows, schema=types, orient="row")
-    assert as_csv([dict(zip(names, row, strict=True)) for row in rows]) == table.write_csv()
+    filled = table.select(
+        table[name] if name in names else pl.lit(None).alias(name)
+        for name in Prediction.__struct_fields__
+    )
+    predictions = msgspec.convert(filled.to_dicts(), list[Prediction])
+    assert as_csv(predictions) == filled.write_csv()
 
 
 def test_the_tables_path_gives_the_same_numbers(model: Path, coinc: Path) -> None:

@@ -4,13 +4,15 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
 
 import spiir_pastro as sp
-from spiir_pastro.errors import ArtifactError, FitError
-from spiir_pastro.io.answers import as_json
+from spiir_pastro.domain import Source
+from spiir_pastro.errors import ArtifactError, DocumentError, FitError
+from spiir_pastro.io.answers import Prediction, as_json, read_predictions
 from spiir_pastro.io.artifact import ModelArtifact, load_model, write_model
 from spiir_pastro.io.distance_tables import read_distances
 from spiir_pastro.io.predictions import as_csv, predict_read
@@ -137,8 +139,18 @@ def test_rows_keep_their_order_and_say_why_they_have_no_numbers(
     header, first, *_ = as_csv(said).splitlines()
     assert header.startswith("event_id,p_astro,BNS,NSBH,BBH,Terrestrial,")
     assert float(first.split(",")[1]) == said["p_astro"][0]
-    assert '"note": "no FAR assigned"' in as_json(said.to_dicts())
-    assert as_json(said[:1].to_dicts()).startswith('{\n "BNS": ')
+    rows = msgspec.convert(said.to_dicts(), list[Prediction])
+    only = json.loads(as_json(rows[:1]))
+    assert list(only.items()) == [(name, said[name][0]) for name in Source]  # GraceDB's, no more
+    for some in (rows, rows[2:3]):
+        (tmp_path / "p.json").write_bytes(as_json(some))
+        assert list(read_predictions(tmp_path / "p.json")) == some
+    changed = as_json(rows).replace(b'"schema_version": 1', b'"schema_version": 9')
+    (tmp_path / "p.json").write_bytes(changed)
+    with pytest.raises(
+        DocumentError, match="version 9, where 1 is known; run spiir-pastro predict"
+    ):
+        read_predictions(tmp_path / "p.json")
 
 
 def test_two_models_are_told_apart_by_what_differs(

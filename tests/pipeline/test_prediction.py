@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from spiir_pastro.cli import app
+from spiir_pastro.cli.exit_codes import ExitCode
 from spiir_pastro.errors import TableError
 from spiir_pastro.io.artifact import ModelArtifact, write_model
 from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
@@ -84,10 +85,12 @@ def test_csv_has_a_row_for_each_row_and_a_table_begins_with_signals(
     shown = [float(row[1]) for row in rows if len(row) > 1 and row[1] != "-"]
     assert len(shown) > 20
     assert shown == sorted(shown, reverse=True)
-    run = CliRunner().invoke(
-        app, ["predict", str(few), "--model", str(model), "--format", "csv", "--properties"]
-    )
+    arguments = ["predict", str(few), "--model", str(model), "--properties", "--format"]
+    run = CliRunner().invoke(app, [*arguments, "csv"])
     assert "has_ns,has_mass_gap,has_remnant,source_mchirp_low" in run.output.splitlines()[0]
+    refused = CliRunner().invoke(app, [*arguments, "json"])
+    assert refused.exit_code == ExitCode.USAGE
+    assert "--properties adds columns" in refused.output
 
 
 def test_a_folder_stands_for_its_files_of_triggers(

@@ -171,6 +171,7 @@ def _document(trigger: dict[str, Any], explained: Explanation) -> dict[str, obje
 
     mean, std = explained.source_mchirp[0].tolist()
     return {
+        "schema_version": 1,
         "candidate": trigger,
         "p_astro": float(p.p_astro[0]),
         "p_astro_interval": p.p_astro_interval[0].tolist(),

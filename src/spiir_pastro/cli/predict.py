@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+import msgspec
 
 from spiir_pastro.cli.options import FILE
 from spiir_pastro.cli.output import FIRST_COLUMNS, TRIGGER_COLUMNS, opened, print_columns
 from spiir_pastro.domain import Candidates, Trigger, join_ifos
-from spiir_pastro.io.answers import Row, as_csv, as_json, as_rows
+from spiir_pastro.io.answers import Prediction, as_csv, as_json, as_rows
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.io.candidate_file import only_candidate
 
@@ -71,6 +72,8 @@ def command(
 
     The table, for people, begins with the most probable signal and shows what each was judged by.
     """
+    if properties and style == "json":
+        raise click.UsageError("--properties adds columns; write them with --format csv")
     pastro = load_model(model).model
     if len(files) == 1 and not properties and (trigger := only_candidate(files[0])):
         said = pastro.predict(Candidates.from_triggers([trigger]), intervals=not without_intervals)
@@ -90,14 +93,16 @@ def command(
     )
 
 
-def _write_one(trigger: Trigger, rows: Sequence[Row], style: str, output: Path | None) -> None:
+def _write_one(
+    trigger: Trigger, rows: Sequence[Prediction], style: str, output: Path | None
+) -> None:
     """Write what one candidate is told, in the style asked for; a file holds CSV or JSON."""
     if style == "table" and output is None:
         (row,) = rows
         known = {name: getattr(trigger, name) for name in TRIGGER_COLUMNS}
-        shown = {**dict.fromkeys(FIRST_COLUMNS), **known, "ifos": join_ifos(trigger.ifos), **row}
+        known |= {"ifos": join_ifos(trigger.ifos), **msgspec.structs.asdict(row)}
+        shown = dict.fromkeys(FIRST_COLUMNS) | known
         print_columns({name: [value] for name, value in shown.items()})
         return
-    text = as_json(rows) + "\n" if style == "json" else as_csv(rows)
     with opened(output) as out:
-        out.write(text.encode())
+        out.write(as_json(rows) if style == "json" else as_csv(rows).encode())

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import click
+import msgspec
 import polars as pl
 from rich.console import Console
 from rich.progress import Progress, TextColumn
@@ -16,7 +17,7 @@ from spiir_pastro.cli.output import (
     opened,
     print_table,
 )
-from spiir_pastro.io.answers import as_json
+from spiir_pastro.io.answers import Prediction, as_json
 from spiir_pastro.io.trigger_tables import TriggerRead
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.pipeline.prediction import predict_files
@@ -51,7 +52,7 @@ def predict_tables(
     with opened(output) as out:
         if style == "json":
             rows = [row for _, said in blocks for row in said.iter_rows(named=True)]
-            out.write(as_json(rows).encode() + b"\n")
+            out.write(as_json(msgspec.convert(rows, list[Prediction])))
         else:
             _write_csv(blocks, out, rows=_rows(files) if output else None)
 

@@ -1,35 +1,68 @@
-"""What candidates are told, as plain rows: JSON and CSV without data frames.
+"""What candidates are told, a `Prediction` each: JSON and CSV without data frames.
 
 A file of one candidate is answered in a third of a second so; tables of many go through
 `spiir_pastro.io.predictions`, with the same columns and the same text.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from pathlib import Path
+from typing import Literal
+
+import msgspec
 
 from spiir_pastro.domain import Source
+from spiir_pastro.io.documents import Document, encode_document, read_document
 from spiir_pastro.models.pastro import Predictions
 
-__all__ = ["PROBABILITY_COLUMNS", "Row", "as_csv", "as_json", "as_rows"]
-
-Row = Mapping[str, object]
+__all__ = [
+    "PROBABILITY_COLUMNS",
+    "Prediction",
+    "PredictionFile",
+    "as_csv",
+    "as_json",
+    "as_rows",
+    "read_predictions",
+]
 
 PROBABILITY_COLUMNS = ("p_astro", *(str(source) for source in Source))
 
 
-def as_rows(event_ids: Iterable[str], predictions: Predictions) -> list[Row]:
+class Prediction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one candidate is told; null where nothing can be said, and ``note`` says why."""
+
+    event_id: str | None
+    p_astro: float | None
+    BNS: float | None
+    NSBH: float | None
+    BBH: float | None
+    Terrestrial: float | None
+    p_astro_low: float | None
+    p_astro_high: float | None
+    extrapolated: str | None
+    note: str | None
+
+
+class PredictionFile(Document, frozen=True, kw_only=True):
+    """What several candidates are told, in the order in which they were given."""
+
+    candidates: tuple[Prediction, ...]
+    schema_version: Literal[1] = 1
+
+
+def as_rows(event_ids: Iterable[str], predictions: Predictions) -> list[Prediction]:
     """Put predictions into a row a candidate, in their order; NaN becomes null."""
     return [
-        {
-            "event_id": event_id,
-            "p_astro": _known(p_astro),
+        Prediction(
+            event_id=event_id,
+            p_astro=_known(p_astro),
             **dict(zip(PROBABILITY_COLUMNS[1:], map(_known, probabilities), strict=True)),
-            "p_astro_low": _known(low),
-            "p_astro_high": _known(high),
-            "extrapolated": extrapolated,
-            "note": note,
-        }
+            p_astro_low=_known(low),
+            p_astro_high=_known(high),
+            extrapolated=extrapolated,
+            note=note,
+        )
         for event_id, p_astro, probabilities, (low, high), extrapolated, note in zip(
             event_ids,
             predictions.p_astro.tolist(),
@@ -42,24 +75,33 @@ def as_rows(event_ids: Iterable[str], predictions: Predictions) -> list[Row]:
     ]
 
 
-def as_json(rows: Sequence[Row]) -> str:
-    """Write ``p_astro.json`` of a single candidate, or a list of such objects with event ids.
+def as_json(rows: Sequence[Prediction]) -> bytes:
+    """Write GraceDB's ``p_astro.json`` of a single candidate, of others a `PredictionFile`.
 
-    A candidate that cannot be assessed has nulls and a note.
+    So is one that cannot be assessed: ``p_astro.json`` has no place to say why.
     """
-    probabilities = [{str(source): row[source] for source in Source} for row in rows]
-    if len(rows) == 1 and rows[0]["p_astro"] is not None:
-        return json.dumps(probabilities[0], indent=1)
-    named = [
-        {"event_id": row["event_id"], **p, **({"note": row["note"]} if row["note"] else {})}
-        for row, p in zip(rows, probabilities, strict=True)
-    ]
-    return json.dumps(named, indent=1)
+    if len(rows) == 1 and rows[0].p_astro is not None:
+        only = {str(source): getattr(rows[0], source) for source in Source}
+        return json.dumps(only, indent=1).encode() + b"\n"
+    return encode_document(PredictionFile(candidates=tuple(rows)))
 
 
-def as_csv(rows: Sequence[Row]) -> str:
+def read_predictions(path: Path) -> tuple[Prediction, ...]:
+    """Read what `as_json` wrote of several candidates.
+
+    Raises
+    ------
+    DocumentError
+        If the file is not there, damaged, incomplete or of another version.
+    """
+    remedy = "run spiir-pastro predict --format json again"
+    return read_document(path, PredictionFile, remedy=remedy).candidates
+
+
+def as_csv(rows: Sequence[Prediction]) -> str:
     """Write a row a candidate below the columns' names, cell by cell as Polars does."""
-    lines = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
+    cells = ([_cell(value) for value in msgspec.structs.astuple(row)] for row in rows)
+    lines = [Prediction.__struct_fields__, *cells]
     return "".join(f"{','.join(line)}\n" for line in lines)
 
 
