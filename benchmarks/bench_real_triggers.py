@@ -22,11 +22,11 @@ from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.io.gwtc import read_known_events
 from spiir_pastro.io.trigger_files import read_triggers
 from spiir_pastro.io.trigger_tables import to_candidates
+from spiir_pastro.models.alternatives import published_log_bayes_factors
 from spiir_pastro.models.components import CandidateDensity, ComponentDensities
 from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.counts import fit_counts
 from spiir_pastro.models.pastro import PastroModel
-from spiir_pastro.models.toy import toy_log_bayes_factors
 from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.training import TrainingSet
 from spiir_pastro.selection.uploads import select_uploads
@@ -81,7 +81,8 @@ def _reduced(density: CandidateDensity, absent: tuple[str, ...]) -> CandidateDen
 
 def _toy(train: pl.DataFrame, test: pl.DataFrame) -> np.ndarray:
     factors = [
-        toy_log_bayes_factors(t["far_hz"].to_numpy(), t["snr"].to_numpy()) for t in (train, test)
+        published_log_bayes_factors(t["far_hz"].to_numpy(), t["snr"].to_numpy())
+        for t in (train, test)
     ]
     # Practice pins the noise count to FAR* x livetime: about as many as there are candidates.
     counts = fit_counts(factors[0], expected_noise=float(train.height))

@@ -24,7 +24,7 @@ from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.io.predictions import as_table
 from spiir_pastro.io.trigger_tables import to_candidates
-from spiir_pastro.pipeline.alternatives import alternatives
+from spiir_pastro.models.alternatives import alternatives
 from spiir_pastro.pipeline.assessment import write_evaluation
 from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.training import TrainingSet

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from pycbc.population.live_pastro import noise_density_from_far, signal_pdf_from_snr
 
-from spiir_pastro.models.mass_cuts import hard_mass_cuts
+from spiir_pastro.models.alternatives import (
+    NOISE_EXPONENT,
+    hard_mass_cuts,
+    pycbc_live_log_bayes_factors,
+)
 from spiir_pastro.models.mass_plane import equal_mass_mchirp
-from spiir_pastro.models.pycbc_live import NOISE_EXPONENT, pycbc_live_log_bayes_factors
 from tolerances import ROUNDING
 
 

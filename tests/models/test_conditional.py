@@ -83,7 +83,7 @@ def test_between_two_curves_is_their_mixture_and_beyond_them_the_nearer(
     inside = min(max(y, 0.0), 1.0)
     at_the_nodes = 0.2 * share + 0.1 * inside + np.array([0.1, 0.0])
     np.testing.assert_allclose(
-        TWO_CURVES.log_errors(np.array([y]), np.array([[feature]]))[:, 0],
+        TWO_CURVES.log_pdf_and_errors(np.array([y]), np.array([[feature]]))[1][:, 0],
         np.hypot(at_the_nodes, abs(y - inside) / 0.2),
         rtol=ROUNDING,
     )

@@ -169,7 +169,7 @@ def test_many_signals_at_the_lowest_far_leave_little_below_it(spread: float) -> 
     assert (np.diff(log_bayes_factor) < 1e-9).all()  # a lower FAR never speaks for noise
     # The tail is assumed: as uncertain as it is deep.
     depth = density.log_pdf(density.nodes[0]) - density.log_pdf(lower)
-    assert (density.log_errors(lower)[0] >= depth).all()
+    assert (density.log_pdf_and_errors(lower)[1][0] >= depth).all()
 
 
 def test_a_kernel_at_the_end_of_the_span_is_a_kernel() -> None:
@@ -335,7 +335,7 @@ def test_weights_make_one_density_of_another() -> None:
     assert effective_size(weights) == pytest.approx(5000 * 2 * math.sqrt(math.pi) / 10, rel=0.05)
     density = GridDensity.from_samples(x, span=(-6, 6), floor=1e-9, weights=weights)
     y = np.linspace(-2, 2, 9)
-    errors = np.maximum(*density.log_errors(y))
+    errors = np.maximum(*density.log_pdf_and_errors(y)[1])
     assert (np.abs(density.log_pdf(y) - norm.logpdf(y)) < 4 * errors).all()
     assert errors.max() < 0.2
     far = fit_far_density(-np.abs(x) - 1e-3, weights=weights)

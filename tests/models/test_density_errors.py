@@ -156,9 +156,9 @@ def test_intervals_hold_the_truth_where_nothing_was_seen() -> None:
 @given(st.floats(-100, 0), st.integers(1, 1000))
 def test_a_power_law_is_as_uncertain_as_its_exponent(x: float, n: int) -> None:
     fitted = fit_power_law(np.full(n, -10.0))
-    for errors in fitted.log_errors(np.array([x])):
+    for errors in fitted.log_pdf_and_errors(np.array([x]))[1]:
         assert errors[0] == pytest.approx(abs(1 - x / -10) / math.sqrt(n), abs=ROUNDING)
-    assert (PowerLaw(exponent=1.0).log_errors(np.array([x])) == 0).all()
+    assert (PowerLaw(exponent=1.0).log_pdf_and_errors(np.array([x]))[1] == 0).all()
 
 
 def test_many_events_under_a_kernel_leave_a_poisson_error() -> None:
@@ -167,7 +167,7 @@ def test_many_events_under_a_kernel_leave_a_poisson_error() -> None:
         np.random.default_rng(5).uniform(-1, 1, n), span=(-2, 2), bandwidth=h
     )
     expected = 1 / math.sqrt(n * 0.5 * 2 * math.sqrt(math.pi) * h)
-    errors = density.log_errors(np.linspace(-0.4, 0.4, 200))
+    errors = density.log_pdf_and_errors(np.linspace(-0.4, 0.4, 200))[1]
     assert np.median(errors) == pytest.approx(expected, rel=0.1)  # the kernels' bias adds a little
 
 
@@ -175,7 +175,8 @@ def test_events_that_are_not_independent_count_for_less() -> None:
     samples = np.random.default_rng(6).normal(size=2000)
     x = np.array([0.3])
     all_of_them, a_few = (
-        GridDensity.from_samples(samples, span=(-4, 4), events=n).log_errors(x) for n in (None, 50)
+        GridDensity.from_samples(samples, span=(-4, 4), events=n).log_pdf_and_errors(x)[1]
+        for n in (None, 50)
     )
     assert (a_few > 4 * all_of_them).all()
 
@@ -183,7 +184,7 @@ def test_events_that_are_not_independent_count_for_less() -> None:
 def test_where_no_event_is_the_error_above_is_that_of_an_empty_poisson_bin() -> None:
     density = GridDensity.from_samples(np.zeros(100), span=(-5, 5), bandwidth=0.3)
     x = np.linspace(0, 7, 71)
-    below, above = density.log_errors(x)
+    below, above = density.log_pdf_and_errors(x)[1]
     inside = (x >= 2) & (x <= 5)
     np.testing.assert_allclose(above[inside], math.sqrt(polygamma(1, 0.5)), atol=0.01)
     assert (np.diff(below[x >= 2]) > 0).all()  # the farther, the less is known
@@ -196,7 +197,9 @@ def test_a_measured_tail_is_better_known_than_an_assumed_one() -> None:
     assumed = GridDensity(
         nodes=measured.nodes, log_values=measured.log_values, left_scale=measured.left_scale
     )
-    assert (measured.log_errors(beyond) < assumed.log_errors(beyond) / 5).all()
+    assert (
+        measured.log_pdf_and_errors(beyond)[1] < assumed.log_pdf_and_errors(beyond)[1] / 5
+    ).all()
 
 
 def test_a_regression_scatters_from_fit_to_fit_as_it_says() -> None:
@@ -208,7 +211,7 @@ def test_a_regression_scatters_from_fit_to_fit_as_it_says() -> None:
         f = np.stack([np.ones(200), rng.normal(size=200)], axis=1)
         fitted = StudentRegression.fit(f @ [0.2, 0.4] + rng.standard_t(5, 200), f)
         said.append(fitted.log_pdf(y, features))
-        errors.append(fitted.log_errors(y, features)[0])
+        errors.append(fitted.log_pdf_and_errors(y, features)[1][0])
     # Three hundred fits tell a scatter to 4 %; the error is to first order in 1 / 200.
     np.testing.assert_allclose(np.mean(errors, axis=0), np.std(said, axis=0), rtol=0.15)
 
@@ -236,7 +239,7 @@ def test_a_regression_is_as_uncertain_as_its_fisher_information_says() -> None:
     y = np.array([-1.0, 0.0, 0.3, 4.0])
     variance = by_location(y) ** 2 * leverage / np.mean(by_location(grid) ** 2)
     variance += by_log_scale(y) ** 2 / np.mean(by_log_scale(grid) ** 2) / events
-    errors = density.log_errors(y, np.ones((4, 1)))
+    errors = density.log_pdf_and_errors(y, np.ones((4, 1)))[1]
     np.testing.assert_allclose(errors, np.sqrt([variance, variance]), rtol=1e-3)
 
 
@@ -249,14 +252,14 @@ def test_a_regression_knows_its_centre_to_second_order() -> None:
     # To second order in the shift: what a parabola makes of it.
     curvature = t.logpdf(0.0, 4) - t.logpdf(1e-3, 4)
     scattered = np.std(curvature * (shifts / 1e-3) ** 2)
-    said = density.log_errors(np.zeros(1), np.ones((1, 1)))
+    said = density.log_pdf_and_errors(np.zeros(1), np.ones((1, 1)))[1]
     np.testing.assert_allclose(said, scattered, rtol=0.01)
 
 
 def test_a_regression_beyond_all_its_events_is_as_uncertain_as_its_tail_is_deep() -> None:
     density = StudentRegression(coefficients=np.zeros(1), scale=1.0, dof=3, events=1e6)
     y = -t.isf(0.5e-6 * np.exp([2.0, 0.1, -0.5, -4.0]), 3)  # 7.4, 1.1, 0.6, 0.02 expected beyond
-    errors = density.log_errors(y, np.zeros((4, 1)))[0]
+    errors = density.log_pdf_and_errors(y, np.zeros((4, 1)))[1][0]
     np.testing.assert_allclose(errors, [0.0, 0.0, 0.5, 4.0], atol=0.01)
 
 
@@ -265,8 +268,8 @@ def test_a_regression_is_less_sure_far_from_its_rows_and_of_outliers() -> None:
     f = np.stack([np.ones(100), rng.normal(size=100)], axis=1)
     fitted = StudentRegression.fit(f @ [0.2, 0.4] + rng.standard_t(5, 100), f)
     far_out = np.stack([np.ones(5), [0.0, 3, 6, 12, 24]], axis=1)
-    assert (np.diff(fitted.log_errors(far_out @ fitted.coefficients, far_out)) > 0).all()
-    outliers = fitted.log_errors(np.array([5.0, 8.0, 16.0]), far_out[[0, 0, 0]])
+    assert (np.diff(fitted.log_pdf_and_errors(far_out @ fitted.coefficients, far_out)[1]) > 0).all()
+    outliers = fitted.log_pdf_and_errors(np.array([5.0, 8.0, 16.0]), far_out[[0, 0, 0]])[1]
     assert (np.diff(outliers) > 0).all()
 
 
@@ -283,6 +286,8 @@ def test_a_conditional_curve_holds_the_truth_where_samples_are_and_where_not() -
             x, 0.3 * x + 0.5 * rng.normal(size=4000), column=0, span=(-4, 4)
         )
         features = m[:, None]
-        found.append(covered(grid.log_pdf(y, features), grid.log_errors(y, features), true))
+        found.append(
+            covered(grid.log_pdf(y, features), grid.log_pdf_and_errors(y, features)[1], true)
+        )
     assert 0.86 < np.mean(found) < 0.98
     assert np.mean(found, axis=0)[-1] > 0.8

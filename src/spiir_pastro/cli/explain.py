@@ -19,7 +19,7 @@ from spiir_pastro.io.event_properties import as_document, property_plane
 from spiir_pastro.models.components import FACTORS
 from spiir_pastro.models.explanation import Explanation, explain
 from spiir_pastro.models.pastro import ClassSharing, PastroModel
-from spiir_pastro.models.properties import SourceProperties
+from spiir_pastro.models.properties import MCHIRP_BINS, SourceProperties
 from spiir_pastro.report.evidence import FACTS, weigh
 from spiir_pastro.report.numbers import probability
 
@@ -135,7 +135,7 @@ def _print_properties(explained: Explanation, properties: SourceProperties) -> N
     click.echo("  " + ", ".join(f"{name} {probability(flag)}" for name, flag in pairs))
     low, median, high = properties.source_mchirp[0]
     click.echo(f"  source-frame chirp mass {median:.3g} ({low:.3g} to {high:.3g}, 90 %), in bins:")
-    edges = itertools.pairwise(properties.mchirp_edges.tolist())
+    edges = itertools.pairwise(MCHIRP_BINS)
     bins = [
         f"{left:g} to {right:g}: {probability(p)}"
         for (left, right), p in zip(edges, properties.mchirp_bins[0], strict=True)

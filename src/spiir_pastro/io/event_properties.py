@@ -8,7 +8,7 @@ from typing import Any
 
 from spiir_pastro.io.horizons import read_horizons
 from spiir_pastro.models.pastro import PastroModel
-from spiir_pastro.models.properties import PropertyPlane, SourceProperties
+from spiir_pastro.models.properties import MCHIRP_BINS, PropertyPlane, SourceProperties
 from spiir_pastro.models.source_model import network_reach
 
 __all__ = ["as_document", "property_plane"]
@@ -35,7 +35,7 @@ def as_document(properties: SourceProperties, k: int = 0) -> dict[str, Any]:
         "HasRemnant": _number(properties.has_remnant[k]),
         "source_mchirp": {"p05": low, "p50": median, "p95": high},
         "source_mchirp_bins": {
-            "bin_edges": [_number(edge) for edge in properties.mchirp_edges],
+            "bin_edges": [_number(edge) for edge in MCHIRP_BINS],
             "probabilities": [_number(p) for p in properties.mchirp_bins[k]],
         },
     }

@@ -8,7 +8,7 @@ import polars as pl
 from spiir_pastro.io.answers import PROBABILITY_COLUMNS
 from spiir_pastro.io.trigger_tables import TriggerRead, from_csv, from_postcoh, to_candidates
 from spiir_pastro.models.pastro import PastroModel, Predictions
-from spiir_pastro.models.properties import SourceProperties, source_properties
+from spiir_pastro.models.properties import MCHIRP_BINS, SourceProperties, source_properties
 from spiir_pastro.models.source_model import Reach
 
 __all__ = [
@@ -83,8 +83,7 @@ def _properties_table(properties: SourceProperties) -> pl.DataFrame:
         "source_mchirp": median,
         "source_mchirp_high": high,
     }
-    edges = properties.mchirp_edges
-    for k, (left, right) in enumerate(itertools.pairwise(edges.tolist())):
+    for k, (left, right) in enumerate(itertools.pairwise(MCHIRP_BINS)):
         columns[f"source_mchirp_{left:g}_to_{right:g}"] = properties.mchirp_bins[:, k]
     return pl.DataFrame({name: pl.Series(v).fill_nan(None) for name, v in columns.items()})
 

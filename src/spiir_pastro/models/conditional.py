@@ -81,15 +81,11 @@ class ConditionalGrid:
         """Return the logarithm of the density of y (n,) given features (n, p)."""
         return np.asarray(self._alone.log_pdf(y, features)[0])
 
-    def log_errors(self, y: Floats, features: Floats) -> Floats:
-        """Return the standard errors of that logarithm, below and above, (2, n).
-
-        A tail's grow with its depth.
-        """
-        return self.log_pdf_and_errors(y, features)[1]
-
     def log_pdf_and_errors(self, y: Floats, features: Floats) -> tuple[Floats, Floats]:
-        """Return `log_pdf` and `log_errors` together."""
+        """Return the same, and its standard errors, below and above, (2, n).
+
+        The errors of a tail grow with its depth.
+        """
         logs, errors = self._alone.log_pdf_and_errors(y, features)
         return logs[0], errors[0]
 
@@ -266,12 +262,8 @@ class LeaningGrid:
         """Return the logarithm of the density of y (n,) given features (n, p)."""
         return self.grid.log_pdf(self._upright(y, features), features)
 
-    def log_errors(self, y: Floats, features: Floats) -> Floats:
-        """Return the standard errors of that logarithm, below and above, (2, n)."""
-        return self.log_pdf_and_errors(y, features)[1]
-
     def log_pdf_and_errors(self, y: Floats, features: Floats) -> tuple[Floats, Floats]:
-        """Return `log_pdf` and `log_errors` together."""
+        """Return the same, and its standard errors, below and above, (2, n)."""
         upright = self._upright(y, features)
         shift = self.slope_std * (features[..., self.column] - self.centre)
         both = np.array([upright, upright + shift])

@@ -7,7 +7,7 @@ uncertain as it is deep.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from spiir_pastro.models.kernels import (
     weighted_size,
 )
 
-__all__ = ["LARGEST_LOG", "GridDensity", "LogDensity", "normalised"]
+__all__ = ["LARGEST_LOG", "GridDensity", "normalised"]
 
 Floats = NDArray[np.float64]
 
@@ -29,18 +29,6 @@ LARGEST_LOG = 1e6
 
 NORMALISED = 1e-12
 """The logarithm of an integral that is one."""
-
-
-class LogDensity(Protocol):
-    """A normalised density of one variable."""
-
-    def log_pdf(self, x: Floats) -> Floats:
-        """Return the logarithm of the density at x, any shape."""
-        ...
-
-    def log_errors(self, x: Floats) -> Floats:
-        """Return the standard errors of that logarithm, below and above, (2, ...)."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -100,19 +88,15 @@ class GridDensity:
         left, right = self._depths(x)
         return np.asarray(np.interp(x, self.nodes, self.log_values) - left - right)
 
-    def log_errors(self, x: Floats, features: Floats | None = None) -> Floats:
-        """Return the standard errors of that logarithm, below and above, (2, ...).
-
-        A tail's grow with its depth.
-        """
-        return self.log_pdf_and_errors(x, features)[1]
-
     def log_pdf_and_errors(
         self,
         x: Floats,
         features: Floats | None = None,  # noqa: ARG002
     ) -> tuple[Floats, Floats]:
-        """Return `log_pdf` and `log_errors` together."""
+        """Return the same, and its standard errors, below and above, (2, ...).
+
+        The errors of a tail grow with its depth.
+        """
         left, right = self._depths(x)
         log, below, above = (
             np.interp(x, self.nodes, values) for values in (self.log_values, *self.node_errors)
@@ -200,7 +184,8 @@ class GridDensity:
         shares = np.exp(logs - mixed)
         # d ln(sum w p) = sum of (share of each part) times d ln p.
         variances = [
-            (s * part.log_errors(nodes)) ** 2 for s, (_, part) in zip(shares, parts, strict=True)
+            (share * part.log_pdf_and_errors(nodes)[1]) ** 2
+            for share, (_, part) in zip(shares, parts, strict=True)
         ]
         errors = np.round(np.sqrt(np.sum(variances, axis=0)), ERROR_DIGITS)
         return cls(nodes=nodes, log_values=mixed, node_errors=errors)

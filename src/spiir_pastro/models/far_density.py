@@ -21,8 +21,7 @@ __all__ = ["PowerLaw", "fit_far_density", "fit_power_law"]
 Floats = NDArray[np.float64]
 
 _NOISE_SCALE = 1.0
-"""By which x falls while noise falls by e."""
-
+"""By which x falls while the density of noise falls by e."""
 
 STEEPEST = 1e12
 """Exponent of a power law whose density is a number at every FAR."""
@@ -54,16 +53,12 @@ class PowerLaw:
         """Return the logarithm of the density at x, any shape, whatever the features."""
         return math.log(self.exponent) + self.exponent * x
 
-    def log_errors(self, x: Floats, features: Floats | None = None) -> Floats:  # noqa: ARG002
-        """Return the standard errors of that logarithm, below and above, (2, ...)."""
-        return self.log_pdf_and_errors(x)[1]
-
     def log_pdf_and_errors(
         self,
         x: Floats,
         features: Floats | None = None,  # noqa: ARG002
     ) -> tuple[Floats, Floats]:
-        """Return `log_pdf` and `log_errors` together."""
+        """Return the same, and its standard errors, below and above, (2, ...)."""
         errors = np.abs(1 / self.exponent + x) * self.exponent_std
         return self.log_pdf(x), np.array([errors, errors])
 

@@ -77,18 +77,13 @@ class NoiseHistogram:
         rate = events[last] / (self.livetime_s * self.slides)
         return np.asarray(rate.reshape(self.counts.shape))
 
-    def far_of(self, snr: Floats, chisq: Floats) -> Floats:
-        """Return the FAR of triggers, any shape, Hz; 0 beyond the loudest event."""
-        rows, columns = self.counts.shape
-        row = _bin(snr, self.lgsnr, rows)
-        return np.asarray(self.far_hz[row, _bin(chisq, self.lgchisq, columns)])
-
     def below(self, far_hz: float) -> tuple[Floats, Floats]:
         """Return FAR (Hz) and SNR of every event up to a FAR, (m,) each, at its cell's middle."""
         chosen = self.far_hz <= far_hz
         copies = self.counts[chosen]
         step = (self.lgsnr[1] - self.lgsnr[0]) / (len(self.counts) - 1)
-        # Bin i holds what rounds down to it half a step above its nominal centre: see _bin.
+        # SPIIR rounds (lg SNR - centre of bin 0 - step / 2) / step down: bin i holds what lies from
+        # half a step to one and a half above its nominal centre.
         middle = 10 ** (self.lgsnr[0] + step * (np.arange(len(self.counts)) + 1))
         return (
             np.repeat(self.far_hz[chosen], copies),
@@ -138,11 +133,3 @@ def fit_noise_snr(
         span=(LOUDEST_LOG_FAR_RATIO, 0.0),
         floor=floor,
     )
-
-
-def _bin(values: Floats, centres: Floats, bins: int) -> NDArray[np.int64]:
-    """Return the bin of each value, by SPIIR's own rule."""
-    step = (centres[1] - centres[0]) / (bins - 1)
-    lowest = centres[0] + step / 2
-    rounded = ((np.log10(values) - lowest) / step).astype(np.int64)
-    return np.asarray(np.clip(rounded, 0, bins - 1))

@@ -51,6 +51,9 @@ MCHIRP_BINS = (0.0, 0.87, 1.74, 5.0, 10.0, 20.0, 40.0, math.inf)
 """Edges of bins in source-frame chirp mass, solar masses: those of two neutron stars of 1 and of
 2 solar masses, and then by factors of two."""
 
+GAP_MAX_MSUN = 5.0
+"""End of the mass gap, which begins where neutron stars end."""
+
 SLY_MASS = np.array([1.0, 1.2, 1.4, 1.6, 1.8, 1.9, 2.0, 2.04, 2.0535])
 SLY_RADIUS_KM = np.array([11.960, 11.888, 11.783, 11.613, 11.324, 11.091, 10.700, 10.380, 10.0])
 """Neutron stars of SLy, as lalsimulation's ``SimNeutronStarRadius`` has them; the last is the
@@ -70,21 +73,18 @@ class SourceProperties:
     Attributes
     ----------
     has_ns, has_mass_gap, has_remnant : (n,)
-        Probabilities that a component is a neutron star, that one lies between ``ns_max`` and the
-        gap's end, and that matter is left outside the remnant.
+        Probabilities that a component is a neutron star, that one lies between ``ns_max`` and
+        `GAP_MAX_MSUN`, and that matter is left outside the remnant.
     source_mchirp : (n, 3)
         5, 50 and 95 % quantiles of the source-frame chirp mass in solar masses.
-    mchirp_edges : (k + 1,)
-        Of bins in it.
-    mchirp_bins : (n, k)
-        Their probabilities.
+    mchirp_bins : (n, bins)
+        Probabilities of the bins of `MCHIRP_BINS`.
     """
 
     has_ns: Floats
     has_mass_gap: Floats
     has_remnant: Floats
     source_mchirp: Floats
-    mchirp_edges: Floats
     mchirp_bins: Floats
 
 
@@ -100,30 +100,12 @@ LEAST_SHARE = 1e-4
 _TINY = np.finfo(float).tiny
 
 
-def source_properties(
-    model: PastroModel,
-    candidates: Candidates,
-    reach: Reach,
-    *,
-    gap_max: float = 5.0,
-    mchirp_edges: Sequence[float] = MCHIRP_BINS,
-) -> SourceProperties:
-    """Return what the mass plane says of candidates.
+def source_properties(model: PastroModel, candidates: Candidates, reach: Reach) -> SourceProperties:
+    """Return what the mass plane says of n candidates; a model's probabilities weigh the classes.
 
-    Parameters
-    ----------
-    model
-        The model; its classes' probabilities weigh.
-    candidates
-        n of them.
-    reach
-        Distance to which the detectors are sensitive to binaries.
-    gap_max
-        End of the mass gap, solar masses; it begins where neutron stars end.
-    mchirp_edges
-        Of bins in source-frame chirp mass.
+    ``reach`` is the distance to which the detectors are sensitive to binaries.
     """
-    plane = PropertyPlane.of(model, reach, gap_max=gap_max, mchirp_edges=mchirp_edges)
+    plane = PropertyPlane.of(model, reach)
     predictions = model.predict(candidates, intervals=False)
     return plane.properties(candidates, predictions.probabilities[:, :-1])
 
@@ -234,21 +216,13 @@ class PropertyPlane:
     classes: Sequence[_ClassNodes]
     flags: Floats
     mchirp: Floats
-    mchirp_edges: Floats
     response: Response
     templates: ConditionalGrid | None
     distance: DistanceModel
 
     @classmethod
-    def of(
-        cls,
-        model: PastroModel,
-        reach: Reach,
-        *,
-        gap_max: float = 5.0,
-        mchirp_edges: Sequence[float] = MCHIRP_BINS,
-    ) -> Self:
-        """Lay out the plane of a model; see `source_properties` for the parameters."""
+    def of(cls, model: PastroModel, reach: Reach) -> Self:
+        """Lay out the plane of a model."""
         volumes = [
             VolumeNodes.of(population, reach, nodes=NODES_PER_AXIS)
             for population in model.sources.populations.values()
@@ -266,9 +240,8 @@ class PropertyPlane:
                 _ClassNodes.of(nodes, rows, response)
                 for nodes, rows in zip(volumes, of_class, strict=True)
             ],
-            flags=_flags(mass1[order], mass2[order], model.contour.boundaries.ns_max, gap_max),
+            flags=_flags(mass1[order], mass2[order], model.contour.boundaries.ns_max),
             mchirp=mchirp[order],
-            mchirp_edges=np.array(mchirp_edges, dtype=np.float64),
             response=response,
             templates=offered_templates(model.densities.noise.factors.get("w")),
             distance=model.contour.distance,
@@ -286,21 +259,20 @@ class PropertyPlane:
         """
         n = len(candidates)
         flags, quantiles = np.full((n, 3), np.nan), np.full((n, 3), np.nan)
-        bins = np.full((n, self.mchirp_edges.size - 1), np.nan)
+        bins = np.full((n, len(MCHIRP_BINS) - 1), np.nan)
         for k in np.flatnonzero(shares.sum(axis=1) > 0):  # an unknown one is not
             weight = self._weights(candidates[k : k + 1], shares[k])
             flags[k] = self.flags @ weight
             cumulative = np.concatenate([[0.0], np.cumsum(weight)])
             at = np.searchsorted(cumulative, [0.05, 0.5, 0.95]).clip(1, weight.size) - 1
             quantiles[k] = self.mchirp[at]
-            bins[k] = np.diff(cumulative[np.searchsorted(self.mchirp, self.mchirp_edges)])
+            bins[k] = np.diff(cumulative[np.searchsorted(self.mchirp, MCHIRP_BINS)])
         has_ns, has_mass_gap, has_remnant = flags.T
         return SourceProperties(
             has_ns=has_ns,
             has_mass_gap=has_mass_gap,
             has_remnant=has_remnant,
             source_mchirp=quantiles,
-            mchirp_edges=self.mchirp_edges,
             mchirp_bins=bins,
         )
 
@@ -379,9 +351,9 @@ def _distances(said: _Said, nodes: _ClassNodes) -> Floats:
     return np.asarray(projection_density(x) * x + 1e-12)
 
 
-def _flags(mass1: Floats, mass2: Floats, ns_max: float, gap_max: float) -> Floats:
+def _flags(mass1: Floats, mass2: Floats, ns_max: float) -> Floats:
     """Return 1 where there is a neutron star, a mass in the gap, and a remnant, (3, n)."""
     masses = np.stack([mass1, mass2])
-    in_gap = ((masses > ns_max) & (masses <= gap_max)).any(axis=0)
+    in_gap = ((masses > ns_max) & (masses <= GAP_MAX_MSUN)).any(axis=0)
     remnant = leaves_remnant(mass1, mass2)
     return np.stack([mass2 <= ns_max, in_gap, remnant]).astype(np.float64)

@@ -16,7 +16,6 @@ __all__ = ["StudentRegression"]
 
 Floats = NDArray[np.float64]
 
-
 LARGEST_COEFFICIENT, LEAST_SCALE, LEAST_DOF = 1e12, 1e-12, 1.0
 """Of a regression whose density is a number in double precision, wherever it is asked, and whose
 tail is no heavier than Cauchy's."""
@@ -73,17 +72,13 @@ class StudentRegression:
         t = (y - self._known(features) @ self.coefficients) / self.scale
         return _log_student(t, self.dof) - math.log(self.scale)
 
-    def log_errors(self, y: Floats, features: Floats) -> Floats:
-        """Return the standard errors of that logarithm, below and above, (2, n).
+    def log_pdf_and_errors(self, y: Floats, features: Floats) -> tuple[Floats, Floats]:
+        """Return the same, and its standard errors, below and above, (2, n).
 
         From the Fisher information of location and scale (Lange, Little and Taylor 1989,
         JASA 84, 881), the former to second order; beyond the largest residual to be expected of
         the events it was fitted to, from the depth of a tail that is assumed.
         """
-        return self.log_pdf_and_errors(y, features)[1]
-
-    def log_pdf_and_errors(self, y: Floats, features: Floats) -> tuple[Floats, Floats]:
-        """Return `log_pdf` and `log_errors` together."""
         features = self._known(features)
         dof, t = self.dof, (y - features @ self.coefficients) / self.scale
         leverage = ((features @ self.inverse_moments) * features).sum(axis=-1)

@@ -115,20 +115,16 @@ class Response:
         logs = np.interp(log_mchirp, np.log(self.mchirp_nodes), np.log(self.mchirp_widths))
         return np.asarray(np.exp(logs))
 
-    def core_mchirp(self, recovered: Floats, true: Floats) -> Floats:
-        """Return the density of ln(recovered chirp mass) in the core, (n, k).
+    def core_density(self, shift: Floats, width: Floats, kept: Floats) -> Floats:
+        """Return the density of ln(recovered over true chirp mass) in the core.
 
         Parameters
         ----------
-        recovered : (k,)
-        true : (n,)
-            Logarithms of chirp masses in solar masses, in the detectors' frame.
+        shift
+            Where, any shape.
+        width, kept
+            What `width` and `core_kept` say of the true chirp mass.
         """
-        width = self.width(true)[:, None]
-        return self.core_density(recovered - true[:, None], width, self.core_kept(width))
-
-    def core_density(self, shift: Floats, width: Floats, kept: Floats) -> Floats:
-        """Return the same at ln(recovered over true chirp mass), for `width` and `core_kept`."""
         t = shift / width
         half = (self.dof + 1) / 2
         norm = math.lgamma(half) - math.lgamma(self.dof / 2) - 0.5 * math.log(self.dof * math.pi)
@@ -140,9 +136,10 @@ class Response:
         return self._within(WIDEST_LOG_ERROR / width)
 
     def core_of_cells(self, recovered: Floats, true: Floats) -> Floats:
-        """Return the same, averaged over the cell about each of equidistant true values, (n, k).
+        """Return the density in the core, averaged over the cell about each true value, (n, k).
 
-        Light binaries are recovered to a quarter of a cell: values at its middle make a comb.
+        The n true ln(chirp mass) are equidistant; k are recovered. Light binaries are recovered to
+        a quarter of a cell, which values at its middle would show as a comb.
         """
         # The width is that of the cell's middle.
         width, half_cell = self.width(true)[:, None], (true[1] - true[0]) / 2

@@ -13,10 +13,10 @@ from spiir_pastro.io.gwtc import read_known_events
 from spiir_pastro.io.predictions import as_table
 from spiir_pastro.io.trigger_files import read_triggers
 from spiir_pastro.io.trigger_tables import to_candidates
+from spiir_pastro.models.alternatives import alternatives
 from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.counts import Prior, fit_counts
 from spiir_pastro.models.pastro import PastroModel
-from spiir_pastro.pipeline.alternatives import alternatives
 from spiir_pastro.pipeline.evaluations import write_evaluated
 from spiir_pastro.pipeline.folds import Panel, scored_by
 from spiir_pastro.pipeline.processed import open_processed
