@@ -23,7 +23,7 @@ import numpy as np
 import polars as pl
 
 from spiir_pastro.domain import ASTROPHYSICAL, Source
-from spiir_pastro.evaluation.known import class_agreement
+from spiir_pastro.evaluation.breakdown import class_agreement
 from spiir_pastro.evaluation.scores import reliability, score
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.io.populations import MASS_PLANE, read_populations

@@ -24,7 +24,7 @@ from sphinx.application import Sphinx
 from spiir_pastro.cli import COMMANDS, app
 from spiir_pastro.cli.exit_codes import ExitCode
 from spiir_pastro.domain.columns import MEANINGS, POSTCOH_TYPES, POSTCOH_UNITS
-from spiir_pastro.evaluation.glossary import COMPARED, METRICS, Metric
+from spiir_pastro.evaluation.glossary import COMPARED
 from spiir_pastro.io import artifact
 from spiir_pastro.io.injections import from_sim_inspiral
 from spiir_pastro.io.ligolw.layout import DTYPES
@@ -145,19 +145,10 @@ def model_file() -> str:
     return "\n\n".join(parts)
 
 
-def metrics() -> str:
-    """List the names in metrics.json."""
-    return _metrics(METRICS)
-
-
 def compared() -> str:
     """List the metrics of a comparison."""
-    return _metrics(COMPARED)
-
-
-def _metrics(metrics: Mapping[str, Metric]) -> str:
     way = {1: "more", -1: "less", 0: ""}
-    rows = [(f"`{name}`", way[m.better], _cell(m.meaning)) for name, m in metrics.items()]
+    rows = [(f"`{name}`", way[m.better], _cell(m.meaning)) for name, m in COMPARED.items()]
     return _lines(("name", "better", "meaning"), rows)
 
 
@@ -276,7 +267,6 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "RUNS.yaml": runs_file,
     "listen.toml": listen_file,
     "model.json": model_file,
-    "metrics.json": metrics,
     "comparison": compared,
     "predictions": predictions,
     "staging": staging,

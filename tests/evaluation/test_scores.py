@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spiir_pastro.errors import FitError
-from spiir_pastro.evaluation.known import class_agreement
+from spiir_pastro.evaluation.breakdown import class_agreement
 from spiir_pastro.evaluation.scores import reliability, roc, score
 from tolerances import ROUNDING
 

@@ -7,11 +7,21 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from spiir_pastro.domain import Source
+from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.evaluation.intervals import fraction_interval, score_intervals
 from spiir_pastro.evaluation.scores import Scores, score
 
-__all__ = ["Call", "Confusion", "Efficiency", "GroupScores", "calls", "efficiency", "score_groups"]
+__all__ = [
+    "Call",
+    "ClassAgreement",
+    "Confusion",
+    "Efficiency",
+    "GroupScores",
+    "calls",
+    "class_agreement",
+    "efficiency",
+    "score_groups",
+]
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.bool_]
@@ -89,13 +99,9 @@ class Confusion:
         """Tabulate probabilities (n, 4) by truth (n,); a truth that is no source does not count."""
         names = [str(source) for source in Source]
         known = np.isin(truth, names)
-        alphabetical = np.argsort(names)
-        true = alphabetical[np.searchsorted(names, truth[known], sorter=alphabetical)]
-        p = probabilities[known]
-        count = np.zeros((len(names), len(names)), dtype=np.int64)
-        np.add.at(count, (true, p.argmax(axis=1)), 1)
+        true, p = _places(truth[known], names), probabilities[known]
         columns = [np.bincount(true, weights=column, minlength=len(names)) for column in p.T]
-        return cls(count=count, expected=np.stack(columns, axis=1))
+        return cls(count=_tabulated(true, p), expected=np.stack(columns, axis=1))
 
     def mistakes(self) -> list[tuple[Source, Source, int]]:
         """Return truth, call and number of every mistake made, the commonest first."""
@@ -107,6 +113,54 @@ class Confusion:
             if i != j and self.count[i, j]
         ]
         return sorted(off, key=lambda mistake: -mistake[2])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClassAgreement:
+    """Classes of signals against the model's most probable class of binary.
+
+    Attributes
+    ----------
+    confusion : (3, 3)
+        Events by true class (rows) and predicted class (columns), in the order of
+        ``ASTROPHYSICAL``.
+    """
+
+    confusion: NDArray[np.int64]
+
+    @property
+    def events(self) -> int:
+        """How many events have a class and a prediction."""
+        return int(self.confusion.sum())
+
+    @property
+    def fraction(self) -> float:
+        """Fraction of events whose class agrees; NaN without events."""
+        return float(np.trace(self.confusion) / self.events) if self.events else float("nan")
+
+
+def class_agreement(probabilities: Floats, true_class: NDArray[np.str_]) -> ClassAgreement:
+    """Compare predicted classes, from probabilities (n, 4), with the true ones, (n,).
+
+    Events without a class or without a prediction do not count.
+    """
+    names = [str(source) for source in ASTROPHYSICAL]
+    counted = np.isin(true_class, names) & ~np.isnan(probabilities).any(axis=1)
+    true = _places(true_class[counted], names)
+    return ClassAgreement(confusion=_tabulated(true, probabilities[counted, : len(names)]))
+
+
+def _places(labels: NDArray[np.str_], names: Sequence[str]) -> NDArray[np.int64]:
+    """Return the index of each label among the names, (n,)."""
+    alphabetical = np.argsort(names)
+    return alphabetical[np.searchsorted(names, labels, sorter=alphabetical)]
+
+
+def _tabulated(true: NDArray[np.int64], p: Floats) -> NDArray[np.int64]:
+    """Count candidates by truth (rows) and by the most probable of p's columns, (k, k)."""
+    count = np.zeros((p.shape[1], p.shape[1]), dtype=np.int64)
+    np.add.at(count, (true, p.argmax(axis=1)), 1)
+    return count
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

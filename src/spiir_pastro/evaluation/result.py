@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.evaluation.breakdown import (
     Call,
+    ClassAgreement,
     Confusion,
     Efficiency,
     GroupScores,
     calls,
+    class_agreement,
     efficiency,
     score_groups,
     scored,
 )
 from spiir_pastro.evaluation.holdout import Holdout
-from spiir_pastro.evaluation.known import ClassAgreement, class_agreement
 from spiir_pastro.evaluation.scores import Reliability, Roc, Scores, reliability, roc
 
 __all__ = ["PROBABILITIES", "QUANTITIES", "SCORED", "Evaluation", "Span", "spans_of", "with_scored"]
@@ -174,11 +175,6 @@ class Evaluation:
         """How many of those called p are signals."""
         return reliability(self.p_astro, self.is_signal)
 
-    @property
-    def expected_calibration_error(self) -> float:
-        """Mean over candidates of |fraction of signals - mean p_astro|."""
-        return self.calibration.expected_calibration_error
-
     @cached_property
     def roc(self) -> Roc:
         """Efficiency against false alarms."""
@@ -269,7 +265,7 @@ class Evaluation:
             "folds": holdout.folds,
             "seen_in_training": math.nan if holdout.seen is None else holdout.seen,
             **asdict(self.scores),
-            "expected_calibration_error": self.expected_calibration_error,
+            "expected_calibration_error": self.calibration.expected_calibration_error,
             "known_mergers": self.known_mergers.height,
             "known_mergers_seen": seen,
             "class_agreement": self.agreement.fraction,
