@@ -8,26 +8,23 @@ import polars as pl
 
 from spiir_pastro.io.artifact import ModelArtifact, as_document
 
-__all__ = ["differences"]
+__all__ = ["differences", "leaves"]
 
 
 def differences(first: ModelArtifact, second: ModelArtifact) -> pl.DataFrame:
     """List the parameters and provenance in which two models differ.
 
-    Parameters
-    ----------
-    first, second
-        The models.
-
-    Returns
-    -------
-    polars.DataFrame
-        Columns parameter (dotted path), first and second, as text; null where a model has none. Of
-        arrays, their length and the largest difference of equal lengths.
+    Columns parameter (dotted path), first and second, as text; null where a model has none. Of
+    arrays, their length and the largest difference of equal lengths.
     """
-    left, right = (dict(_leaves("", as_document(model))) for model in (first, second))
+    left, right = (dict(leaves(as_document(model))) for model in (first, second))
     names = sorted(left.keys() | right.keys())
-    rows = [(name, *_shown(left.get(name), right.get(name))) for name in names]
+    # The compressed counts are left out: their means stand in the model.
+    rows = [
+        (name, *_shown(left.get(name), right.get(name)))
+        for name in names
+        if not name.startswith("counts.")
+    ]
     return pl.DataFrame(
         [row for row in rows if row[1] != row[2]],
         schema={"parameter": pl.String, "first": pl.String, "second": pl.String},
@@ -35,12 +32,11 @@ def differences(first: ModelArtifact, second: ModelArtifact) -> pl.DataFrame:
     )
 
 
-def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401  (JSON)
-    """Walk a document to its scalars and arrays; the compressed counts stand in their summary."""
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401  (JSON)
+    """Walk a document to its scalars and arrays, each with its dotted path."""
     if isinstance(value, Mapping):
         for key, part in value.items():
-            if path or key != "counts":
-                yield from _leaves(f"{path}.{key}" if path else key, part)
+            yield from leaves(part, f"{path}.{key}" if path else str(key))
     else:
         yield path, value
 

@@ -15,9 +15,9 @@
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 import polars as pl
@@ -30,6 +30,7 @@ from spiir_pastro.io.documents import Document, encode_document, read_document
 from spiir_pastro.io.folders import read_verified, write_folder
 from spiir_pastro.io.provenance import plain_settings
 from spiir_pastro.io.trigger_tables import EFF_DISTANCES
+from spiir_pastro.pipeline.differences import leaves
 
 __all__ = ["as_evaluated", "chosen_settings", "read_evaluation", "write_evaluated"]
 
@@ -195,15 +196,8 @@ def _metrics(path: Path, content: bytes) -> Mapping[str, float | None]:
 
 def chosen_settings(artifact: ModelArtifact) -> Mapping[str, str]:
     """Return what was chosen in fitting a model, by dotted name."""
-    return dict(_leaves("", plain_settings(artifact.provenance.settings)))
-
-
-def _leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401  (JSON)
-    if isinstance(value, Mapping):
-        for key, part in value.items():
-            yield from _leaves(f"{path}.{key}" if path else str(key), part)
-    else:
-        yield path, json.dumps(value)
+    settings = leaves(plain_settings(artifact.provenance.settings))
+    return {name: json.dumps(value) for name, value in settings}
 
 
 def _table(path: Path, content: bytes) -> pl.DataFrame:

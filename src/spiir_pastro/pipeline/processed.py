@@ -102,14 +102,17 @@ class Processed:
     settings: ProcessSettings
     origin: Origin
 
-    def __repr__(self) -> str:
+    def __str__(self) -> str:
         found = sum(matches.found.height for matches in self.matches.values())
         made = found + sum(matches.missed.height for matches in self.matches.values())
         days = self.background_livetime_ns / SECOND_NS / DAY_S
         return (
-            f"<Processed: {self.background.height:,} candidates of background in {days:.2f} days; "
-            f"{found:,} of {made:,} injections found>"
+            f"{self.background.height:,} candidates of background in {days:.2f} days; "
+            f"{found:,} of {made:,} injections found"
         )
+
+    def __repr__(self) -> str:
+        return f"<Processed: {self}>"
 
     @property
     def background_livetime_ns(self) -> int:

@@ -157,12 +157,7 @@ def rates_of(
     densities = _quantiles(posterior, volume_times)
     classes = {
         source: ClassRates(
-            injections=one.injections,
-            found=one.found,
-            effective=one.effective,
-            uncovered=one.uncovered,
-            exposure=one.exposure,
-            why_not=one.why_not,
+            **vars(one),
             detections_per_yr=detections[k],
             mergers_per_gpc3_yr=densities[k] if one.exposure else None,
         )

@@ -24,7 +24,6 @@ from itertools import count
 from pathlib import Path
 from typing import Protocol
 
-from spiir_pastro.domain.times import DAY_S, SECOND_NS
 from spiir_pastro.errors import ConfigError, TableError
 from spiir_pastro.evaluation.holdout import Holdout
 from spiir_pastro.evaluation.result import Evaluation
@@ -239,13 +238,7 @@ def _process(workspace: Workspace, runs: RunsFile, _: OnStep) -> str:
             scratch=workspace.processed,
         )
         done.write(workspace.processed)
-    found = sum(matches.found.height for matches in done.matches.values())
-    missed = sum(matches.missed.height for matches in done.matches.values())
-    return (
-        f"{done.background.height:,} candidates of background in "
-        f"{done.background_livetime_ns / SECOND_NS / DAY_S:.2f} days; "
-        f"{found:,} of {found + missed:,} injections found"
-    )
+    return str(done)
 
 
 def _fit(workspace: Workspace, _: OnStep) -> str:
