@@ -31,27 +31,15 @@ CALLS = (0.1, 0.5, 0.9, 0.99)
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """What becomes of the candidates whose p_astro reaches a threshold.
-
-    Attributes
-    ----------
-    threshold
-        Of p_astro.
-    called, real
-        Candidates at or above it, and how many of them are signals.
-    expected
-        How many of them should be: the sum of their p_astro.
-    signals
-        All signals there are.
-    purity_interval, efficiency_interval
-        Central 90 % intervals of real / called and real / signals.
-    """
+    """What becomes of the candidates whose p_astro reaches a threshold."""
 
     threshold: float
+    # candidates at or above it, and how many of them are signals
     called: int
     real: int
-    expected: float
+    expected: float  # how many of them should be: the sum of their p_astro
     signals: int
+    # central 90 % intervals of real / called and real / signals
     purity_interval: tuple[float, float]
     efficiency_interval: tuple[float, float]
 
@@ -80,18 +68,11 @@ def calls(p_astro: Floats, is_signal: Labels, thresholds: Sequence[float] = CALL
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Confusion:
-    """What candidates are against what they are called, both in the order of ``Source``.
+    """What candidates are against what they are called, both in the order of ``Source``."""
 
-    Attributes
-    ----------
-    count : (4, 4)
-        Candidates by truth (rows) and most probable source (columns).
-    expected : (4, 4)
-        Sum of the probabilities: what the counts would be on average if the truth were drawn
-        from them.
-    """
-
-    count: NDArray[np.int64]
+    count: NDArray[np.int64]  # (4, 4) candidates by truth (rows) and most probable source (columns)
+    # (4, 4) sum of the probabilities: what the counts would be on average if the truth were drawn
+    # from them
     expected: Floats
 
     @classmethod
@@ -117,15 +98,10 @@ class Confusion:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClassAgreement:
-    """Classes of signals against the model's most probable class of binary.
+    """Classes of signals against the model's most probable class of binary."""
 
-    Attributes
-    ----------
-    confusion : (3, 3)
-        Events by true class (rows) and predicted class (columns), in the order of
-        ``ASTROPHYSICAL``.
-    """
-
+    # (3, 3) events by true class (rows) and predicted class (columns), in the order of
+    # ``ASTROPHYSICAL``
     confusion: NDArray[np.int64]
 
     @property
@@ -165,22 +141,13 @@ def _tabulated(true: NDArray[np.int64], p: Floats) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Efficiency:
-    """Fraction of signals called, in bins of a quantity with about equally many signals.
+    """Fraction of signals called, in bins of a quantity with about equally many signals."""
 
-    Attributes
-    ----------
-    edges : (k + 1,)
-        Of the bins.
-    count, found : (k,)
-        Signals, and those whose p_astro reaches the threshold.
-    interval : (k, 2)
-        Central 90 % interval of the fraction.
-    """
-
-    edges: Floats
+    edges: Floats  # (k + 1,) of the bins
+    # (k,) signals, and those whose p_astro reaches the threshold
     count: NDArray[np.int64]
     found: NDArray[np.int64]
-    interval: Floats
+    interval: Floats  # (k, 2) central 90 % interval of the fraction
 
     @property
     def fraction(self) -> Floats:

@@ -8,18 +8,10 @@ __all__ = ["COMPARED", "Metric"]
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A metric.
+    """A metric."""
 
-    Attributes
-    ----------
-    meaning
-        What it is, for people.
-    better
-        +1 if more is better, -1 if less is, 0 if neither.
-    """
-
-    meaning: str
-    better: int = 0
+    meaning: str  # what it is, for people
+    better: int = 0  # +1 if more is better, -1 if less is, 0 if neither
 
 
 COMPARED: Mapping[str, Metric] = {

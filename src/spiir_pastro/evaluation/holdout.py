@@ -7,21 +7,14 @@ __all__ = ["Holdout"]
 
 @dataclass(frozen=True, kw_only=True)
 class Holdout:
-    """Whether the scores are of candidates that the model had not seen.
+    """Whether the scores are of candidates that the model had not seen."""
 
-    Attributes
-    ----------
-    seen
-        Candidates that the model was trained on; None where the model does not say.
-    cuts_gps_ns
-        GPS times that part the folds, k - 1 of k; empty without folds. A candidate's score is then
-        that of a model fitted on the other folds.
-    why_not
-        Why the scores are not held out; empty if they are.
-    """
-
+    # candidates that the model was trained on; None where the model does not say
     seen: int | None = None
+    # GPS times that part the folds, k - 1 of k; empty without folds. A candidate's score is then
+    # that of a model fitted on the other folds.
     cuts_gps_ns: tuple[int, ...] = ()
+    # why the scores are not held out; empty if they are
     why_not: str = "it is not known what the model was trained on"
 
     @property

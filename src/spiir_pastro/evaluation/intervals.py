@@ -38,22 +38,13 @@ def fraction_interval(hits: ArrayLike, total: ArrayLike, *, level: float = 0.9) 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Levels:
-    """Candidates gathered by probability, rising; noise first, signals second in each pair.
+    """Candidates gathered by probability, rising; noise first, signals second in each pair."""
 
-    Attributes
-    ----------
-    count : (l, 2)
-        Candidates in each level.
-    log_loss, brier : (l, 2)
-        Their mean contributions.
-    p : (l,)
-        Their mean probability.
-    """
-
-    count: Floats
+    count: Floats  # (l, 2) candidates in each level
+    # (l, 2) their mean contributions
     log_loss: Floats
     brier: Floats
-    p: Floats
+    p: Floats  # (l,) their mean probability
 
     @classmethod
     def of(cls, p: Floats, is_signal: NDArray[np.bool_]) -> "_Levels":

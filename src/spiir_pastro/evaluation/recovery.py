@@ -10,27 +10,14 @@ __all__ = ["Recovered", "recovered"]
 
 @dataclass(frozen=True, kw_only=True)
 class Recovered:
-    """What became of the signals of one class.
-
-    Attributes
-    ----------
-    source
-        The class.
-    made
-        Signals made in analysed data; None where those missed are not known.
-    found
-        Those that are among the candidates.
-    counted
-        How many of the candidates the model counts as of this class: the sum of its probabilities.
-    interval
-        Central 90 % interval of that.
-    """
+    """What became of the signals of one class."""
 
     source: Source
-    made: int | None
-    found: int
+    made: int | None  # signals made in analysed data; None where those missed are not known
+    found: int  # those that are among the candidates
+    # how many of the candidates the model counts as of this class: the sum of its probabilities
     counted: float
-    interval: tuple[float, float]
+    interval: tuple[float, float]  # central 90 % interval of that
 
 
 def recovered(evaluation: Evaluation) -> list[Recovered]:

@@ -27,26 +27,16 @@ LEAST_PROBABILITY = 1e-15
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Scores of n probabilities against labels.
+    """Scores of n probabilities against labels."""
 
-    Attributes
-    ----------
-    candidates, signals
-        How many, and how many of them are signals.
-    expected_signals
-        Sum of the probabilities.
-    log_loss, brier
-        Mean scores; smaller is better.
-    auc
-        Area under the ROC curve; NaN unless there are both signals and noise.
-    """
-
+    # how many, and how many of them are signals
     candidates: int
     signals: int
-    expected_signals: float
+    expected_signals: float  # sum of the probabilities
+    # mean scores; smaller is better
     log_loss: float
     brier: float
-    auc: float
+    auc: float  # area under the ROC curve; NaN unless there are both signals and noise
 
 
 def score(p_signal: Floats, is_signal: Labels) -> Scores:
@@ -70,19 +60,12 @@ def score(p_signal: Floats, is_signal: Labels) -> Scores:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Roc:
-    """Receiver operating characteristic: a point a distinct probability, from (0, 0) to (1, 1).
+    """Receiver operating characteristic: a point a distinct probability, from (0, 0) to (1, 1)."""
 
-    Attributes
-    ----------
-    false_alarm, efficiency : (k,)
-        Fractions of noise and of signals at or above each threshold.
-    thresholds : (k,)
-        Falling; the first is infinite.
-    """
-
+    # (k,) fractions of noise and of signals at or above each threshold
     false_alarm: Floats
     efficiency: Floats
-    thresholds: Floats
+    thresholds: Floats  # (k,) falling; the first is infinite
 
     def thinned(self, points: int) -> "Roc":
         """Return at most so many points, evenly along the curve over ln(false alarms)."""
@@ -120,26 +103,16 @@ def roc(p_signal: Floats, is_signal: Labels) -> Roc:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reliability:
-    """Calibration in bins of probability.
+    """Calibration in bins of probability."""
 
-    Attributes
-    ----------
-    edges : (k + 1,)
-        Of the bins.
-    count, signals : (k,)
-        Candidates and signals in each.
-    mean_probability, fraction : (k,)
-        Mean probability and fraction of signals; NaN in an empty bin.
-    interval : (k, 2)
-        Central 90 % interval of the true fraction (Jeffreys).
-    """
-
-    edges: Floats
+    edges: Floats  # (k + 1,) of the bins
+    # (k,) candidates and signals in each
     count: NDArray[np.int64]
     signals: NDArray[np.int64]
+    # (k,) mean probability and fraction of signals; NaN in an empty bin
     mean_probability: Floats
     fraction: Floats
-    interval: Floats
+    interval: Floats  # (k, 2) central 90 % interval of the true fraction (Jeffreys)
 
     def bins_of(self, p_signal: Floats) -> NDArray[np.int64]:
         """Return the bin of each probability, (n,)."""

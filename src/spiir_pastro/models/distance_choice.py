@@ -24,17 +24,10 @@ FITTED = "fitted to them"
 
 @dataclass(frozen=True, kw_only=True)
 class DistanceChoice:
-    """The model that was chosen, and how each did.
+    """The model that was chosen, and how each did."""
 
-    Attributes
-    ----------
-    model
-        The one with the least scatter.
-    scatter
-        Root mean square of (D - D_est) / D_est over the events by name, from the least on.
-    """
-
-    model: DistanceModel
+    model: DistanceModel  # the one with the least scatter
+    # root mean square of (D - D_est) / D_est over the events by name, from the least on
     scatter: Mapping[str, float]
 
     @property

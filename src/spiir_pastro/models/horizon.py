@@ -41,30 +41,18 @@ rise a: fitted to the spin that two equal bodies need for the horizon of two dif
 class Horizons:
     """A table of horizon distances.
 
-    Attributes
-    ----------
-    mtotal_det : (a,)
-        Detector-frame total masses in solar masses, rising.
-    mass_ratio : (b,)
-        Mass ratios, at most one, rising.
-    spin : (c,)
-        Spins of both bodies, rising.
-    curves : tuple of str
-        Noise curves by observing run and detectors: ``O3_H1L1``, ``O3_V1``.
-    distance_mpc : (a, b, c, curves)
-        Horizon distances in Mpc, positive.
-
     Raises
     ------
     PastroError
         If the shapes do not fit.
     """
 
-    mtotal_det: Floats
-    mass_ratio: Floats
-    spin: Floats
+    mtotal_det: Floats  # (a,) detector-frame total masses in solar masses, rising
+    mass_ratio: Floats  # (b,) mass ratios, at most one, rising
+    spin: Floats  # (c,) spins of both bodies, rising
+    # noise curves by observing run and detectors: ``O3_H1L1``, ``O3_V1``
     curves: tuple[str, ...]
-    distance_mpc: Floats
+    distance_mpc: Floats  # (a, b, c, curves) horizon distances in Mpc, positive
 
     def __post_init__(self) -> None:
         nodes = self.mtotal_det.size, self.mass_ratio.size, self.spin.size

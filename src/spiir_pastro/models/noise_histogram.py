@@ -33,25 +33,15 @@ FEWEST_EVENTS = 100
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NoiseHistogram:
-    """Counts of noise triggers of one template bank.
+    """Counts of noise triggers of one template bank."""
 
-    Attributes
-    ----------
-    counts : (n, k)
-        Triggers by SNR and by chi-square, both in steps of their logarithm.
-    lgsnr, lgchisq : (2,)
-        Decimal logarithms of the first and the last bin's centre, as SPIIR names them.
-    livetime_s
-        How long the search ran, seconds.
-    slides
-        How many time slides of that data were made.
-    """
-
+    # (n, k) triggers by SNR and by chi-square, both in steps of their logarithm
     counts: NDArray[np.int64]
+    # (2,) decimal logarithms of the first and the last bin's centre, as SPIIR names them
     lgsnr: Floats
     lgchisq: Floats
-    livetime_s: float
-    slides: int
+    livetime_s: float  # how long the search ran, seconds
+    slides: int  # how many time slides of that data were made
 
     def __post_init__(self) -> None:
         counts = np.array(self.counts, dtype=np.int64)

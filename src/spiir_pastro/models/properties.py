@@ -68,24 +68,16 @@ NODES_PER_AXIS = (60, 30, 24)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SourceProperties:
-    """Properties of n candidates if they are signals; NaN where nothing is said.
+    """Properties of n candidates if they are signals; NaN where nothing is said."""
 
-    Attributes
-    ----------
-    has_ns, has_mass_gap, has_remnant : (n,)
-        Probabilities that a component is a neutron star, that one lies between ``ns_max`` and
-        `GAP_MAX_MSUN`, and that matter is left outside the remnant.
-    source_mchirp : (n, 3)
-        5, 50 and 95 % quantiles of the source-frame chirp mass in solar masses.
-    mchirp_bins : (n, bins)
-        Probabilities of the bins of `MCHIRP_BINS`.
-    """
-
+    # (n,) probabilities that a component is a neutron star, that one lies between ``ns_max`` and
+    # `GAP_MAX_MSUN`, and that matter is left outside the remnant
     has_ns: Floats
     has_mass_gap: Floats
     has_remnant: Floats
+    # (n, 3) 5, 50 and 95 % quantiles of the source-frame chirp mass in solar masses
     source_mchirp: Floats
-    mchirp_bins: Floats
+    mchirp_bins: Floats  # (n, bins) probabilities of the bins of `MCHIRP_BINS`
 
 
 WIDTHS = 40.0
@@ -133,35 +125,20 @@ class _ClassNodes:
 
     What an event's SNR, distance and template say of a node depends on both, what it is only on its
     masses: sums over redshift come first.
-
-    Attributes
-    ----------
-    rows : (n,)
-        Where they stand among all classes', by rising source-frame chirp mass.
-    prior : (n, z)
-        How many binaries there are, heard or not, up to a factor.
-    true_m, width, kept : (n, z)
-        Logarithm of the detector-frame chirp mass, by how much a recovered one scatters, and how
-        much of that is not cut; see `Response.core_density`.
-    misrecovered : (n, z)
-        Probability that it does not even do that.
-    w : (n,)
-        (m1 - m2) / (m1 + m2).
-    log_distance : (z,)
-        Logarithm of the distance in Mpc.
-    over_reach : (n, z)
-        The distance over that to which such binaries are heard.
     """
 
+    # (n,) where they stand among all classes', by rising source-frame chirp mass
     rows: NDArray[np.int64]
-    prior: Floats
+    prior: Floats  # (n, z) how many binaries there are, heard or not, up to a factor
+    # (n, z) logarithm of the detector-frame chirp mass, by how much a recovered one scatters, and
+    # how much of that is not cut; see `Response.core_density`
     true_m: Floats
     width: Floats
     kept: Floats
-    misrecovered: Floats
-    w: Floats
-    log_distance: Floats
-    over_reach: Floats
+    misrecovered: Floats  # (n, z) probability that it is recovered far off instead
+    w: Floats  # (n,) (m1 - m2) / (m1 + m2)
+    log_distance: Floats  # (z,) logarithm of the distance in Mpc
+    over_reach: Floats  # (n, z) the distance over that to which such binaries are heard
 
     @classmethod
     def of(cls, nodes: VolumeNodes, rows: NDArray[np.int64], response: Response) -> Self:
@@ -184,25 +161,15 @@ class _ClassNodes:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Said:
-    """What an event says of the binary that it may be.
+    """What an event says of the binary that it may be."""
 
-    Attributes
-    ----------
-    m : (1,)
-        Logarithm of the template's chirp mass; NaN where unknown.
-    snr
-        Of the network; 8 where unknown.
-    log_distance, distance_error
-        Logarithm of the distance in Mpc and its standard deviation; NaN where unknown.
-    likelihoods
-        Of w `TRUE_W` of a binary given the template's, and of any for one that is misrecovered;
-        None where the template's is unknown.
-    """
-
-    m: Floats
-    snr: float
+    m: Floats  # (1,) logarithm of the template's chirp mass; NaN where unknown
+    snr: float  # of the network; 8 where unknown
+    # logarithm of the distance in Mpc and its standard deviation; NaN where unknown
     log_distance: float
     distance_error: float
+    # of w `TRUE_W` of a binary given the template's, and of any for one that is misrecovered; None
+    # where the template's is unknown
     likelihoods: tuple[Floats, float] | None
 
 

@@ -38,18 +38,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RatePosterior:
-    """Rates of the signal classes, counts over exposures.
-
-    Attributes
-    ----------
-    counts
-        The posterior of the counts.
-    exposures
-        One for each class, or one for all.
-    """
+    """Rates of the signal classes, counts over exposures."""
 
     counts: CountPosterior
-    exposures: tuple[Exposure, ...]
+    exposures: tuple[Exposure, ...]  # one for each class, or one for all
 
     def __post_init__(self) -> None:
         classes = len(self.counts.mean)

@@ -29,20 +29,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class InjectionSet:
-    """What the injections of a run were drawn from.
-
-    Attributes
-    ----------
-    population
-        Their density.
-    made
-        How many were injected while data were analysed.
-    kept_fraction
-        Fraction of those drawn that was injected; the rest cannot be detected.
-    """
+    """What the injections of a run were drawn from."""
 
     population: BinaryPopulation
-    made: int
+    made: int  # how many were injected while data were analysed
+    # fraction of those drawn that was injected; the rest cannot be detected
     kept_fraction: float = 1.0
 
     @property

@@ -36,18 +36,12 @@ _SPAN = re.compile(r"_(\d{1,10})_(\d{1,9})$")
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysedTime:
-    """When a run was analysed.
+    """When a run was analysed."""
 
-    Attributes
-    ----------
-    segments
-        Each detector's, (n, 2) GPS nanoseconds: inside the run's span and covered by trigger files.
-    uncovered_ns
-        Nanoseconds of segments, of any detector, in the run's span that no trigger file covers;
-        None if it is not known, because a file's name does not say what the file covers.
-    """
-
+    # each detector's, (n, 2) GPS nanoseconds: inside the run's span and covered by trigger files
     segments: Segments
+    # nanoseconds of segments, of any detector, in the run's span that no trigger file covers; None
+    # if it is not known, because a file's name does not say what the file covers
     uncovered_ns: int | None
 
     @classmethod

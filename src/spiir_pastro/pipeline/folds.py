@@ -68,18 +68,10 @@ def fold_of(gps_ns: Ints, cuts_gps_ns: Sequence[int]) -> Ints:
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """The models whose probabilities are scored: one, or one a fold.
+    """The models whose probabilities are scored: one, or one a fold."""
 
-    Attributes
-    ----------
-    models
-        In the order of the folds.
-    cuts_gps_ns
-        What parts the folds.
-    """
-
-    models: Sequence[PastroModel]
-    cuts_gps_ns: tuple[int, ...] = ()
+    models: Sequence[PastroModel]  # in the order of the folds
+    cuts_gps_ns: tuple[int, ...] = ()  # what parts the folds
 
     def factors(self, triggers: pl.DataFrame) -> Floats:
         """Return the log Bayes factors of triggers, (n, classes), each by its fold's model."""

@@ -96,19 +96,11 @@ class StagedFile(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class StagedRun:
-    """What is staged of a run, each kind sorted by name.
-
-    Attributes
-    ----------
-    run, files
-        The run, and its files by kind.
-    has_raw
-        Whether raw files of it are there, to hold what is staged against.
-    """
+    """What is staged of a run, each kind sorted by name."""
 
     run: Run
     files: Mapping[RawKind, tuple[StagedFile, ...]]
-    has_raw: bool = True
+    has_raw: bool = True  # whether raw files of it are there, to hold what is staged against
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -213,15 +213,7 @@ def _injected_run(run: Run, matches: Matches) -> InjectedRun:
 
 @dataclass(frozen=True)
 class ProcessedFolder:
-    """A processed campaign on disk; each table is checked against the summary as it is read.
-
-    Attributes
-    ----------
-    folder
-        Where it is.
-    summary
-        What ``summary.json`` says.
-    """
+    """A processed campaign on disk; each table is checked against the summary as it is read."""
 
     folder: Path
     summary: Summary

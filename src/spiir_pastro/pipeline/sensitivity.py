@@ -43,26 +43,14 @@ MOST_UNCOVERED = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Sensitivity:
-    """What the injections of a class measure.
+    """What the injections of a class measure."""
 
-    Attributes
-    ----------
-    injections, found
-        Made while data were analysed, and those of them found.
-    effective
-        How many found ones of equal weight carry the same information.
-    uncovered
-        Fraction of the detectable mergers whose masses were never injected.
-    exposure
-        Sensitive volume-time in Gpc^3 yr; None where it is not known.
-    why_not
-        Why it is not known.
-    """
-
+    # made while data were analysed, and those of them found
     injections: int = 0
     found: int = 0
-    effective: float = 0.0
-    uncovered: float = 0.0
+    effective: float = 0.0  # how many found ones of equal weight carry the same information
+    uncovered: float = 0.0  # fraction of the detectable mergers whose masses were never injected
+    # sensitive volume-time in Gpc^3 yr; None where it is not known
     exposure: Exposure | None = None
     why_not: str = ""
 

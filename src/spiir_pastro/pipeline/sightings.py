@@ -18,21 +18,14 @@ _SETTLED_NS = 50_000_000
 
 
 class Sighting(msgspec.Struct, frozen=True, kw_only=True):
-    """A raw file's status and hash, as they were when its bytes were read.
+    """A raw file's status and hash, as they were when its bytes were read."""
 
-    Attributes
-    ----------
-    size, mtime_ns, ctime_ns, inode
-        From its status.
-    sha256
-        Of its bytes.
-    """
-
+    # from its status
     size: int
     mtime_ns: int
     ctime_ns: int
     inode: int
-    sha256: str
+    sha256: str  # of its bytes
 
     @classmethod
     def of(cls, status: os.stat_result, sha256: str, *, began_ns: int) -> Self:

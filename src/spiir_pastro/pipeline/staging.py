@@ -57,40 +57,19 @@ class StagedTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Receipt(Document, frozen=True, kw_only=True):
-    """What a raw file held, and what became of it.
+    """What a raw file held, and what became of it."""
 
-    Attributes
-    ----------
-    name
-        Of the raw file in the campaign.
-    ending
-        What its path has beyond its name, ``.xml.gz`` or ``.xml``.
-    size, sha256
-        Of the bytes that were parsed; of a file that failed, 0 and empty.
-    reader
-        `READER_VERSION` of the reader.
-    status
-        What became of it.
-    tables
-        What was staged, by table.
-    rejected
-        The rows that broke a rule; None if there are none.
-    columns
-        Columns of ``postcoh`` asked for; None for all.
-    error
-        Why it failed.
-    """
-
-    name: str
-    ending: str
+    name: str  # of the raw file in the campaign
+    ending: str  # what its path has beyond its name, ``.xml.gz`` or ``.xml``
+    # of the bytes that were parsed; of a file that failed, 0 and empty
     size: int
     sha256: str
-    reader: int
+    reader: int  # `READER_VERSION` of the reader
     status: Status
-    tables: dict[str, StagedTable]
-    rejected: StagedTable | None
-    columns: tuple[str, ...] | None
-    error: str | None
+    tables: dict[str, StagedTable]  # what was staged, by table
+    rejected: StagedTable | None  # the rows that broke a rule; None if there are none
+    columns: tuple[str, ...] | None  # columns of ``postcoh`` asked for; None for all
+    error: str | None  # why it failed
     schema_version: Literal[2] = 2
 
     @property
@@ -139,15 +118,9 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Staging:
-    """A staging directory.
+    """A staging directory."""
 
-    Attributes
-    ----------
-    folder
-        The directory, absolute.
-    """
-
-    folder: Path
+    folder: Path  # the directory, absolute
 
     def path(self, name: str, table: str) -> Path:
         """Say where a raw file's table stands, or is to stand."""

@@ -58,36 +58,19 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Origin(_Part, frozen=True, kw_only=True):
-    """What the tables were made from: versions and hashes.
+    """What the tables were made from: versions and hashes."""
 
-    Attributes
-    ----------
-    version
-        Of spiir-pastro.
-    runs
-        SHA-256 of what the runs file says of the runs but where their directories are.
-    staged
-        SHA-256 of the names and hashes of the raw files that were staged.
-    known_events
-        SHA-256 of the table of known mergers.
-    """
-
-    version: str
-    runs: str
-    staged: str
-    known_events: str
+    version: str  # of spiir-pastro
+    runs: str  # SHA-256 of what the runs file says of the runs but where their directories are
+    staged: str  # SHA-256 of the names and hashes of the raw files that were staged
+    known_events: str  # SHA-256 of the table of known mergers
 
 
 class Uncovered(_Part, frozen=True, kw_only=True):
-    """Segments of a run that no trigger file covers.
-
-    Attributes
-    ----------
-    seconds
-        How long any detector was on meanwhile; null if file names do not say what they cover.
-    """
+    """Segments of a run that no trigger file covers."""
 
     run: str
+    # how long any detector was on meanwhile; null if file names do not say what they cover
     seconds: float | None
 
 
@@ -102,25 +85,16 @@ class FateCount(_Part, frozen=True, kw_only=True):
 
 
 class InjectedRun(_Part, frozen=True, kw_only=True):
-    """What became of a run's injections, and what they were drawn from.
-
-    Attributes
-    ----------
-    analysed
-        How many were made while two detectors or more were analysed.
-    injected
-        The population they were drawn from; null if the runs file does not say.
-    kept_fraction
-        The fraction of the binaries drawn that was injected.
-    """
+    """What became of a run's injections, and what they were drawn from."""
 
     run: str
     bank: str
     found: int
     missed: int
-    analysed: int
+    analysed: int  # how many were made while two detectors or more were analysed
+    # the population they were drawn from; null if the runs file does not say
     injected: BinaryPopulation | None
-    kept_fraction: float
+    kept_fraction: float  # the fraction of the binaries drawn that was injected
 
 
 class Livetime(_Part, frozen=True, kw_only=True):
@@ -133,37 +107,17 @@ class Livetime(_Part, frozen=True, kw_only=True):
 
 
 class Summary(Document, frozen=True, kw_only=True):
-    """What became of every row, and the tables.
+    """What became of every row, and the tables."""
 
-    Attributes
-    ----------
-    origin
-        What the tables were made from.
-    settings
-        How.
-    problems
-        Files that were not as they should be, which ``--allow-missing`` let pass.
-    uncovered
-        Segments without trigger files, which do not count as livetime.
-    fates
-        Rows by run and fate.
-    injections
-        By foreground run.
-    background_livetime_s
-        Seconds of background with two detectors or more.
-    livetime
-        Seconds by run and combination of detectors.
-    tables
-        SHA-256 of each table, by its path below the folder.
-    """
-
-    origin: Origin
+    origin: Origin  # what the tables were made from
     settings: ProcessSettings
+    # files that were not as they should be, which ``--allow-missing`` let pass
     problems: tuple[Problem, ...]
+    # segments without trigger files, which do not count as livetime
     uncovered: tuple[Uncovered, ...]
-    fates: tuple[FateCount, ...]
-    injections: tuple[InjectedRun, ...]
-    background_livetime_s: float
-    livetime: tuple[Livetime, ...]
-    tables: dict[str, str]
+    fates: tuple[FateCount, ...]  # rows by run and fate
+    injections: tuple[InjectedRun, ...]  # by foreground run
+    background_livetime_s: float  # seconds of background with two detectors or more
+    livetime: tuple[Livetime, ...]  # seconds by run and combination of detectors
+    tables: dict[str, str]  # SHA-256 of each table, by its path below the folder
     schema_version: Literal[2] = 2

@@ -48,32 +48,21 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSet:
-    """Candidates with labels, candidates to count, and where both come from.
+    """Candidates with labels, candidates to count, and where both come from."""
 
-    Attributes
-    ----------
-    labelled
-        Canonical triggers with ``is_signal`` and ``source_class`` (null for noise, or where it is
-        not known), all with a FAR below the threshold. Where signals are reweighted, with
-        ``weight``. Signals have their true detector-frame masses ``true_mass1_det`` and
-        ``true_mass2_det`` where these are known.
-    counted
-        Canonical triggers: the independent candidates of the search.
-    known_window_ns
-        A counted candidate as near as this to a known merger is that merger, nanoseconds.
-    livetime_yr
-        How long the candidates were counted; None where it is not known.
-    sensitivity
-        What injections measure, by class.
-    data
-        What a reader of the model should know of them.
-    """
-
+    # canonical triggers with ``is_signal`` and ``source_class`` (null for noise, or where it is
+    # not known), all with a FAR below the threshold. Where signals are reweighted, with
+    # ``weight``. Signals have their true detector-frame masses ``true_mass1_det`` and
+    # ``true_mass2_det`` where these are known.
     labelled: pl.DataFrame
-    counted: pl.DataFrame
+    counted: pl.DataFrame  # canonical triggers: the independent candidates of the search
+    # a counted candidate as near as this to a known merger is that merger, nanoseconds
     known_window_ns: int = SECOND_NS
+    # how long the candidates were counted; None where it is not known
     livetime_yr: float | None = None
+    # what injections measure, by class
     sensitivity: Mapping[Source, Sensitivity] = field(default_factory=dict)
+    # what a reader of the model should know of them
     data: TrainingData = field(default_factory=TrainingData)
 
 

@@ -96,18 +96,12 @@ class Workspace:
 
 @dataclass(frozen=True, kw_only=True)
 class StageDone:
-    """A stage has ended: its name, how long it took, and what it has to say.
-
-    Attributes
-    ----------
-    evaluation
-        What `evaluate` found; None from the other stages.
-    """
+    """A stage has ended: its name, how long it took, and what it has to say."""
 
     stage: str
     seconds: float
     result: str
-    evaluation: Evaluation | None = None
+    evaluation: Evaluation | None = None  # what `evaluate` found; None from the other stages
 
 
 class OnStep(Protocol):

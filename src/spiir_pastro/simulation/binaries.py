@@ -32,35 +32,24 @@ MIN_EXPECTED_SNR = 5.0
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Binaries:
-    """Arrays of n binaries of one class.
-
-    Attributes
-    ----------
-    source
-        Their class.
-    mass1, mass2, spin1z, spin2z
-        Source-frame masses (mass1 >= mass2) in solar masses, spins along the orbit.
-    redshift, distance_mpc
-        Redshift and luminosity distance.
-    right_ascension, declination, inclination, polarization, coa_phase
-        Angles in radians.
-    gps
-        Merger time at the Earth's centre, GPS seconds.
-    """
+    """Arrays of n binaries of one class."""
 
     source: Source
+    # source-frame masses (mass1 >= mass2) in solar masses, spins along the orbit
     mass1: Floats
     mass2: Floats
     spin1z: Floats
     spin2z: Floats
+    # redshift and luminosity distance
     redshift: Floats
     distance_mpc: Floats
+    # angles in radians
     right_ascension: Floats
     declination: Floats
     inclination: Floats
     polarization: Floats
     coa_phase: Floats
-    gps: Floats
+    gps: Floats  # merger time at the Earth's centre, GPS seconds
 
     def __len__(self) -> int:
         return self.gps.size

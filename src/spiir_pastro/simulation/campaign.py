@@ -37,32 +37,15 @@ TRUTH_COLUMNS = ("event_id", "gps_ns", "origin", "origin_id", "source")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Campaign:
-    """All that is drawn before the first trigger.
-
-    Attributes
-    ----------
-    config
-        Its parameters.
-    chain
-        The bank groups from light to heavy.
-    slices
-        The part of the noise candidates that each finds.
-    segments
-        When each detector was on.
-    mergers
-        Real mergers by class.
-    injections
-        Injections by bank.
-    drawn
-        How many binaries were drawn for the injections of each bank, hopeless ones included.
-    """
+    """All that is drawn before the first trigger."""
 
     config: CampaignConfig
-    chain: tuple[TemplateGroup, ...]
-    slices: tuple[NoiseSlice, ...]
-    segments: Segments
+    chain: tuple[TemplateGroup, ...]  # the bank groups from light to heavy
+    slices: tuple[NoiseSlice, ...]  # the part of the noise candidates that each finds
+    segments: Segments  # when each detector was on
     mergers: dict[Source, Signals]
     injections: dict[Source, Signals]
+    # how many binaries were drawn for the injections of each bank, hopeless ones included
     drawn: dict[Source, int]
 
     def blocks(

@@ -43,43 +43,24 @@ _WINDOWS = {"far_1w": 0.0, "far_1d": 86_400.0, "far_2h": 7200.0}  # name to when
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Detections:
-    """Arrays of n triggers; the detector axis is the campaign's ``network``.
+    """Arrays of n triggers; the detector axis is the campaign's ``network``."""
 
-    Attributes
-    ----------
-    gps_ns
-        (n, detectors) arrival in each detector, GPS nanoseconds.
-    on
-        (n, detectors) which detectors took part.
-    snr, coaphase, chisq
-        (n, detectors); zero where a detector took no part.
-    null_snr
-        (n,) SNR in the null stream.
-    template
-        (n,) index in the bank group.
-    right_ascension, declination
-        (n,) recovered, in radians.
-    depth_factor
-        (n,) by which a run's own background stretches ln(FAR/FAR*) of what lies below FAR*; 1 for
-        noise, whose FAR is calibrated.
-    origin
-        (n,) NOISE, INJECTION or MERGER.
-    origin_id
-        (n,) number of the injection or merger; -1 for noise.
-    """
-
-    gps_ns: NDArray[np.int64]
-    on: NDArray[np.bool_]
+    gps_ns: NDArray[np.int64]  # (n, detectors) arrival in each detector, GPS nanoseconds
+    on: NDArray[np.bool_]  # (n, detectors) which detectors took part
+    # (n, detectors); zero where a detector took no part
     snr: Floats
     coaphase: Floats
     chisq: Floats
-    null_snr: Floats
-    template: NDArray[np.int64]
+    null_snr: Floats  # (n,) SNR in the null stream
+    template: NDArray[np.int64]  # (n,) index in the bank group
+    # (n,) recovered, in radians
     right_ascension: Floats
     declination: Floats
+    # (n,) by which a run's own background stretches ln(FAR/FAR*) of what lies below FAR*; 1 for
+    # noise, whose FAR is calibrated
     depth_factor: Floats
-    origin: NDArray[np.str_]
-    origin_id: NDArray[np.int64]
+    origin: NDArray[np.str_]  # (n,) NOISE, INJECTION or MERGER
+    origin_id: NDArray[np.int64]  # (n,) number of the injection or merger; -1 for noise
 
     def __len__(self) -> int:
         return self.template.size

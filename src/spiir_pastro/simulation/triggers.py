@@ -76,38 +76,21 @@ _OTHER_DETECTORS_FRACTION = 0.5
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Signals:
-    """n binaries of one origin with what is common to all bank groups: noise, timing, recovery.
+    """n binaries of one origin with what is common to all bank groups: noise, timing, recovery."""
 
-    Attributes
-    ----------
-    binaries
-        In the order of time.
-    origin, numbers
-        INJECTION or MERGER, and each one's number, (n,).
-    optimal
-        (n, detectors) complex optimal SNR.
-    noise
-        (n, detectors) complex noise SNR, unit variance a quadrature.
-    on
-        (n, detectors) which were on.
-    log_mchirp, mass_difference
-        (n,) of the loudest template there could be: ln(chirp mass) and (m1 - m2) / (m1 + m2).
-    misrecovered
-        (n,) whether that chirp mass is off by more than a factor of two.
-    arrival_ns
-        (n, detectors) true arrival in each detector, GPS nanoseconds.
-    """
-
-    binaries: Binaries
+    binaries: Binaries  # in the order of time
+    # INJECTION or MERGER, and each one's number, (n,)
     origin: str
     numbers: NDArray[np.int64]
-    optimal: NDArray[np.complex128]
-    noise: NDArray[np.complex128]
-    on: NDArray[np.bool_]
+    optimal: NDArray[np.complex128]  # (n, detectors) complex optimal SNR
+    noise: NDArray[np.complex128]  # (n, detectors) complex noise SNR, unit variance a quadrature
+    on: NDArray[np.bool_]  # (n, detectors) which were on
+    # (n,) of the loudest template there could be: ln(chirp mass) and (m1 - m2) / (m1 + m2)
     log_mchirp: Floats
     mass_difference: Floats
+    # (n,) whether that chirp mass is off by more than a factor of two
     misrecovered: NDArray[np.bool_]
-    arrival_ns: NDArray[np.int64]
+    arrival_ns: NDArray[np.int64]  # (n, detectors) true arrival in each detector, GPS nanoseconds
 
 
 def draw_signals(

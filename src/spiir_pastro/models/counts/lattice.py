@@ -33,31 +33,16 @@ _ENVELOPE_FACTOR = 1.25  # no smooth density resolved by the lattice exceeds its
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Lattice:
-    """Nodes and weights of the posterior.
-
-    Attributes
-    ----------
-    frame
-        The coordinates.
-    step
-        Distance of neighbours in z.
-    z : (g, k)
-        Nodes, those that weigh something.
-    log_sources : (g, k + 1)
-        Logarithms of the shares or counts there, noise last.
-    weights : (g,)
-        They sum to one.
-    accuracy
-        Estimated error of means, in standard deviations. The error falls geometrically, so halving
-        the step squares it: this is the square of the change when every other layer of nodes is
-        left out, in the direction in which that changes most.
-    """
+    """Nodes and weights of the posterior."""
 
     frame: Frame
-    step: float
-    z: Floats
-    log_sources: Floats
-    weights: Floats
+    step: float  # distance of neighbours in z
+    z: Floats  # (g, k) nodes, those that weigh something
+    log_sources: Floats  # (g, k + 1) logarithms of the shares or counts there, noise last
+    weights: Floats  # (g,) they sum to one
+    # estimated error of means, in standard deviations. The error falls geometrically, so halving
+    # the step squares it: this is the square of the change when every other layer of nodes is left
+    # out, in the direction in which that changes most.
     accuracy: float
 
     def draw_log_sources(self, n: int, rng: np.random.Generator, log_density: LogDensity) -> Floats:
@@ -163,19 +148,12 @@ def lattice_of(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Survey:
-    """A first look at step 1: where the posterior lies.
+    """A first look at step 1: where the posterior lies."""
 
-    Attributes
-    ----------
-    low, high : (k,)
-        Corners of the box looked at, whole numbers.
-    log_weights
-        Log posterior there, an axis a coordinate.
-    """
-
+    # (k,) corners of the box looked at, whole numbers
     low: Floats
     high: Floats
-    log_weights: Floats
+    log_weights: Floats  # log posterior there, an axis a coordinate
 
     def _axes(self, step: float) -> list[Floats]:
         corners = zip(self.low, self.high, strict=True)

@@ -49,15 +49,9 @@ class Marginal(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SampledMarginal:
-    """The distribution of a count, through draws.
+    """The distribution of a count, through draws."""
 
-    Attributes
-    ----------
-    log_counts : (n,)
-        Increasing.
-    """
-
-    log_counts: Floats
+    log_counts: Floats  # (n,) increasing
 
     def cdf(self, log_count: float) -> float:
         """Probability that the logarithm of the count stays below."""
@@ -74,21 +68,13 @@ class SampledMarginal:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LatticeMarginal:
-    """The distribution of a count, through the logarithm of its share or of itself.
+    """The distribution of a count, through the logarithm of its share or of itself."""
 
-    Attributes
-    ----------
-    nodes, weights : (g,)
-        Marginal distribution on equidistant nodes.
-    table : (2, m)
-        Node coordinate and logarithm of the share or count, both increasing.
-    total_shape
-        Shape of the Gamma distribution of the total; None where counts stand for themselves.
-    """
-
+    # (g,) marginal distribution on equidistant nodes
     nodes: Floats
     weights: Floats
-    table: Floats
+    table: Floats  # (2, m) node coordinate and logarithm of the share or count, both increasing
+    # shape of the Gamma distribution of the total; None where counts stand for themselves
     total_shape: float | None
 
     @classmethod

@@ -96,37 +96,19 @@ def _powers(values: Floats, order: int) -> Floats:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CompressedMixture:
-    """The likelihood of n candidates, exact to ``error`` inside a box.
+    """The likelihood of n candidates, exact to ``error`` inside a box."""
 
-    Attributes
-    ----------
-    reference : (k + 1,)
-        The point expanded about: shares that sum to one, or counts where noise is pinned.
-    pinned
-        Whether the noise count is fixed, at ``reference[-1]``.
-    scale : (k, k)
-        Lower Cholesky factor of the negative Hessian there; coordinates of the box are
-        ``scale.T @ (point - reference)``.
-    box : (2, k)
-        Lower and upper corner.
-    coefficients
-        Polynomial of the candidates that enter through their power sums.
-    singles : (e, k + 1)
-        Densities of the others, divided by their mixture at the reference.
-    n
-        How many candidates there are in all.
-    error
-        Bound on the error of the log likelihood inside the box.
-    """
-
+    # (k + 1,) the point expanded about: shares that sum to one, or counts where noise is pinned
     reference: Floats
-    pinned: bool
+    pinned: bool  # whether the noise count is fixed, at ``reference[-1]``
+    # (k, k) lower Cholesky factor of the negative Hessian there; coordinates of the box are
+    # ``scale.T @ (point - reference)``
     scale: Floats
-    box: Floats
-    coefficients: Floats
-    singles: Floats
-    n: int
-    error: float
+    box: Floats  # (2, k) lower and upper corner
+    coefficients: Floats  # polynomial of the candidates that enter through their power sums
+    singles: Floats  # (e, k + 1) densities of the others, divided by their mixture at the reference
+    n: int  # how many candidates there are in all
+    error: float  # bound on the error of the log likelihood inside the box
 
     @classmethod
     def around(cls, reference: Floats, *, pinned: bool, scale: Floats, box: Floats) -> Self:

@@ -30,21 +30,12 @@ _BEND_RADIUS = 2.0  # the 2 whose square stands under the roots
 
 @dataclass(frozen=True, kw_only=True)
 class Sticks:
-    """Unbounded coordinates of the sources' shares or counts.
+    """Unbounded coordinates of the sources' shares or counts."""
 
-    Attributes
-    ----------
-    classes
-        The number k of signal classes.
-    noise
-        The pinned noise count, or None where the shares of all sources sum to one.
-    first
-        A class that the first coordinate alone must determine, or None.
-    """
-
-    classes: int
+    classes: int  # the number k of signal classes
+    # the pinned noise count, or None where the shares of all sources sum to one
     noise: float | None = None
-    first: int | None = None
+    first: int | None = None  # a class that the first coordinate alone must determine, or None
 
     @property
     def _order(self) -> list[int]:
@@ -110,21 +101,11 @@ class Sticks:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Frame:
-    """Coordinates z in which the posterior is nearly a standard normal distribution.
+    """Coordinates z in which the posterior is nearly a standard normal distribution."""
 
-    Attributes
-    ----------
-    sticks
-        What t means.
-    centre : (k,)
-        The maximum, in t.
-    factor : (k, k)
-        Lower Cholesky factor of the inverse curvature there.
-    """
-
-    sticks: Sticks
-    centre: Floats
-    factor: Floats
+    sticks: Sticks  # what t means
+    centre: Floats  # (k,) the maximum, in t
+    factor: Floats  # (k, k) lower Cholesky factor of the inverse curvature there
 
     def unbend(self, z: Floats) -> tuple[Floats, Floats]:
         """Coordinates t and the logarithm of |dt/dz|, up to a constant, at z (g, k)."""
