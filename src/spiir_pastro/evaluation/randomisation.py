@@ -32,15 +32,10 @@ _CENTRE = 1e-3  # standard deviations; nearer to zero Lugannani and Rice divide 
 
 
 def sign_flip_p_value(differences: Floats) -> float:
-    """Return the probability that random signs give a sum of at least this one.
+    """Return the probability that random signs give differences (n,) as large a sum.
 
     It is 1 for a sum of zero or less, of which more need not be known, and where a difference is
     not a number.
-
-    Parameters
-    ----------
-    differences : (n,)
-        One an event, independent of each other.
 
     Examples
     --------
@@ -95,14 +90,7 @@ def holm(p_values: Floats, rate: float) -> NDArray[np.bool_]:
     """Tell which hypotheses to reject so that one false rejection among all has a given rate.
 
     Holm 1979, Scand. J. Stat. 6, 65: the smallest of m p-values is held against rate / m, the next
-    against rate / (m - 1), and so on to the first that passes.
-
-    Parameters
-    ----------
-    p_values : (m,)
-        Of the hypotheses; they may depend on each other.
-    rate
-        Probability of any false rejection.
+    against rate / (m - 1), and so on to the first that passes. They may depend on each other.
 
     Examples
     --------

@@ -32,7 +32,7 @@ def disagreement(
     mchirp_ratio
         SPIIR's chirp mass over the catalogue's.
     log_factors
-        Term of the density to ln f / b for the most probable class.
+        Each factor's ln f / b for the most probable class.
     """
     if event_id is None:
         return "missed: SPIIR has no candidate below the FAR threshold within a second"

@@ -13,18 +13,14 @@ Floats = NDArray[np.float64]
 
 
 def scaled_densities(log_bayes_factors: ArrayLike, classes: int | None = None) -> Floats:
-    """Densities of each candidate under every source, noise last, scaled so the largest is 1.
+    """Densities of each candidate under every source, (n, k + 1), noise last; the largest is 1.
 
     Parameters
     ----------
     log_bayes_factors : (n,) or (n, k)
         ln f_a(x_j) / b(x_j); minus infinity where a class cannot make the candidate.
     classes
-        The k that belongs; None takes what comes.
-
-    Returns
-    -------
-    (n, k + 1)
+        The k that is expected; None for any.
 
     Raises
     ------

@@ -52,12 +52,7 @@ def choose_distance(
         Of the events, as `fit_distance` takes them; `FEWEST_TO_CHOOSE` or more of them.
     others
         Models that were not fitted to these events, by name. One that averages over detectors
-        is left out where the least effective distance is all that is known.
-
-    Raises
-    ------
-    FitError
-        If the events do not determine a model.
+        is left out where only the least effective distance is known.
     """
     events = snr, eff_distance, distance_mean, distance_std
     by_detector = np.ndim(eff_distance) == 2

@@ -64,14 +64,7 @@ class PowerLaw:
 
 
 def fit_power_law(x: Floats, *, weights: Floats | None = None) -> PowerLaw:
-    r"""Fit :class:`PowerLaw` by maximum likelihood: :math:`a = -1/\langle x \rangle`.
-
-    Parameters
-    ----------
-    x : (n,)
-        Values, at most 0.
-    weights : (n,), optional
-        Weight of each, for example the probability that it belongs.
+    r"""Fit :class:`PowerLaw` to x <= 0, (n,), by maximum likelihood: a is -1 over the mean of x.
 
     Raises
     ------
@@ -92,22 +85,12 @@ def fit_power_law(x: Floats, *, weights: Floats | None = None) -> PowerLaw:
 def fit_far_density(
     x: Floats, *, floor: float = 0.01, size: int = 128, weights: Floats | None = None
 ) -> GridDensity:
-    """Estimate the density of ln(FAR / threshold) <= 0 from many recovered signals.
+    """Estimate the density of ln(FAR / threshold) <= 0 from many recovered signals, (n,).
 
     Kernels are reflected at 0, where the threshold cuts. Below the least 2 % of values the density
     goes on as an exponential of their mean excess, a power law in FAR: no steeper than noise's, so
-    that a lower FAR is never evidence for noise, also where many values share the lowest.
-
-    Parameters
-    ----------
-    x : (n,)
-        Values at most 0.
-    floor
-        Weight of the uniform density, in (0, 1): what no sample excludes stays possible.
-    size
-        Number of nodes.
-    weights : (n,), optional
-        Of the values, up to a factor.
+    that a lower FAR is never evidence for noise, also where many values share the lowest. ``floor``
+    is the weight of a uniform density, in (0, 1): what no sample excludes stays possible.
     """
     if x.size < 2 or not (x <= 0).all():
         raise FitError(f"a FAR density needs two or more values at or below 0, not {x}")

@@ -59,26 +59,20 @@ def fit_densities(  # noqa: PLR0913  (each is another table or choice)
     ----------
     candidates
         n independent candidates with FARs below the threshold.
-    is_signal : (n,)
-        Which are known mergers.
-    classes : (n,)
-        Their classes; empty where unknown. Not looked at for the rest.
+    is_signal, classes : (n,)
+        Which are known mergers, and of which class; empty where that is unknown.
     sources
-        What there is of each class, and what a search recovers of it.
+        The population of each class, and the search's response.
     reach
         Distance to which the detectors are sensitive to binaries.
-    far_threshold_hz
-        The threshold.
     boundaries
         Of the classes, for the outliers' mass contour; None for the defaults.
-    settings
-        Choices; None for the defaults.
     weights : (n,), optional
         Of the signals: how many of the population each stands for, on average one a class. A class
         worth fewer than ``enough_for_a_class`` signals of equal weight has no laws of its own.
     is_merger : (n,), optional
-        Which of the signals are mergers in the sky, so that they tell how masses are distributed
-        there; injections do not. All of them if not given.
+        Which of the signals are real mergers, so that they tell the true distribution of masses;
+        injections do not. All of them if not given.
 
     Raises
     ------

@@ -105,13 +105,10 @@ class Horizons:
         ----------
         mass1_det, mass2_det : (n,)
             Detector-frame masses in solar masses, in either order.
-        spin1z, spin2z : (n,)
-            Their spins along the orbit.
         ifo, run
             The detector, and the observing run whose noise curve it has: O3 or O4.
         bns_range_mpc
-            Scale the curve to this sky-averaged range for 1.4 + 1.4 solar masses; by default it
-            stays as published.
+            Scale the curve to this sky-averaged range for 1.4 + 1.4 solar masses; None to keep it.
 
         Raises
         ------

@@ -42,9 +42,9 @@ def kernel_errors(*, local_events: Floats, bias: Floats, lift: Floats) -> Floats
     bias
         How far the kernels' width moves the logarithm.
     lift
-        How far the floor raises it. Beyond the data, where the floor is all there is, that goes
-        with half the square of the distance to the nearest event in widths of a kernel; the error
-        below goes with the distance.
+        How far the floor raises it. Beyond the data, where only the floor is left, it grows with
+        half the square of the distance to the nearest event in widths of a kernel; the error below
+        grows with the distance.
     """
     from scipy.special import polygamma  # noqa: PLC0415  (slow to load; only fits need it)
 

@@ -153,10 +153,6 @@ def shares_at_distances(
         Luminosity distances a source may have.
     weights : (d,)
         How probable each is; they sum to one.
-    boundaries
-        Where neutron stars end and black holes begin.
-    mchirp_relative_error
-        Relative error of the detector-frame chirp mass.
     """
     source = (mchirp[:, None] / (1 + redshift(distances_mpc))).ravel()
     shares = _area_shares(source, source * mchirp_relative_error, boundaries)

@@ -64,19 +64,10 @@ def equal_mass_mchirp(mass: float) -> float:
 
 
 def band_areas(lowest: Floats, highest: Floats, boundaries: MassBoundaries) -> Floats:
-    """Area between two chirp-mass contours in each region, in squared solar masses.
+    """Area between two chirp-mass contours in each region, (regions, n), in squared solar masses.
 
-    Parameters
-    ----------
-    lowest, highest : (n,)
-        Source-frame chirp masses in solar masses; what lies outside the plane has no area.
-    boundaries
-        Where regions begin and end.
-
-    Returns
-    -------
-    (regions, n)
-        In the order of `regions`.
+    Source-frame chirp masses (n,) are in solar masses; what lies outside the plane has no area.
+    The regions are in the order of `regions`.
     """
     corners = equal_mass_mchirp(boundaries.m_min), equal_mass_mchirp(boundaries.m_max)
     pair = np.stack([lowest, highest])

@@ -94,8 +94,6 @@ def fit_noise_snr(
     ----------
     histograms
         Of one or several banks, of the same number of slides: each weighs by its livetime.
-    far_threshold_hz
-        Candidates' FARs are counted up to this.
     trials
         A candidate's FAR over the one by the statistics of its own bank.
     floor

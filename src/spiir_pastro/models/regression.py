@@ -111,14 +111,12 @@ class StudentRegression:
     def fit(
         cls, y: Floats, features: Floats, *, dof: float = 5.0, weights: Floats | None = None
     ) -> Self:
-        """Fit by iteratively reweighted least squares, the EM of Student's t.
+        """Fit y (n,) by iteratively reweighted least squares, the EM of Student's t.
 
         Parameters
         ----------
-        y : (n,)
-            What is predicted.
         features : (n, p)
-            From what; a column of zeros gets the coefficient 0.
+            A column of zeros gets the coefficient 0.
         dof
             Degrees of freedom, held fixed.
         weights : (n,), optional

@@ -45,12 +45,10 @@ class InjectionSet:
 def volumes_gpc3(
     population: BinaryPopulation, sets: Sequence[InjectionSet], binaries: tuple[Floats, ...]
 ) -> Floats:
-    """Return the volume each injection stands for in Gpc^3, (n,).
+    """Return the volume in Gpc^3 that each injection stands for, (n,), of the population given.
 
     Parameters
     ----------
-    population
-        The one to stand for.
     sets
         What was drawn, of all runs that the injections come from.
     binaries : three of (n,)

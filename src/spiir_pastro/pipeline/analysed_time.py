@@ -51,11 +51,6 @@ class AnalysedTime:
         """Take a run's staged segments and the names of its trigger files that could be read.
 
         What is damaged is left out and reported.
-
-        Raises
-        ------
-        TableError
-            If a file's tables are no segments.
         """
         tables, problems = [], []
         for file in segment_files:
@@ -89,21 +84,11 @@ def _length(segments: Segments) -> int:
 
 
 def livetime_table(runs: RunsFile, times: Mapping[str, AnalysedTime]) -> pl.DataFrame:
-    """Return how long each combination of detectors was analysed.
+    """Return how long each combination of detectors was analysed, twins left out.
 
-    Parameters
-    ----------
-    runs
-        Runs; twins are left out.
-    times
-        When each was analysed, by its name.
-
-    Returns
-    -------
-    polars.DataFrame
-        Columns run, bank, ifos (like ``H1L1``; combinations are disjoint) and livetime_ns. Rows
-        without a run are the background as a whole, where overlap counts once: those with a bank
-        for that bank, those without for all banks together.
+    Columns run, bank, ifos (like ``H1L1``; combinations are disjoint) and livetime_ns. Rows without
+    a run are the background as a whole, where overlap counts once: those with a bank for that bank,
+    those without for all banks together.
 
     Raises
     ------

@@ -85,8 +85,6 @@ def simulate(
     ----------
     root
         A directory, new or empty, or one in which this very campaign was interrupted.
-    config
-        What to simulate.
     legacy
         Use the column names of SPIIR's older files.
     processes
@@ -96,8 +94,6 @@ def simulate(
     ------
     ConfigError
         If the directory holds something else, or processes is not positive.
-    TableError
-        If a file cannot be written.
     """
     root = Path(root)
     if root.exists():

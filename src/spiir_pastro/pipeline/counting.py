@@ -29,14 +29,7 @@ __all__ = ["counting", "update"]
 def counting(training: TrainingSet, uploads: Path, *, settings: FitSettings) -> TrainingSet:
     """Count the candidates of a table of uploads in place of the training's own.
 
-    Parameters
-    ----------
-    training
-        What the densities are fitted on.
-    uploads
-        A trigger table; its candidates are clustered and cut as `fit --triggers` does.
-    settings
-        Choices of the fit.
+    They are clustered and cut as ``fit --triggers`` does.
     """
     read = read_triggers(uploads)
     selection = select_uploads(
@@ -62,13 +55,8 @@ def counting(training: TrainingSet, uploads: Path, *, settings: FitSettings) -> 
 def update(artifact: ModelArtifact, table: Path) -> tuple[ModelArtifact, Mapping[str, int]]:
     """Add the candidates of a table to a model's counts, as if they had been in the fit.
 
-    Parameters
-    ----------
-    artifact
-        The model; its densities stay.
-    table
-        A trigger table. Of each second the most significant row is a candidate; candidates of
-        which the model counted any row already, or above its FAR threshold, are left out.
+    Of each second the most significant row is a candidate; candidates of which the model counted
+    any row already, or above its FAR threshold, are left out.
 
     Returns
     -------

@@ -41,8 +41,6 @@ def run_all(
     ----------
     function
         A module-level function; it and the tasks travel to other processes.
-    tasks
-        What it is called with.
     workers
         Processes on this machine; one for each core if not given. With one, all runs here.
     scheduler

@@ -50,8 +50,6 @@ def extract(
 
     Parameters
     ----------
-    files
-        What to extract.
     folder
         The staging directory; it is made if it is not there.
     columns

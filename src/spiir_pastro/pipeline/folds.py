@@ -117,12 +117,10 @@ def scored_by(
     """Judge triggers by models that were not trained on them.
 
     Refits stand for the model only if it was fitted as they are. A model that does worse than they
-    do on what it has seen was not: it is scored itself.
+    do on what it has seen was not: it is scored itself, as is one that has seen none of them.
 
     Parameters
     ----------
-    artifact
-        The model. It is scored itself if it has seen none of the triggers.
     triggers
         What is judged, with ``is_signal`` and ``source_class``.
     training

@@ -57,8 +57,6 @@ def fit(
 
     Parameters
     ----------
-    training
-        See `spiir_pastro.pipeline.training`.
     distances
         Events that BAYESTAR has localised.
     settings

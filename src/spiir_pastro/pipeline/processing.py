@@ -61,8 +61,6 @@ def process(
 
     Parameters
     ----------
-    inventory
-        What of the campaign is staged.
     known_events
         Table of known mergers; None for the GWTC table that ships.
     settings

@@ -58,17 +58,9 @@ class Sensitivity:
 def signal_weights(
     signals: pl.DataFrame, injected: Sequence[InjectedRun], populations: Populations
 ) -> Floats:
-    """Return how many of the population each injection found stands for, on average one a class.
+    """Return how many mergers each injection found stands for, (n,), on average one a class.
 
-    Parameters
-    ----------
-    signals
-        Foreground with ``bank`` and ``source_class``. A signal of another class than its bank's
-        stands for none.
-    injected
-        What the processed campaign's summary says of each run's injections.
-    populations
-        The populations to stand for.
+    A signal of another class than its bank's stands for none.
 
     Raises
     ------
@@ -114,14 +106,10 @@ def sensitivities(
         Foreground below the FAR threshold.
     missed
         Injections missed by bank.
-    injected
-        What the processed campaign's summary says of each run's injections.
     populations
         The populations of the sky; None for those injected.
     livetime_yr
         How long candidates were counted.
-    far_threshold_hz
-        Largest FAR of a candidate counted.
     """
     measured = {}
     for source in ASTROPHYSICAL:

@@ -28,14 +28,7 @@ def stage_tables(
 ) -> tuple[Receipt, Sighting | None]:
     """Write a file's tables; return its receipt, and what the file was.
 
-    Parameters
-    ----------
-    raw
-        The file.
-    staging
-        Where to write.
-    columns
-        Of ``postcoh``, to keep; None for all.
+    ``columns`` of ``postcoh`` are kept; None for all.
     """
     wanted = {table: columns if table == "postcoh" else None for table in TABLES}
     fingerprint, began_ns = Fingerprint(), time.time_ns()

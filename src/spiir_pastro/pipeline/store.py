@@ -84,13 +84,7 @@ def _needed(file: StagedFile) -> list[str]:
 
 
 class TriggerStore:
-    """Canonical triggers by run, in files sorted by time; and the rows that are no triggers.
-
-    Parameters
-    ----------
-    folder
-        Where to keep them.
-    """
+    """Canonical triggers by run, in files sorted by time; and the rows that are no triggers."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -102,14 +96,7 @@ class TriggerStore:
         """Take in a staged file; return the fates of the rows that are left out.
 
         A trigger's ``event_id`` becomes ``<file's name>:<id in the file>``, because SPIIR counts
-        anew in every file.
-
-        Parameters
-        ----------
-        run, file
-            What to take in.
-        near
-            Keep only triggers near these times: of a run with injections no other is of use.
+        anew in every file. Of a run with injections only the triggers ``near`` them are of use.
 
         Raises
         ------

@@ -127,8 +127,6 @@ def run(
 
     Parameters
     ----------
-    workspace
-        Where to work.
     runs_file
         What to work on; None to simulate a campaign.
     simulation

@@ -150,19 +150,12 @@ def draw_detectable(
     rng: np.random.Generator,
     population: BinaryPopulation,
 ) -> tuple[Binaries, int]:
-    """Draw until every merger time has a binary that is not hopeless.
-
-    Returns
-    -------
-    binaries
-        With an optimal network SNR of at least 5, in the order of the times.
-    drawn
-        How many were drawn in all.
+    """Draw until each merger time has a binary that can be detected, and count those drawn.
 
     Raises
     ------
     ConfigError
-        If hardly any of the class can be heard.
+        If hardly any of the class can be detected.
     """
     kept: list[Binaries] = []
     drawn = found = 0

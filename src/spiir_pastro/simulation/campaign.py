@@ -51,7 +51,7 @@ class Campaign:
     def blocks(
         self, place: int, span: tuple[int, int], *, injected: bool
     ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-        """Make one file's rows, a bounded number at a time.
+        """Make the rows of one file, a bounded number at a time.
 
         Parameters
         ----------
@@ -60,13 +60,12 @@ class Campaign:
         span
             The file's GPS start and duration.
         injected
-            With injections or without.
+            Whether with injections.
 
         Yields
         ------
         rows, truth
-            Frames of equal height: what SPIIR writes, and where each row comes from
-            (``TRUTH_COLUMNS``).
+            What SPIIR writes, and what is true of each row (``TRUTH_COLUMNS``).
         """
         group = self.chain[place]
         signals = _recovered(self, place, MERGER)

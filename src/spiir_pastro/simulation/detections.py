@@ -106,18 +106,9 @@ class Detections:
 def postcoh_frame(
     found: Detections, group: TemplateGroup, config: CampaignConfig, *, first_id: int
 ) -> pl.DataFrame:
-    """Return the rows as SPIIR writes them, under today's column names.
+    """Return triggers of a bank group as rows of SPIIR's table, under today's column names.
 
-    Parameters
-    ----------
-    found
-        Triggers in the order of their rows.
-    group
-        The bank group that found them.
-    config
-        The campaign.
-    first_id
-        ``event_id`` of the first row; the next follow.
+    The triggers are in the order of their rows, whose ``event_id`` counts up from ``first_id``.
     """
     n, pivot, end_ns = len(found), found.pivot, found.end_ns
     mass1, mass2 = group.mass1[found.template], group.mass2[found.template]

@@ -42,12 +42,7 @@ def last_frequency_hz(mchirp: Floats, seconds: float) -> Floats:
 def heard_fraction(mchirp: Floats, mtotal: Floats, seconds: float) -> Floats:
     """Return the fraction of its optimal SNR that a binary has so long before the merger, (n,).
 
-    Parameters
-    ----------
-    mchirp, mtotal
-        Chirp and total mass in the detectors' frame, solar masses, (n,).
-    seconds
-        Before the merger; with 0, all of it.
+    Chirp and total mass are in the detectors' frame, in solar masses, (n,).
 
     Examples
     --------

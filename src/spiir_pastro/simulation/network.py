@@ -149,14 +149,12 @@ def sigma_mpc(
     bns_ranges_mpc: tuple[float, ...],
     run: str = "O3",
 ) -> Floats:
-    """Effective distance in Mpc at which the optimal SNR is 1, (n, detectors).
+    """Return the effective distance in Mpc at which the optimal SNR is 1, (n, detectors).
 
     Parameters
     ----------
-    masses_det
-        Detector-frame masses in solar masses, that is the source's times 1 + z; (n,) each.
-    spins
-        Spins along the orbit, (n,) each.
+    masses_det, spins
+        Detector-frame masses in solar masses and spins along the orbit; (n,) each.
     bns_ranges_mpc
         Range of each of the first of `DETECTORS` for 1.4 + 1.4 solar masses, which sets the scale.
     run

@@ -117,7 +117,7 @@ def _settle(log_density: LogDensity, frame: Frame) -> Frame:
 def lattice_of(
     log_density: LogDensity, start: Frame, *, tolerance: float, most_nodes: int
 ) -> Lattice:
-    """Integrate over a posterior, as well as a number of nodes allows.
+    """Integrate a posterior, as well as a number of nodes allows.
 
     Parameters
     ----------
@@ -125,10 +125,8 @@ def lattice_of(
         ln of the posterior per unit t, at coordinates (g, k).
     start
         A frame near its maximum.
-    tolerance
-        The ``accuracy`` to be reached.
-    most_nodes
-        How many nodes there is room for; the lattice's ``accuracy`` tells what came of it.
+    tolerance, most_nodes
+        The ``accuracy`` to reach, and the largest number of nodes to spend on it.
     """
     frame = _settle(log_density, start)
     survey = _survey(log_density, frame)
