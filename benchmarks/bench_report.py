@@ -22,11 +22,11 @@ from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
-from spiir_pastro.io.predictions import as_table
 from spiir_pastro.io.trigger_tables import to_candidates
 from spiir_pastro.models.alternatives import alternatives
 from spiir_pastro.pipeline.assessment import write_evaluation
 from spiir_pastro.pipeline.model_fit import fit
+from spiir_pastro.pipeline.prediction import predict_rows
 from spiir_pastro.pipeline.training import TrainingSet
 
 THRESHOLD_HZ = 3e-4
@@ -67,15 +67,15 @@ def cost(n: int) -> tuple[dict[str, float], int]:
 
 
 def evaluated(table: pl.DataFrame, artifact: ModelArtifact) -> Evaluation:
-    said = artifact.model.predict(to_candidates(table))
+    said = predict_rows(artifact.model, table)
     text, numbers = ("name", "event_id", "source_class"), ("far_hz", "p_astro", *map(str, Source))
     events = pl.DataFrame(
         schema=dict.fromkeys(text, pl.String) | dict.fromkeys(numbers, pl.Float64)
     )
     return Evaluation(
-        candidates=pl.concat([table, as_table(said)], how="horizontal"),
+        candidates=pl.concat([table, said], how="horizontal"),
         known_mergers=events,
-        alternatives=alternatives(artifact.model, to_candidates(table), said.p_astro),
+        alternatives=alternatives(artifact.model, to_candidates(table), said["p_astro"].to_numpy()),
         truth="injection",
     )
 

@@ -15,7 +15,7 @@ from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.io.predictions import predict_table
 from spiir_pastro.io.trigger_files import trigger_blocks
 from spiir_pastro.pipeline.model_fit import fit
-from spiir_pastro.pipeline.prediction import predict_files
+from spiir_pastro.pipeline.prediction import predict_files, predict_rows
 from spiir_pastro.pipeline.training import FitSettings, from_uploads
 
 
@@ -58,6 +58,10 @@ def test_any_number_of_workers_says_what_one_table_does(
     assert said["event_id"].to_list() == [str(k) for k in range(90_000)]
     assert said["note"][7] == "no FAR assigned"
     assert "snr" in said["note"][40_000]
+    triggers = pl.concat(block.triggers for block in trigger_blocks(table))
+    rows = predict_rows(artifact.model, triggers, workers=workers)
+    assert rows.equals(said.drop("event_id")[np.delete(np.arange(90_000), 40_000)])
+    assert predict_rows(artifact.model, triggers.clear()).columns == rows.columns
 
 
 def test_without_intervals_the_probabilities_are_the_same(

@@ -50,8 +50,10 @@ class _Levels:
     def of(cls, p: Floats, is_signal: NDArray[np.bool_]) -> "_Levels":
         clipped = np.clip(p, _SURE_PROBABILITY, 1 - _SURE_PROBABILITY)
         steps = np.rint(logit(clipped) / _LOG_ODDS_STEP).astype(np.int64)
-        level = np.unique(steps, return_inverse=True)[1]
-        size = int(level.max()) + 1
+        # Steps in use, counted from the lowest: what `np.unique` gives, without a sort.
+        steps -= steps.min()
+        used = np.bincount(steps) > 0
+        level, size = (np.cumsum(used) - 1)[steps], int(used.sum())
         cell = 2 * level + is_signal
         count = np.bincount(cell, minlength=2 * size).reshape(size, 2).astype(float)
 

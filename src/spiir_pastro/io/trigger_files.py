@@ -11,11 +11,9 @@ from spiir_pastro.io.alerts import parse_alert
 from spiir_pastro.io.ligolw import read_tables
 from spiir_pastro.io.trigger_lines import canonical_row
 from spiir_pastro.io.trigger_tables import TriggerRead, from_coinc, from_csv, from_postcoh
+from spiir_pastro.models.blocks import BLOCK_ROWS
 
-__all__ = ["BLOCK_ROWS", "read_triggers", "trigger_blocks"]
-
-BLOCK_ROWS = 32_768
-"""Rows at once of a long table: a few tens of MB with all that is worked out for them."""
+__all__ = ["read_triggers", "trigger_blocks"]
 
 
 def read_triggers(path: str | Path) -> TriggerRead:

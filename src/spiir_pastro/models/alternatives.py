@@ -17,12 +17,15 @@ from that of 5 + 5, NSBH between.
 
 import math
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL, Candidates
+from spiir_pastro.models.blocks import in_order, row_blocks
 from spiir_pastro.models.counts import fit_counts
+from spiir_pastro.models.mass_contour import MassContourClassifier
 from spiir_pastro.models.mass_plane import equal_mass_mchirp
 from spiir_pastro.models.pastro import PastroModel
 
@@ -53,7 +56,7 @@ def alternatives(
     """
     far, snr = candidates.far_hz, candidates.snr
     cuts = hard_mass_cuts(candidates.mchirp_det)
-    contour = model.contour.probabilities(candidates.mchirp_det, snr, candidates.eff_distance_mpc)
+    contour = _by_contour(model.contour, candidates)
     shares = np.where(np.isfinite(contour), contour, cuts)
     # Practice takes FAR* x livetime for the number of noise candidates: here that of the upper half
     # of the FARs, doubled.
@@ -64,13 +67,10 @@ def alternatives(
             far, snr, far_threshold_hz=model.far_threshold_hz, snr_threshold=SNR_THRESHOLD
         ),
     }
-    counted = snr >= SNR_THRESHOLD
-    return {
-        **{
-            name: _shared(_p_astro(logs, counted, noise=noise), shares)
-            for name, logs in log_bayes_factors.items()
-        },
-        "hard mass cuts": _shared(p_astro, cuts),
+    counted = partial(_p_astro, counted=snr >= SNR_THRESHOLD, noise=noise)
+    said = in_order(lambda name: counted(log_bayes_factors[name]), log_bayes_factors)
+    return {name: _shared(p, shares) for name, p in said} | {
+        "hard mass cuts": _shared(p_astro, cuts)
     }
 
 
@@ -109,7 +109,17 @@ def _log_signal_density(snr: Floats, threshold: float) -> Floats:
     return np.asarray(math.log(3 * threshold**3) - 4 * np.log(snr))
 
 
-def _p_astro(log_bayes_factors: Floats, counted: NDArray[np.bool_], *, noise: float) -> Floats:
+def _by_contour(contour: MassContourClassifier, candidates: Candidates) -> Floats:
+    columns = candidates.mchirp_det, candidates.snr, candidates.eff_distance_mpc
+
+    def shares(rows: slice) -> Floats:
+        return contour.probabilities(*(column[rows] for column in columns))
+
+    blocks = in_order(shares, row_blocks(len(candidates)))
+    return np.concatenate([of_block for _, of_block in blocks])
+
+
+def _p_astro(log_bayes_factors: Floats, *, counted: NDArray[np.bool_], noise: float) -> Floats:
     """Count signals among the candidates given, with the noise pinned, and predict them all.
 
     NaN where a value is unknown, or nothing is left to count.

@@ -16,7 +16,7 @@ The mass outside the remnant is the fit of Foucart, Hinderer & Nissanke 2018 (ar
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Self
 
@@ -139,24 +139,48 @@ class _ClassNodes:
     w: Floats  # (n,) (m1 - m2) / (m1 + m2)
     log_distance: Floats  # (z,) logarithm of the distance in Mpc
     over_reach: Floats  # (n, z) the distance over that to which such binaries are heard
+    # (n,) between which logarithms of chirp mass a template may be of it, at any redshift
+    lightest: Floats
+    heaviest: Floats
 
     @classmethod
     def of(cls, nodes: VolumeNodes, rows: NDArray[np.int64], response: Response) -> Self:
         """Arrange a class's nodes, of which those with the same masses stand together."""
         shape = rows.size, NODES_PER_AXIS[2]
-        true_m = nodes.log_mchirp_det
-        width = response.width(true_m).reshape(shape)
+        true_m = nodes.log_mchirp_det.reshape(shape)
+        width = response.width(true_m)
+        misrecovered = response.misrecovered(true_m)
+        core = WIDTHS * width
+        far = math.log(response.misrecovered_ratio_min) * (misrecovered > 0)
         return cls(
             rows=rows,
             prior=nodes.prior.reshape(shape),
-            true_m=true_m.reshape(shape),
+            true_m=true_m,
             width=width,
             kept=response.core_kept(width),
-            misrecovered=response.misrecovered(true_m).reshape(shape),
+            misrecovered=misrecovered,
             w=nodes.w.reshape(shape)[:, 0],
             log_distance=np.log(nodes.distance_mpc[: shape[1]]),
             over_reach=(nodes.distance_mpc / nodes.reach_mpc).reshape(shape),
-        )
+            lightest=(true_m + np.minimum(far, -core)).min(axis=1),
+            heaviest=(true_m + core).max(axis=1),
+        )[np.argsort(rows)]
+
+    def near(self, m: float) -> Self:
+        """Return the nodes that a template of this logarithm of chirp mass may be of, and few more.
+
+        All where it is not known, or there are none.
+        """
+        possible = np.flatnonzero((self.lightest <= m) & (m <= self.heaviest))
+        # By rising chirp mass they stand together: a slice copies nothing.
+        return self[possible[0] : possible[-1] + 1] if possible.size else self
+
+    def __getitem__(self, which: slice | NDArray[np.int64]) -> Self:
+        parts = {name: getattr(self, name)[which] for name in _BY_NODE}
+        return replace(self, **parts)
+
+
+_BY_NODE = {f.name for f in fields(_ClassNodes)} - {"log_distance"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -227,8 +251,17 @@ class PropertyPlane:
         n = len(candidates)
         flags, quantiles = np.full((n, 3), np.nan), np.full((n, 3), np.nan)
         bins = np.full((n, len(MCHIRP_BINS) - 1), np.nan)
+        mass_differences = mass_difference(candidates.eta)
+        distances = self.distance.luminosity(candidates.snr, candidates.eff_distance_mpc)
         for k in np.flatnonzero(shares.sum(axis=1) > 0):  # an unknown one is not
-            weight = self._weights(candidates[k : k + 1], shares[k])
+            one = slice(k, k + 1)
+            said = self._said(
+                np.log(candidates.mchirp_det[one]),
+                mass_differences[one],
+                float(candidates.snr[k]),
+                *(float(values[k]) for values in distances),
+            )
+            weight = self._weights(said, shares[k])
             flags[k] = self.flags @ weight
             cumulative = np.concatenate([[0.0], np.cumsum(weight)])
             at = np.searchsorted(cumulative, [0.05, 0.5, 0.95]).clip(1, weight.size) - 1
@@ -243,30 +276,28 @@ class PropertyPlane:
             mchirp_bins=bins,
         )
 
-    def _weights(self, event: Candidates, shares: Floats) -> Floats:
+    def _weights(self, said: _Said, shares: Floats) -> Floats:
         """Return the probability that an event, if it is a signal, is of each node, (nodes,)."""
         weight = np.zeros_like(self.mchirp)
-        said = self._said(event)
         least = LEAST_SHARE * shares.sum()
-        for nodes, share in zip(self.classes, shares, strict=True):
+        for every, share in zip(self.classes, shares, strict=True):
             if share > 0 and share >= least:
+                nodes = every.near(said.m[0])
                 by_redshift = nodes.prior * self._masses(said, nodes) * _distances(said, nodes)
                 of_class = by_redshift.sum(axis=1)
                 weight[nodes.rows] = of_class * (share / max(of_class.sum(), _TINY))
         return np.asarray(weight / max(weight.sum(), _TINY))
 
-    def _said(self, event: Candidates) -> _Said:
-        """Work out what an event says, whatever it is."""
-        m, w = np.log(event.mchirp_det), mass_difference(event.eta)
-        distance, sigma = self.distance.luminosity(event.snr, event.eff_distance_mpc)
-        snr = float(event.snr[0]) if np.isfinite(event.snr[0]) else 8.0
-        known = np.isfinite(m[0]) and np.isfinite(w[0])
+    def _said(self, m: Floats, w: Floats, snr: float, distance: float, sigma: float) -> _Said:
+        """Gather what an event says, whatever it is; its distance and that's error in Mpc."""
         return _Said(
             m=m,
-            snr=snr,
-            log_distance=float(np.log(distance[0])),
-            distance_error=float(sigma[0] / distance[0]),
-            likelihoods=self._likelihoods(m, w) if known else None,
+            snr=snr if math.isfinite(snr) else 8.0,
+            log_distance=math.log(distance),
+            distance_error=sigma / distance,
+            likelihoods=self._likelihoods(m, w)
+            if np.isfinite(m[0]) and np.isfinite(w[0])
+            else None,
         )
 
     def _likelihoods(self, m: Floats, w: Floats) -> tuple[Floats, float]:
@@ -275,8 +306,8 @@ class PropertyPlane:
         Its density against that of all templates of this ln(chirp mass).
         """
         response = self.response
-        taken = np.trapezoid(offered_w(self.templates, m, W_NODES) * self._near, W_NODES)
-        alike = response.core_w(w, TRUE_W)[:, 0] / taken
+        taken = self._near @ offered_w(self.templates, m, W_NODES)
+        alike = response.core_w_density(w - TRUE_W, self._kept_w) / taken
         far = np.interp(w[0], W_NODES, response.misrecovered_w(W_NODES, m)[0])
         return (
             response.w_as_noise + (1 - response.w_as_noise) * alike,
@@ -292,10 +323,11 @@ class PropertyPlane:
         response, m = self.response, said.m
         if np.isnan(m[0]):
             return np.ones_like(nodes.prior)
-        core = response.core_density(m - nodes.true_m, nodes.width, nodes.kept)
+        shift = m - nodes.true_m
+        core = response.core_density(shift, nodes.width, nodes.kept)
         core *= 1 - nodes.misrecovered
         far = nodes.misrecovered * response.misrecovered_mchirp(m, nodes.true_m)
-        near = (np.abs(m - nodes.true_m) < WIDTHS * nodes.width) | (far > 0)
+        near = (np.abs(shift) < WIDTHS * nodes.width) | (far > 0)
         if said.likelihoods is not None:
             of_core, of_far = said.likelihoods
             core *= np.interp(nodes.w, TRUE_W, of_core)[:, None]
@@ -305,8 +337,14 @@ class PropertyPlane:
 
     @cached_property
     def _near(self) -> Floats:
-        """The core's density of a template's w given that of a binary, (`TRUE_W`, `W_NODES`)."""
-        return self.response.core_w(W_NODES, TRUE_W)
+        """How much of the core, of each of `TRUE_W`, is about each of `W_NODES`, (true, nodes)."""
+        # Weights of the trapezoid rule.
+        steps = np.diff(W_NODES, prepend=W_NODES[0], append=W_NODES[-1])
+        return np.asarray(self.response.core_w(W_NODES, TRUE_W) * (steps[1:] + steps[:-1]) / 2)
+
+    @cached_property
+    def _kept_w(self) -> Floats:
+        return self.response.core_w_kept(TRUE_W)
 
 
 def _distances(said: _Said, nodes: _ClassNodes) -> Floats:

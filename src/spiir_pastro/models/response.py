@@ -128,7 +128,10 @@ class Response:
         t = shift / width
         half = (self.dof + 1) / 2
         norm = math.lgamma(half) - math.lgamma(self.dof / 2) - 0.5 * math.log(self.dof * math.pi)
-        density = np.exp(norm - half * np.log1p(t * t / self.dof)) / (width * kept)
+        x = 1 + t * t / self.dof
+        # A square root takes a tenth of the time of a power.
+        power = x * np.sqrt(x) if self.dof == 2 else x**half
+        density = math.exp(norm) / (power * width * kept)
         return np.asarray(density * (np.abs(shift) <= WIDEST_LOG_ERROR))
 
     def core_kept(self, width: Floats) -> Floats:
@@ -164,12 +167,17 @@ class Response:
 
     def core_w(self, recovered: Floats, true: Floats) -> Floats:
         """Return the density of the recovered w in the core, (n, k), w in [0, 1]."""
+        return self.core_w_density(recovered - true[:, None], self.core_w_kept(true)[:, None])
+
+    def core_w_density(self, difference: Floats, kept: Floats) -> Floats:
+        """Return the same at recovered minus true w, for `core_w_kept`."""
+        z = difference / self.w_width
+        return np.asarray(np.exp(-z * z / 2) / (self.w_width * math.sqrt(2 * math.pi) * kept))
+
+    def core_w_kept(self, true: Floats) -> Floats:
+        """Return how much of the normal curve is left where it is cut, at 0 and 1, (n,)."""
         edges = (np.array([[0.0], [1.0]]) - true) / self.w_width
-        # w lies in [0, 1]: the normal curve is cut there, and what is left is normalised.
-        inside = np.diff(_normal_cdf(edges), axis=0)[0]
-        z = (recovered - true[:, None]) / self.w_width
-        norm = self.w_width * math.sqrt(2 * math.pi) * inside
-        return np.asarray(np.exp(-z * z / 2) / norm[:, None])
+        return np.asarray(np.diff(_normal_cdf(edges), axis=0)[0])
 
     def misrecovered(self, true: Floats) -> Floats:
         """Return the probability that a binary of this ln(chirp mass) is misrecovered, (n,)."""

@@ -10,7 +10,6 @@ from spiir_pastro.evaluation.comparison import Comparison
 from spiir_pastro.evaluation.result import PROBABILITIES, SCORED, Evaluation, spans_of
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.gwtc import read_known_events
-from spiir_pastro.io.predictions import as_table
 from spiir_pastro.io.trigger_files import read_triggers
 from spiir_pastro.io.trigger_tables import to_candidates
 from spiir_pastro.models.alternatives import alternatives
@@ -19,6 +18,7 @@ from spiir_pastro.models.counts import Prior, fit_counts
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.pipeline.evaluations import write_evaluated
 from spiir_pastro.pipeline.folds import Panel, scored_by
+from spiir_pastro.pipeline.prediction import predict_rows
 from spiir_pastro.pipeline.processed import open_processed
 from spiir_pastro.pipeline.training import (
     FitSettings,
@@ -84,7 +84,7 @@ def evaluate_triggers(
         lambda panel: panel.predictions(triggers),
         folds=folds,
     )
-    columns = [as_table(model.predict(to_candidates(triggers)))]
+    columns = [predict_rows(model, triggers)]
     if holdout.folds:
         columns.append(_as_scored(scored))
     candidates = pl.concat([triggers, *columns], how="horizontal")
@@ -145,15 +145,15 @@ def evaluate_processed(
         lambda panel: _recounted(panel, injections, prior),
         folds=folds,
     )
-    triggers = to_candidates(injections)
-    own = as_table(model.predict(triggers))
     events = read_known_events(known_events_path, boundaries=settings.boundaries)
     counted = replace(campaign, counted=during.of(campaign.counted))
     searched = _searched(counted, events, model, panel)
     return Evaluation(
-        candidates=pl.concat([injections, own, _as_scored(scored)], how="horizontal"),
+        candidates=pl.concat(
+            [injections, predict_rows(model, injections), _as_scored(scored)], how="horizontal"
+        ),
         known_mergers=_known_mergers(searched, events),
-        alternatives=alternatives(model, triggers, scored["p_astro"].to_numpy()),
+        alternatives=alternatives(model, to_candidates(injections), scored["p_astro"].to_numpy()),
         missed=_missed(folder, settings, during),
         far_threshold_hz=model.far_threshold_hz,
         truth="injection",
@@ -177,7 +177,7 @@ def _searched(
     """Label and judge the candidates of the background runs."""
     search = label_known(campaign.counted, events, window_ns=campaign.known_window_ns)
     search = search.rename({"is_known": "is_signal"})
-    columns = [as_table(model.predict(to_candidates(search)))]
+    columns = [predict_rows(model, search)]
     if panel.cuts_gps_ns:
         columns.append(_as_scored(panel.predictions(search)))
     return pl.concat([search, *columns], how="horizontal")

@@ -25,11 +25,11 @@ from spiir_pastro.evaluation.holdout import Holdout
 from spiir_pastro.evaluation.pairing import p_true
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
-from spiir_pastro.io.predictions import as_table
 from spiir_pastro.io.trigger_tables import to_candidates
 from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.pipeline.model_fit import fit
+from spiir_pastro.pipeline.prediction import predict_rows
 from spiir_pastro.pipeline.training import FitSettings, TrainingSet
 
 __all__ = [
@@ -90,7 +90,7 @@ class Panel:
         parts = []
         for model, part in self._parts(triggers):
             judge = model if counts is None else replace(model, counts=counts)
-            parts.append(as_table(judge.predict(to_candidates(part), intervals=False)))
+            parts.append(predict_rows(judge, part, intervals=False))
         return pl.concat(parts)[self._back(triggers)]
 
     def _parts(self, triggers: pl.DataFrame) -> Iterator[tuple[PastroModel, pl.DataFrame]]:

@@ -1,13 +1,9 @@
-"""Give the triggers of files their probabilities, block after block, on every core.
+"""Give triggers, of files or of a table, their probabilities, block after block, on every core.
 
-Blocks come out in the order they went in, and are the same for any number of workers. Workers are
-threads: NumPy and Polars leave the interpreter to others while they work on a block.
+Blocks come out in the order they went in, and are the same for any number of workers.
 """
 
-import os
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -15,19 +11,17 @@ import polars as pl
 
 from spiir_pastro.errors import NoTriggersError, TableError
 from spiir_pastro.io.horizons import read_horizons
-from spiir_pastro.io.predictions import predict_read
+from spiir_pastro.io.predictions import as_table, predict_read
 from spiir_pastro.io.trigger_files import trigger_blocks
-from spiir_pastro.io.trigger_tables import TriggerRead
+from spiir_pastro.io.trigger_tables import TriggerRead, to_candidates
+from spiir_pastro.models.blocks import in_order, row_blocks
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.models.source_model import network_reach
 
-__all__ = ["TRIGGER_SUFFIXES", "blocks_of", "predict_files"]
+__all__ = ["TRIGGER_SUFFIXES", "blocks_of", "predict_files", "predict_rows"]
 
 TRIGGER_SUFFIXES = (".xml", ".xml.gz", ".csv", ".parquet", ".json")
 """Of files that may hold triggers."""
-
-BLOCKS_AHEAD = 2
-"""Read for each worker before they are needed: none waits for the disk, and no more is held."""
 
 
 def blocks_of(paths: Sequence[Path], left_out: Callable[[str], None]) -> Iterator[TriggerRead]:
@@ -95,24 +89,22 @@ def predict_files(
     TableError, AlertError
         If a file cannot be read.
     """
-    count = workers or len(os.sched_getaffinity(0))
     reach = network_reach(read_horizons()) if properties else None
     predict = partial(predict_read, model, intervals=intervals, reach=reach)
-    waiting: deque[tuple[TriggerRead, Future[pl.DataFrame]]] = deque()
-    with ThreadPoolExecutor(count) as pool:
-        try:
-            for block in blocks_of(paths, left_out):
-                waiting.append((block, pool.submit(predict, block)))
-                if len(waiting) >= BLOCKS_AHEAD * count:
-                    yield _next(waiting)
-            while waiting:
-                yield _next(waiting)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    return in_order(predict, blocks_of(paths, left_out), workers=workers)
 
 
-def _next(
-    waiting: deque[tuple[TriggerRead, Future[pl.DataFrame]]],
-) -> tuple[TriggerRead, pl.DataFrame]:
-    read, said = waiting.popleft()
-    return read, said.result()
+def predict_rows(
+    model: PastroModel,
+    triggers: pl.DataFrame,
+    *,
+    intervals: bool = True,
+    workers: int | None = None,
+) -> pl.DataFrame:
+    """Return what is said of canonical triggers, a row each; see `predict_files`."""
+
+    def predict(block: pl.DataFrame) -> pl.DataFrame:
+        return as_table(model.predict(to_candidates(block), intervals=intervals))
+
+    blocks = (triggers[rows] for rows in row_blocks(triggers.height))
+    return pl.concat([said for _, said in in_order(predict, blocks, workers=workers)])

@@ -57,7 +57,8 @@ def interesting_rows(candidates: pl.DataFrame, *, most: int = 10) -> Rows:
         How many to choose at most.
     """
     p = pl.col("p_astro")
-    judged = candidates.with_row_index("row").filter(p.is_not_null())
+    told = candidates.select("p_astro", "is_signal", "source_class", "far_hz")
+    judged = told.with_row_index("row").filter(p.is_not_null())
     signals, noise = judged.filter("is_signal"), judged.filter(~pl.col("is_signal"))
     wanted = [noise.sort(-p, "row").head(1)]
     for source in ASTROPHYSICAL:
