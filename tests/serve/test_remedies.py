@@ -226,7 +226,9 @@ def test_the_first_start_is_written_down_once_the_folder_allows_it(tmp_path: Pat
         assert health.problems() == {}
     shutil.rmtree(folder)
     with closing(Spool(folder)) as spool:
+        spool.note("first_start", first - 100.0)  # damaged: the file outside is believed
         assert recall_first_start(spool, clock=clock, health=health) == first
+        assert spool.fact("first_start") == first
 
 
 def test_dead_letters_taken_away_make_room(night: Night) -> None:

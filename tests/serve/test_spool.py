@@ -102,6 +102,10 @@ def test_an_unknown_spool_is_refused(tmp_path: Path) -> None:
     Spool(tmp_path).close()
     connection = sqlite3.connect(tmp_path / "spool.sqlite")
     connection.execute("PRAGMA user_version = 7")
+    connection.commit()
+    Spool(tmp_path).close()  # the number alone may be damaged
+    connection.execute("PRAGMA user_version = 7")
+    connection.execute("ALTER TABLE events ADD COLUMN news TEXT")
     connection.close()
     with pytest.raises(ConfigError, match="schema 7"):
         Spool(tmp_path)
@@ -229,15 +233,30 @@ def test_a_file_that_failed_in_use_is_salvaged_though_it_reads_well(tmp_path: Pa
         assert spool.salvaged is None
 
 
-def test_a_damaged_name_of_a_column_is_damage(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("written", "damaged"),
+    [
+        (b"outcome     TEXT", b"outc0me     TEXT"),
+        (b"DEFAULT 'pending'", b"DEFAULT 'pe-ding'"),
+        (b"G2pending{", b"G2pendixg{"),
+        (b"cbc_spiir\x08", b"cbc_spiir\x07"),
+    ],
+)
+def test_damage_of_which_the_structure_does_not_tell_is_found(
+    tmp_path: Path, written: bytes, damaged: bytes
+) -> None:
     folder = tmp_path / "spool"
     with closing(Spool(folder)) as spool:
-        spool.accept(uploads(3), read_at=1.0)
+        spool.accept(uploads(3), read_at=1.0, places={("cbc_spiir", 0): 8})
     path = folder / "spool.sqlite"
-    path.write_bytes(path.read_bytes().replace(b"outcome     TEXT", b"outc0me     TEXT", 1))
+    content = path.read_bytes()
+    assert content.count(written) == 1
+    path.write_bytes(content.replace(written, damaged))
     with closing(Spool(folder)) as spool:
         assert spool.salvaged is not None
-        assert spool.counts() == {"pending": 3, "done": 0}
+        assert len(spool.accept(uploads(4), read_at=1.0)) == 1
+        assert spool.counts() == {"pending": 4, "done": 0}
+        assert spool.offsets() == {}  # the broker has a copy; a wrong one is worse than none
 
 
 def test_a_damaged_number_of_events_does_not_keep_the_salvage_counting(tmp_path: Path) -> None:
@@ -246,7 +265,7 @@ def test_a_damaged_number_of_events_does_not_keep_the_salvage_counting(tmp_path:
         spool.accept(uploads(3), read_at=1.0)
         spool._durable.execute("UPDATE sqlite_sequence SET seq = 9223372036854775807")
         spool._durable.execute("UPDATE events SET seq = 9223372036854775807 WHERE seq = 3")
-        spool._durable.execute("PRAGMA user_version = 1")  # of another version, to be salvaged
+        spool.suspect("numbers")
     with closing(Spool(folder)) as spool:
         assert spool.salvaged is not None
         assert spool.counts() == {"pending": 3, "done": 0}

@@ -212,10 +212,6 @@ def _waits_by_the_wall_clock(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SimulatedClock, "monotonic_s", SimulatedClock.wall_s)
 
 
-def _no_waking(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(DeliveryQueue, "wake", lambda self, now: None)  # noqa: ARG005
-
-
 def _others_are_replaced(patch: pytest.MonkeyPatch) -> None:
     deliver = GraceDBUploader.deliver
 
@@ -335,7 +331,6 @@ MUTATIONS = (
         name="waits by the wall clock", apply=_waits_by_the_wall_clock, needs=frozenset({"clock"})
     ),
     Mutation(name="no probe", apply=_no_probe),
-    Mutation(name="a success wakes nobody", apply=_no_waking, needs=_WEATHER),
     Mutation(name="no label to a file found", apply=_label_forgotten, needs=_WEATHER),
     Mutation(
         name="another's file is replaced",

@@ -139,12 +139,15 @@ def test_a_fault_is_told_and_its_end_as_well(
 
 
 @pytest.mark.parametrize("lasting_s", [6.0, 100.0])
-def test_after_any_absence_all_is_delivered_in_ten_seconds(world: World, lasting_s: float) -> None:
-    world.gracedb.weather, world.gracedb.share = "refused", 1.0
+@pytest.mark.parametrize("weather", ["refused", "404", "503", "mixed"])
+def test_after_any_absence_all_is_delivered_in_ten_seconds(
+    world: World, weather: str, lasting_s: float
+) -> None:
+    world.gracedb.weather, world.gracedb.share = weather, 1.0
     for number in range(1, 14):
         world.timeline.at(BEGIN_S + number * lasting_s / 14.0, partial(world.announce, number))
     world.timeline.run(BEGIN_S + lasting_s)
-    assert not world.gracedb.files
+    assert (len(world.gracedb.files) == 0) == (weather != "mixed")
     world.gracedb.weather = "fair"
     seconds_until(world, lambda: len(world.gracedb.files) == 13, most_s=10.0)
 

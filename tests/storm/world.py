@@ -7,6 +7,7 @@ must have exactly one file of ours, with its label and the right numbers.
 
 import json
 import random
+import re
 import shutil
 import sqlite3
 from collections import Counter
@@ -439,15 +440,27 @@ def _damage_page(world: World) -> None:
         ):
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         content = bytearray(path.read_bytes())
-        pages = len(content) // 4096
-        if pages:
-            within = world.dice.choice([0, 100, *(world.dice.randrange(4096) for _ in range(3))])
-            begin = 4096 * world.dice.randrange(pages) + within
-            size = world.dice.choice([1, 8, 96, 4096])
-            content[begin : begin + size] = world.dice.randbytes(len(content[begin : begin + size]))
-            path.write_bytes(content)
+        begin, size = _where_to_damage(content, world.dice)
+        content[begin : begin + size] = world.dice.randbytes(len(content[begin : begin + size]))
+        path.write_bytes(content)
 
     _after_crash(world, harm)
+
+
+_VALUES = re.compile(
+    rb'\{"BNS".*?\}|pending|done|cbc_spiir(_allsky)?.|(first_start|swept_until).{8}', re.DOTALL
+)
+
+
+def _where_to_damage(content: bytes, dice: random.Random) -> tuple[int, int]:
+    """Choose bytes of a page, or one of a value, of which SQLite does not tell."""
+    values = [found.span() for found in _VALUES.finditer(content)]
+    if values and dice.random() < 0.5:
+        return dice.randrange(*dice.choice(values)), 1
+    within = dice.choice([0, 100, *(dice.randrange(4096) for _ in range(3))])
+    return 4096 * dice.randrange(max(1, len(content) // 4096)) + within, dice.choice(
+        [1, 8, 96, 4096]
+    )
 
 
 def _delete_spool(world: World) -> None:

@@ -38,9 +38,8 @@ def recall_first_start(spool: Spool, *, clock: Clock, health: Health) -> float:
     That is now if neither place knows. It is written to the place that lacks it.
     """
     path = history_path(spool.folder)
-    filed, noted = _read(path), spool.fact(_FACT)
-    known = [moment for moment in (filed, noted) if moment is not None]
-    first = min(known, default=clock.wall_s())
+    known = (_read(path), spool.fact(_FACT), clock.wall_s())
+    first = next(moment for moment in known if moment is not None)
     if _write(spool, path, first) is not None:
         # Tried again whenever problems are asked for, until it succeeds.
         health.watch("history", partial(_write, spool, path, first))

@@ -153,16 +153,12 @@ class DeliveryQueue:
         return delivery
 
     def succeeded(self, delivery: Delivery, now: float) -> None:
-        """Take off a delivery; if things were wrong before, all that wait are due."""
+        """Take off a delivery; GraceDB is in order, and all that its disorder held up may go."""
         self._settle(delivery)
         if self._revisions.get(delivery.event_id) == delivery.revision:
             del self._revisions[delivery.event_id]
-        was_wrong = self._failing.pop(delivery.event_id, None) is not None
-        was_wrong |= self._probe_at is not None
+        self._failing.pop(delivery.event_id, None)
         self._succeeded_at, self._probe_at, self._in_a_row = now, None, 0
-        # What was wrong is over, and nobody need wait out a pause that it caused.
-        if was_wrong:
-            self.wake(now)
 
     def held(self, delivery: Delivery, now: float, *, jitter: float) -> None:
         """Put back a delivery that another host answers for; it is looked for now and then."""

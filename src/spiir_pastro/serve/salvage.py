@@ -1,5 +1,6 @@
 """Saving what can be read of a damaged spool, row by row, into a new one.
 
+But for the places in the topics: no place is better than a wrong one, for the broker has a copy.
 The damaged file stays beside it under another name. Killed at any step, the next start does the
 rest: the new file counts only once it has the name ``.salvaged``.
 """
@@ -15,7 +16,7 @@ from spiir_pastro.io.atomic import sync_folder
 
 __all__ = ["Salvaged", "finish_salvage", "salvage"]
 
-_KEYS = {"events": "read_at", "offsets": "topic, number", "facts": "name"}
+_KEYS = {"events": "read_at", "facts": "name"}
 _DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
 _STATES = ("pending", "done")
 _LAST = (
@@ -100,7 +101,7 @@ def _readable(
     old: sqlite3.Connection, new: sqlite3.Connection
 ) -> Iterator[tuple[str, Iterator[dict[str, object]]]]:
     """Give each table of the new database and the rows of the old one that can be read."""
-    for table in ("events", "offsets", "facts"):
+    for table, key in _KEYS.items():
         wanted = [row[1] for row in new.execute(f"PRAGMA table_info({table})")]
         try:
             known = {row[1] for row in old.execute(f"PRAGMA table_info({table})")}
@@ -109,7 +110,7 @@ def _readable(
         # Events are numbered anew: a damaged number could be the last that there is.
         columns = [name for name in wanted if name in known and name != "seq"]
         if columns:
-            order = "seq" if "seq" in known else _KEYS[table]
+            order = "seq" if "seq" in known else key
             yield table, _rows(old, table, columns, order)
 
 
@@ -120,8 +121,7 @@ def _rows(
     listed = ", ".join(columns)
     # A scan ends at a damaged page. From the other end it reaches what lies behind the page, and a
     # query by number needs only the pages on the way to its row.
-    backwards = ", ".join(f"{key} DESC" for key in order.split(", "))
-    for tail in ("", f"ORDER BY {order}", f"ORDER BY {backwards}"):
+    for tail in ("", f"ORDER BY {order}", f"ORDER BY {order} DESC"):
         yield from _until_broken(connection, f"SELECT {listed} FROM {table} {tail}", columns)  # noqa: S608
     if order == "seq":
         for seq in _numbers(connection):

@@ -40,7 +40,7 @@ __all__ = [
     "is_damage",
 ]
 
-SCHEMA = 4
+SCHEMA = 5
 SPOOL_ERRORS = (sqlite3.Error, OSError, UnicodeDecodeError)
 """What using the spool may raise."""
 
@@ -87,16 +87,12 @@ CREATE TABLE IF NOT EXISTS facts (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_time ON events (read_at);
 CREATE INDEX IF NOT EXISTS by_state ON events (state, seq);
+CREATE INDEX IF NOT EXISTS by_next ON offsets (next);  -- a second copy: damage of one shows
 """
 _COLUMNS = (
     "event_id, state, outcome, content, properties, model, revision, gps_ns, far_hz, snr, "
     "mchirp_det, p_astro, source, read_at, done_at, attempts, error"
 )
-_READ = {
-    "events": f"seq, {_COLUMNS}, checksum, triggers",
-    "offsets": "topic, number, next",
-    "facts": "name, value",
-}
 
 
 class SpoolInUse(ConfigError):  # noqa: N818  (a state, named as one)
@@ -528,24 +524,23 @@ class Spool:
         try:
             with closing(self.disk.connect(self.path)) as connection:
                 (version,) = connection.execute("PRAGMA user_version").fetchone()
-                (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-                if version == SCHEMA and verdict == "ok":
-                    # Every text must be text, and the schema, which is one, name every column.
-                    for table, columns in _READ.items():
-                        query = f"SELECT {columns} FROM {table}"  # noqa: S608
-                        deque(connection.execute(query), maxlen=0)
+                (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+                if is_ours := _definitions(connection) == _definitions_of_new():
+                    for table in ("events", "offsets", "facts"):  # every text must be text
+                        deque(connection.execute(f"SELECT * FROM {table}"), maxlen=0)  # noqa: S608
         except SPOOL_ERRORS as error:
             if not is_damage(error):
                 raise
             return str(error)
-        if version > SCHEMA:
+        if verdict == "ok" and (is_ours or version == 0):  # 0 is not finished
+            return None
+        # The number alone may be damaged, as may the definitions.
+        if version > SCHEMA and not is_ours:
             raise ConfigError(
                 f"spool {self.path} has schema {version}; this version of spiir-pastro knows "
                 f"{SCHEMA}"
             )
-        if verdict != "ok":
-            return str(verdict)
-        return None if version in (0, SCHEMA) else f"schema {version}"
+        return f"its tables are not those of schema {SCHEMA}" if verdict == "ok" else str(verdict)
 
     def _connect(self, synchronous: str) -> sqlite3.Connection:
         connection = self.disk.connect(self.path)
@@ -596,6 +591,16 @@ class Spool:
             ).fetchall()
         names = _COLUMNS.split(", ")
         return [Record(**dict(zip(names, row, strict=True))) for row in rows]
+
+
+def _definitions_of_new() -> list[tuple[str, str]]:
+    with closing(sqlite3.connect(":memory:")) as new:
+        new.executescript(TABLES)
+        return _definitions(new)
+
+
+def _definitions(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    return connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
 
 
 def is_damage(error: BaseException) -> bool:
