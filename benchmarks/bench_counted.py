@@ -24,9 +24,10 @@ from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.io.gwtc import read_known_events
 from spiir_pastro.io.trigger_files import read_triggers
 from spiir_pastro.io.trigger_tables import to_candidates
+from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.pipeline.counting import counting
 from spiir_pastro.pipeline.model_fit import fit
-from spiir_pastro.pipeline.training import FitSettings, TrainingSet, from_processed, from_uploads
+from spiir_pastro.pipeline.training import TrainingSet, from_processed, from_uploads
 from spiir_pastro.pipeline.workflow import Workspace, run
 from spiir_pastro.selection.uploads import OBSERVING_RUN_STARTS, select_uploads
 

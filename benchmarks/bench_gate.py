@@ -24,7 +24,8 @@ from spiir_pastro.evaluation.comparison import Comparison, Evaluated, compare
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.io.runs import Purpose, RunsFile, read_runs
-from spiir_pastro.models.fitting import DensitySettings
+from spiir_pastro.models.density_settings import DensitySettings
+from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.pipeline.assessment import evaluate_processed
 from spiir_pastro.pipeline.campaign_files import simulate
 from spiir_pastro.pipeline.evaluations import as_evaluated
@@ -34,7 +35,7 @@ from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.processing import process
 from spiir_pastro.pipeline.raw import RawKind, raw_files_of_runs
 from spiir_pastro.pipeline.summary import ProcessSettings
-from spiir_pastro.pipeline.training import FitSettings, TrainingSet, from_processed
+from spiir_pastro.pipeline.training import TrainingSet, from_processed
 from spiir_pastro.simulation import CampaignConfig
 
 __all__ = ["BAD", "HARMLESS", "Campaign", "change"]

@@ -28,11 +28,12 @@ from spiir_pastro.io.populations import read_populations
 from spiir_pastro.io.trigger_tables import from_postcoh, to_candidates
 from spiir_pastro.models.counts import fit_counts
 from spiir_pastro.models.exposure import Exposure
+from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.models.population import BinaryPopulation, MassLaw, RedshiftLaw
 from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.sensitivity import Sensitivity, rates_of
-from spiir_pastro.pipeline.training import FitSettings, TrainingSet, from_processed
+from spiir_pastro.pipeline.training import TrainingSet, from_processed
 from spiir_pastro.pipeline.workflow import Workspace, run
 from spiir_pastro.selection.clustering import cluster
 from spiir_pastro.simulation import CampaignConfig, build_campaign, draw_candidates

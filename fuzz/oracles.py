@@ -33,8 +33,9 @@ from spiir_pastro.io.ligolw.tables import gathered
 from spiir_pastro.io.populations import MASS_PLANE, read_populations
 from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.counts import fit_counts
+from spiir_pastro.models.density_settings import DensitySettings
 from spiir_pastro.models.distance import DistanceModel
-from spiir_pastro.models.fitting import DensitySettings, fit_densities
+from spiir_pastro.models.fitting import fit_densities
 from spiir_pastro.models.mass_contour import MassContourClassifier
 from spiir_pastro.models.pastro import ClassSharing, PastroModel
 from spiir_pastro.models.response import Response

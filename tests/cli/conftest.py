@@ -6,8 +6,9 @@ import pytest
 
 from spiir_pastro.io.artifact import write_model
 from spiir_pastro.io.distance_tables import read_distances
+from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.pipeline.model_fit import fit
-from spiir_pastro.pipeline.training import FitSettings, from_uploads
+from spiir_pastro.pipeline.training import from_uploads
 
 
 @pytest.fixture(scope="module")

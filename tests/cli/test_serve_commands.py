@@ -12,8 +12,9 @@ from spiir_pastro.errors import ArtifactError
 from spiir_pastro.io.alerts import parse_alert
 from spiir_pastro.io.artifact import ModelArtifact, load_model, write_model
 from spiir_pastro.io.distance_tables import read_distances
+from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.pipeline.model_fit import fit
-from spiir_pastro.pipeline.training import FitSettings, from_uploads
+from spiir_pastro.pipeline.training import from_uploads
 from spiir_pastro.serve import startup
 from spiir_pastro.serve.drift import expected_rates
 from spiir_pastro.serve.model_slot import load_rehearsed

@@ -14,8 +14,9 @@ from spiir_pastro.domain import Candidates
 from spiir_pastro.errors import ArtifactError
 from spiir_pastro.io.artifact import load_model, write_model
 from spiir_pastro.io.distance_tables import read_distances
+from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.pipeline.model_fit import fit
-from spiir_pastro.pipeline.training import FitSettings, from_uploads
+from spiir_pastro.pipeline.training import from_uploads
 
 MUTATIONS = 200
 WRONG: tuple[Any, ...] = (

@@ -15,8 +15,8 @@ from spiir_pastro.cli import app
 from spiir_pastro.evaluation.change import Tolerance
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.io.provenance import plain_settings
+from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.pipeline.summary import ProcessSettings
-from spiir_pastro.pipeline.training import FitSettings
 
 _PARAMS = Path(__file__).parents[2] / "params.yaml"
 _CHOSEN: dict[str, dict[str, Any]] = yaml.safe_load(_PARAMS.read_text())

@@ -21,8 +21,9 @@ from spiir_pastro.io.populations import read_populations
 from spiir_pastro.models.components import ComponentDensities
 from spiir_pastro.models.conditional import ConditionalGrid
 from spiir_pastro.models.densities import GridDensity
+from spiir_pastro.models.density_settings import DensitySettings
 from spiir_pastro.models.far_density import PowerLaw, fit_far_density, fit_power_law
-from spiir_pastro.models.fitting import DensitySettings, fit_densities
+from spiir_pastro.models.fitting import fit_densities
 from spiir_pastro.models.regression import StudentRegression
 from spiir_pastro.models.response import Response
 from spiir_pastro.models.source_model import Reach, RecoveredMasses, SourceModel

@@ -21,8 +21,9 @@ from spiir_pastro.models.components import (
 )
 from spiir_pastro.models.conditional import LeaningGrid
 from spiir_pastro.models.densities import GridDensity
+from spiir_pastro.models.density_settings import DensitySettings
 from spiir_pastro.models.far_density import PowerLaw
-from spiir_pastro.models.fitting import DensitySettings, fit_densities
+from spiir_pastro.models.fitting import fit_densities
 from spiir_pastro.models.kernels import effective_size
 from spiir_pastro.models.regression import StudentRegression
 from spiir_pastro.models.response import Response

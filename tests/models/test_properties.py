@@ -9,6 +9,7 @@ from spiir_pastro.domain import Candidates
 from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.io.horizons import read_horizons
 from spiir_pastro.models import properties
+from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.models.properties import (
     PropertyPlane,
@@ -18,7 +19,7 @@ from spiir_pastro.models.properties import (
 )
 from spiir_pastro.models.source_model import network_reach, projection_density, projection_exceeds
 from spiir_pastro.pipeline.model_fit import fit
-from spiir_pastro.pipeline.training import FitSettings, from_uploads
+from spiir_pastro.pipeline.training import from_uploads
 
 
 @pytest.fixture(scope="module")

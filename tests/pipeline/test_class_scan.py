@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from spiir_pastro.domain import Candidates, MassBoundaries
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.distance_tables import read_distances
+from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.models.pastro import PastroModel, Predictions
 from spiir_pastro.pipeline.model_fit import fit
-from spiir_pastro.pipeline.training import FitSettings, from_uploads
+from spiir_pastro.pipeline.training import from_uploads
 
 Floats = NDArray[np.float64]
 

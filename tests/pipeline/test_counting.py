@@ -13,9 +13,10 @@ from spiir_pastro.domain import Source
 from spiir_pastro.errors import FitError
 from spiir_pastro.io.artifact import ModelArtifact, load_model, write_model
 from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
+from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.pipeline.counting import counting, update
 from spiir_pastro.pipeline.model_fit import fit
-from spiir_pastro.pipeline.training import FitSettings, TrainingSet, from_uploads
+from spiir_pastro.pipeline.training import TrainingSet, from_uploads
 from tolerances import ROUNDING
 
 SETTINGS = FitSettings()

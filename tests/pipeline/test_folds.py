@@ -23,10 +23,11 @@ from spiir_pastro.io.artifact import ModelArtifact, load_model, write_model
 from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.io.provenance import NoiseStatistics, plain_provenance, read_provenance
 from spiir_pastro.io.training_digest import TrainingDigest
+from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.pipeline.assessment import evaluate_triggers
 from spiir_pastro.pipeline.folds import Panel, cut_times, fold_of, seen_in_training
 from spiir_pastro.pipeline.model_fit import fit
-from spiir_pastro.pipeline.training import FitSettings, TrainingSet, from_uploads, within_gps
+from spiir_pastro.pipeline.training import TrainingSet, from_uploads, within_gps
 from spiir_pastro.selection.during import During
 
 SECOND_NS = 10**9

@@ -18,6 +18,7 @@ from spiir_pastro.cli.exit_codes import ExitCode
 from spiir_pastro.errors import DocumentError, IncompleteError
 from spiir_pastro.io.documents import write_document
 from spiir_pastro.io.runs import read_runs
+from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.pipeline.campaign_files import simulate
 from spiir_pastro.pipeline.extraction import extract
 from spiir_pastro.pipeline.inventory import Trouble, take_inventory
@@ -25,7 +26,7 @@ from spiir_pastro.pipeline.processed import Processed, open_processed
 from spiir_pastro.pipeline.processing import process
 from spiir_pastro.pipeline.raw import raw_files_of_runs
 from spiir_pastro.pipeline.staging import Receipt, Staging
-from spiir_pastro.pipeline.training import FitSettings, from_processed
+from spiir_pastro.pipeline.training import from_processed
 from spiir_pastro.simulation import CampaignConfig
 from tree import tree
 

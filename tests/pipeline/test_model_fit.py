@@ -18,11 +18,12 @@ from spiir_pastro.io.distance_tables import read_distances
 from spiir_pastro.io.predictions import as_csv, predict_read
 from spiir_pastro.io.trigger_files import read_triggers
 from spiir_pastro.models.far_density import PowerLaw
+from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.models.pastro import ClassSharing
 from spiir_pastro.pipeline.assessment import evaluate_triggers
 from spiir_pastro.pipeline.differences import differences
 from spiir_pastro.pipeline.model_fit import fit
-from spiir_pastro.pipeline.training import FitSettings, from_uploads
+from spiir_pastro.pipeline.training import from_uploads
 from tolerances import ROUNDING
 
 

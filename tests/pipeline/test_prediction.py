@@ -14,9 +14,10 @@ from spiir_pastro.io.artifact import ModelArtifact, write_model
 from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.io.predictions import predict_table
 from spiir_pastro.io.trigger_files import trigger_blocks
+from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.prediction import predict_files, predict_rows
-from spiir_pastro.pipeline.training import FitSettings, from_uploads
+from spiir_pastro.pipeline.training import from_uploads
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,12 @@ from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.io.documents import write_document
 from spiir_pastro.io.provenance import Rates
 from spiir_pastro.io.trigger_tables import from_postcoh
+from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.models.population import BinaryPopulation, DistanceLaw, MassLaw, RedshiftLaw
 from spiir_pastro.pipeline.assessment import evaluate_processed
 from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.processed import open_processed
-from spiir_pastro.pipeline.training import FitSettings, from_processed, from_uploads
+from spiir_pastro.pipeline.training import from_processed, from_uploads
 from spiir_pastro.pipeline.workflow import Workspace, run
 from spiir_pastro.simulation import SIMULATED, CampaignConfig, build_campaign, draw_candidates
 

@@ -16,10 +16,11 @@ from spiir_pastro.evaluation.holdout import Holdout
 from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.distance_tables import read_distances
+from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.pipeline.assessment import evaluate_triggers, write_evaluation
 from spiir_pastro.pipeline.evaluations import as_evaluated
 from spiir_pastro.pipeline.model_fit import fit
-from spiir_pastro.pipeline.training import FitSettings, from_uploads
+from spiir_pastro.pipeline.training import from_uploads
 from spiir_pastro.report.charts import all_charts
 from spiir_pastro.report.evidence import FACTS
 from spiir_pastro.report.page import report_page, write_event_page

@@ -18,9 +18,10 @@ from spiir_pastro.io.alerts import ALL_SKY
 from spiir_pastro.io.artifact import ModelArtifact, load_model, write_model
 from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.io.trigger_tables import to_trigger_list
+from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.pipeline.counting import update
 from spiir_pastro.pipeline.model_fit import fit
-from spiir_pastro.pipeline.training import FitSettings, from_uploads
+from spiir_pastro.pipeline.training import from_uploads
 from spiir_pastro.serve.adjusting import Adjusted
 from spiir_pastro.serve.decide import Upload
 from spiir_pastro.serve.health import Health

@@ -16,9 +16,10 @@ from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.io.horizons import read_horizons
 from spiir_pastro.io.predictions import predict_read
 from spiir_pastro.io.trigger_tables import TriggerRead, from_trigger_list
+from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.models.source_model import network_reach
 from spiir_pastro.pipeline.model_fit import fit
-from spiir_pastro.pipeline.training import FitSettings, from_uploads
+from spiir_pastro.pipeline.training import from_uploads
 from spiir_pastro.serve import sensitivity_file
 from spiir_pastro.serve.adjusting import Adjusted
 from spiir_pastro.serve.health import Health

@@ -16,19 +16,14 @@ from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.io.populations import MASS_PLANE, SHIPPED_POPULATIONS, read_populations
 from spiir_pastro.io.provenance import DistanceRecord, Rates
 from spiir_pastro.models.counts import Prior
+from spiir_pastro.models.density_settings import DensitySettings
 from spiir_pastro.models.distance_fit import ESTIMATORS, Estimator
-from spiir_pastro.models.fitting import DensitySettings
+from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.models.pastro import ClassSharing
 from spiir_pastro.models.response import Response
 from spiir_pastro.pipeline.counting import counting
 from spiir_pastro.pipeline.model_fit import fit
-from spiir_pastro.pipeline.training import (
-    FitSettings,
-    TrainingSet,
-    from_processed,
-    from_uploads,
-    within_gps,
-)
+from spiir_pastro.pipeline.training import TrainingSet, from_processed, from_uploads, within_gps
 from spiir_pastro.selection.during import During
 
 __all__ = ["command"]

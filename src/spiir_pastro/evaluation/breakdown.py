@@ -11,18 +11,6 @@ from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.evaluation.intervals import fraction_interval, score_intervals
 from spiir_pastro.evaluation.scores import Scores, score
 
-__all__ = [
-    "Call",
-    "ClassAgreement",
-    "Confusion",
-    "Efficiency",
-    "GroupScores",
-    "calls",
-    "class_agreement",
-    "efficiency",
-    "score_groups",
-]
-
 Floats = NDArray[np.float64]
 Labels = NDArray[np.bool_]
 

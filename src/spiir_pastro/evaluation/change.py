@@ -26,19 +26,6 @@ from spiir_pastro.errors import ConfigError
 from spiir_pastro.evaluation.randomisation import holm, sign_flip_p_value
 from spiir_pastro.evaluation.scores import LEAST_PROBABILITY, reliability, score
 
-__all__ = [
-    "Change",
-    "Contributions",
-    "Tolerance",
-    "Verdict",
-    "change_of_counts",
-    "changes_of_means",
-    "contributions",
-    "judge",
-    "source_surprise",
-    "stated_uncertainty",
-]
-
 Floats = NDArray[np.float64]
 Labels = NDArray[np.bool_]
 

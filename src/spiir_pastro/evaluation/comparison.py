@@ -44,8 +44,6 @@ from spiir_pastro.evaluation.pairing import (
 )
 from spiir_pastro.evaluation.result import PROBABILITIES, Span
 
-__all__ = ["Comparison", "Evaluated", "compare"]
-
 Floats = NDArray[np.float64]
 
 _ROUNDING = 1e-12

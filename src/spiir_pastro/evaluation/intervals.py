@@ -13,8 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import logit
 from scipy.stats import beta
 
-__all__ = ["fraction_interval", "score_intervals"]
-
 Floats = NDArray[np.float64]
 
 _BOOTSTRAP_DRAWS = 400

@@ -7,20 +7,6 @@ import polars as pl
 from spiir_pastro.domain import Source
 from spiir_pastro.evaluation.result import Span
 
-__all__ = [
-    "beside",
-    "has_moved",
-    "in_both",
-    "injections_of",
-    "judged",
-    "keyed",
-    "mergers_beside",
-    "only_first",
-    "p_true",
-    "same_injections",
-    "within",
-]
-
 _CLASSES = [str(source) for source in Source]
 _CALLED_P_ASTRO = 0.5
 _FATES = ("found", "counts", "heard", "right")

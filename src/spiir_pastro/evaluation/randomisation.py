@@ -22,8 +22,6 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import binom, norm
 
-__all__ = ["holm", "sign_flip_p_value"]
-
 Floats = NDArray[np.float64]
 
 _ENUMERATED = 14  # events; 16,384 sums

@@ -2,8 +2,6 @@
 
 import math
 
-__all__ = ["disagreement"]
-
 Number = float | None
 
 _LOG_RATIO_OFF = math.log(1.5)

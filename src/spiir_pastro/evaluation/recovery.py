@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.evaluation.result import Evaluation
 
-__all__ = ["Recovered", "recovered"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Recovered:

@@ -26,8 +26,6 @@ from spiir_pastro.evaluation.breakdown import (
 from spiir_pastro.evaluation.holdout import Holdout
 from spiir_pastro.evaluation.scores import Reliability, Roc, Scores, reliability, roc
 
-__all__ = ["PROBABILITIES", "QUANTITIES", "SCORED", "Evaluation", "Span", "spans_of", "with_scored"]
-
 Floats = NDArray[np.float64]
 Span = tuple[int, int]
 """First and last GPS nanosecond of something."""

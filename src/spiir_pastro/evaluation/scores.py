@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from spiir_pastro.errors import FitError
 from spiir_pastro.evaluation.intervals import fraction_interval
 
-__all__ = ["Reliability", "Roc", "Scores", "reliability", "roc", "score"]
-
 Floats = NDArray[np.float64]
 Labels = NDArray[np.bool_]
 

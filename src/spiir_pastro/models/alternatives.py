@@ -29,13 +29,6 @@ from spiir_pastro.models.mass_contour import MassContourClassifier
 from spiir_pastro.models.mass_plane import equal_mass_mchirp
 from spiir_pastro.models.pastro import PastroModel
 
-__all__ = [
-    "alternatives",
-    "hard_mass_cuts",
-    "published_log_bayes_factors",
-    "pycbc_live_log_bayes_factors",
-]
-
 Floats = NDArray[np.float64]
 
 SNR_THRESHOLD = 8.5

@@ -7,8 +7,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from spiir_pastro.errors import FitError
 
-__all__ = ["in_chunks", "scaled_densities"]
-
 Floats = NDArray[np.float64]
 
 

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-__all__ = ["BLOCK_ROWS", "in_order", "row_blocks"]
-
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 

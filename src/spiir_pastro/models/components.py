@@ -36,20 +36,6 @@ from spiir_pastro.errors import FitError
 from spiir_pastro.models.conditional import ConditionalGrid, GridSheaf, cell, equidistant
 from spiir_pastro.models.response import mass_difference
 
-__all__ = [
-    "FACTORS",
-    "ByDetectors",
-    "CandidateDensity",
-    "ComponentDensities",
-    "Factor",
-    "FactorDensity",
-    "Outliers",
-    "Terms",
-    "Values",
-    "offered_templates",
-    "values_of",
-]
-
 Floats = NDArray[np.float64]
 
 

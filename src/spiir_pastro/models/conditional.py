@@ -13,8 +13,6 @@ from spiir_pastro.errors import FitError
 from spiir_pastro.models.densities import LARGEST_LOG, GridDensity, normalised
 from spiir_pastro.models.kernels import kernel_errors, silverman_bandwidth
 
-__all__ = ["ConditionalGrid", "GridSheaf", "LeaningGrid", "cell", "equidistant"]
-
 Floats = NDArray[np.float64]
 
 _CELLS_PER_NODE = 4

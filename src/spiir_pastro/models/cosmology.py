@@ -23,15 +23,6 @@ import numpy as np
 from numpy.polynomial import chebyshev, legendre
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = [
-    "HUBBLE_CONSTANT",
-    "MATTER_DENSITY",
-    "comoving_volume_slope",
-    "distance_slope",
-    "luminosity_distance",
-    "redshift",
-]
-
 Floats = NDArray[np.float64]
 
 HUBBLE_CONSTANT = 67.90

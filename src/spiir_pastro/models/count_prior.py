@@ -4,8 +4,6 @@ from typing import Literal
 
 from spiir_pastro.errors import FitError
 
-__all__ = ["Prior", "prior_power"]
-
 Prior = Literal["uniform", "jeffreys"]
 
 _PRIOR_POWERS: dict[object, float] = {"uniform": 1.0, "jeffreys": 0.5}

@@ -28,8 +28,6 @@ from spiir_pastro.models.bayes_factors import scaled_densities
 if TYPE_CHECKING:
     from spiir_pastro.models.counts import CountPosterior
 
-__all__ = ["CountSummary"]
-
 Floats = NDArray[np.float64]
 
 DRAWS = 128

@@ -20,8 +20,6 @@ from spiir_pastro.models.kernels import (
     weighted_size,
 )
 
-__all__ = ["LARGEST_LOG", "GridDensity", "normalised"]
-
 Floats = NDArray[np.float64]
 
 LARGEST_LOG = 1e6

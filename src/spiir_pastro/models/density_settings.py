@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 from spiir_pastro.errors import FitError
 
-__all__ = ["DensitySettings"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class DensitySettings:

@@ -20,8 +20,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from spiir_pastro.errors import FitError, TriggerError
 
-__all__ = ["PYCBC_LIVE_O3", "Average", "DistanceFit", "DistanceModel", "average_distance"]
-
 Floats = NDArray[np.float64]
 
 Average = Literal["least", "inverse-square"]

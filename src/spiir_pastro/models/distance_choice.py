@@ -14,8 +14,6 @@ from numpy.typing import ArrayLike
 from spiir_pastro.models.distance import DistanceModel
 from spiir_pastro.models.distance_fit import fit_distance, hold_out_residuals
 
-__all__ = ["FEWEST_TO_CHOOSE", "FITTED", "DistanceChoice", "choose_distance"]
-
 FEWEST_TO_CHOOSE = 8
 """Real events from which they choose: a scatter of theirs is then known to a quarter."""
 

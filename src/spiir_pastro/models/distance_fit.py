@@ -19,8 +19,6 @@ from numpy.typing import ArrayLike, NDArray
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.distance import Average, DistanceFit, DistanceModel, average_distance
 
-__all__ = ["ESTIMATORS", "Estimator", "fit_distance", "hold_out_residuals"]
-
 Floats = NDArray[np.float64]
 
 Estimator = Literal["pycbc", "robust", "faint", "network", "best"]

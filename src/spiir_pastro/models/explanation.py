@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from spiir_pastro.domain import Candidates
 from spiir_pastro.models.pastro import PastroModel, Predictions, extrapolations
 
-__all__ = ["Explanation", "explain"]
-
 Floats = NDArray[np.float64]
 
 

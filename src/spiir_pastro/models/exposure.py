@@ -10,8 +10,6 @@ from numpy.typing import ArrayLike
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.kernels import effective_size
 
-__all__ = ["Exposure"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Exposure:

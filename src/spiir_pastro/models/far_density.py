@@ -16,8 +16,6 @@ from spiir_pastro.errors import FitError
 from spiir_pastro.models.densities import GridDensity
 from spiir_pastro.models.kernels import quantiles, weighted_size
 
-__all__ = ["PowerLaw", "fit_far_density", "fit_power_law"]
-
 Floats = NDArray[np.float64]
 
 _NOISE_SCALE = 1.0

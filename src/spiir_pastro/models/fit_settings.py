@@ -11,8 +11,6 @@ from spiir_pastro.models.pastro import ClassSharing
 from spiir_pastro.models.population import BinaryPopulation
 from spiir_pastro.models.response import Response
 
-__all__ = ["FitSettings"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class FitSettings:

@@ -31,8 +31,6 @@ from spiir_pastro.models.measured import (
 from spiir_pastro.models.response import Response
 from spiir_pastro.models.source_model import LEAST_DENSITY, Reach, SourceModel, likely_distances
 
-__all__ = ["DensitySettings", "fit_densities"]
-
 Floats = NDArray[np.float64]
 Labels = NDArray[np.bool_]
 

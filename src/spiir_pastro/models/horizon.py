@@ -24,8 +24,6 @@ from numpy.typing import NDArray
 
 from spiir_pastro.errors import PastroError
 
-__all__ = ["HORIZON_PER_RANGE", "Horizons"]
-
 Floats = NDArray[np.float64]
 
 HORIZON_PER_RANGE = 2.2648

@@ -14,15 +14,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "ERROR_DIGITS",
-    "effective_size",
-    "kernel_errors",
-    "quantiles",
-    "silverman_bandwidth",
-    "weighted_size",
-]
-
 Floats = NDArray[np.float64]
 
 ERROR_DIGITS = 3

@@ -25,8 +25,6 @@ from spiir_pastro.models.cosmology import redshift
 from spiir_pastro.models.distance import DistanceModel
 from spiir_pastro.models.mass_plane import band_areas, equal_mass_mchirp, regions
 
-__all__ = ["MassContourClassifier", "shares_at_distances"]
-
 Floats = NDArray[np.float64]
 
 _EVENTS_AT_ONCE = 4096  # events whose intermediate arrays stay in a processor's cache

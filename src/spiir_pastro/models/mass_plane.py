@@ -23,8 +23,6 @@ from numpy.typing import NDArray
 
 from spiir_pastro.domain import Body, MassBoundaries, Region
 
-__all__ = ["band_areas", "equal_mass_mchirp", "partner_mass", "region_bounds", "regions"]
-
 Floats = NDArray[np.float64]
 
 _EQUAL_MASS = 2**-0.2

@@ -26,8 +26,6 @@ from spiir_pastro.models.far_density import PowerLaw, fit_far_density, fit_power
 from spiir_pastro.models.kernels import effective_size, silverman_bandwidth
 from spiir_pastro.models.regression import StudentRegression
 
-__all__ = ["LEAST_MCHIRP_WIDTH", "Labelled", "enough_alone", "fit_measured", "size_of"]
-
 Floats = NDArray[np.float64]
 Labels = NDArray[np.bool_]
 

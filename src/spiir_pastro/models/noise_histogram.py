@@ -23,8 +23,6 @@ from spiir_pastro.errors import FitError
 from spiir_pastro.models.components import LOG_FAR, LOUDEST_LOG_FAR_RATIO
 from spiir_pastro.models.conditional import ConditionalGrid
 
-__all__ = ["NoiseHistogram", "fit_noise_snr"]
-
 Floats = NDArray[np.float64]
 
 FEWEST_EVENTS = 100

@@ -22,8 +22,6 @@ from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.mass_contour import MassContourClassifier
 from spiir_pastro.models.source_model import SourceModel
 
-__all__ = ["ClassSharing", "PastroModel", "Predictions", "extrapolations"]
-
 Floats = NDArray[np.float64]
 
 NO_FAR = "no FAR assigned"

@@ -36,8 +36,6 @@ from spiir_pastro.models.cosmology import (
     redshift,
 )
 
-__all__ = ["BinaryPopulation", "DistanceLaw", "MassLaw", "RedshiftLaw", "with_border"]
-
 Floats = NDArray[np.float64]
 
 _NODES = 8001

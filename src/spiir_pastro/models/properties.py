@@ -37,14 +37,6 @@ from spiir_pastro.models.source_model import (
     projection_density,
 )
 
-__all__ = [
-    "MCHIRP_BINS",
-    "PropertyPlane",
-    "SourceProperties",
-    "leaves_remnant",
-    "source_properties",
-]
-
 Floats = NDArray[np.float64]
 
 MCHIRP_BINS = (0.0, 0.87, 1.74, 5.0, 10.0, 20.0, 40.0, math.inf)

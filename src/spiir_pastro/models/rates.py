@@ -31,8 +31,6 @@ from spiir_pastro.models.counts import CountPosterior
 from spiir_pastro.models.counts.marginals import Marginal
 from spiir_pastro.models.exposure import Exposure
 
-__all__ = ["RatePosterior"]
-
 Floats = NDArray[np.float64]
 
 

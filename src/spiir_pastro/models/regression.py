@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.kernels import weighted_size
 
-__all__ = ["StudentRegression"]
-
 Floats = NDArray[np.float64]
 
 LARGEST_COEFFICIENT, LEAST_SCALE, LEAST_DOF = 1e12, 1e-12, 1.0

@@ -24,8 +24,6 @@ from numpy.typing import NDArray
 from spiir_pastro.domain.candidates import LARGEST_ETA
 from spiir_pastro.errors import FitError
 
-__all__ = ["Response", "mass_difference"]
-
 Floats = NDArray[np.float64]
 
 PRIOR_EVENTS = 10.0

@@ -22,8 +22,6 @@ from scipy.special import logsumexp
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.population import BinaryPopulation
 
-__all__ = ["InjectionSet", "uncovered_fraction", "volumes_gpc3"]
-
 Floats = NDArray[np.float64]
 
 

@@ -35,22 +35,6 @@ from spiir_pastro.models.horizon import Horizons
 from spiir_pastro.models.population import BinaryPopulation
 from spiir_pastro.models.response import Response
 
-__all__ = [
-    "LEAST_DENSITY",
-    "W_NODES",
-    "Binaries",
-    "Reach",
-    "RecoveredMasses",
-    "SourceModel",
-    "VolumeNodes",
-    "likely_distances",
-    "network_reach",
-    "offered_w",
-    "projection_density",
-    "projection_exceeds",
-    "recovered_masses",
-]
-
 Floats = NDArray[np.float64]
 Reach = Callable[[Floats, Floats], Floats]
 

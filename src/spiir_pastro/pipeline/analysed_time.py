@@ -27,8 +27,6 @@ from spiir_pastro.io.segments import analysed_segments
 from spiir_pastro.pipeline.inventory import Problem, StagedFile, Trouble
 from spiir_pastro.pipeline.raw import RawKind
 
-__all__ = ["AnalysedTime", "livetime_table", "with_analysed"]
-
 Segments = Mapping[str, NDArray[np.int64]]
 _SCHEMA = {"run": pl.String, "bank": pl.String, "ifos": pl.String, "livetime_ns": pl.Int64}
 _SPAN = re.compile(r"_(\d{1,10})_(\d{1,9})$")

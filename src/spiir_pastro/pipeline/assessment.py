@@ -15,26 +15,18 @@ from spiir_pastro.io.trigger_tables import to_candidates
 from spiir_pastro.models.alternatives import alternatives
 from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.counts import Prior, fit_counts
+from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.pipeline.evaluations import write_evaluated
 from spiir_pastro.pipeline.folds import Panel, scored_by
 from spiir_pastro.pipeline.prediction import predict_rows
 from spiir_pastro.pipeline.processed import open_processed
-from spiir_pastro.pipeline.training import (
-    FitSettings,
-    TrainingSet,
-    from_processed,
-    from_uploads,
-    source_class,
-)
+from spiir_pastro.pipeline.training import TrainingSet, from_processed, from_uploads, source_class
 from spiir_pastro.report.evaluation import figures
 from spiir_pastro.report.page import report_page
 from spiir_pastro.selection.during import ALWAYS, During
 from spiir_pastro.selection.labelling import label_known
 from spiir_pastro.selection.uploads import select_uploads
-
-__all__ = ["FOLDS", "evaluate_processed", "evaluate_triggers", "write_evaluation"]
-
 
 FOLDS = 5
 

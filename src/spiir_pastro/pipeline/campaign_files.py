@@ -51,8 +51,6 @@ from spiir_pastro.simulation import (
     merger_frame,
 )
 
-__all__ = ["Progress", "is_campaign", "simulate"]
-
 _PROGRAM = "spiir_pastro_simulate"
 
 

@@ -20,6 +20,7 @@ from spiir_pastro.io.trigger_files import read_triggers
 from spiir_pastro.io.trigger_tables import from_csv, from_postcoh, to_candidates
 from spiir_pastro.models import explanation
 from spiir_pastro.models.explanation import Explanation
+from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.pipeline import extraction, processing
 from spiir_pastro.pipeline import model_fit as fitting
@@ -34,9 +35,7 @@ from spiir_pastro.pipeline.processed import Processed
 from spiir_pastro.pipeline.raw import raw_files, raw_files_of_runs
 from spiir_pastro.pipeline.staging import Receipt, Status
 from spiir_pastro.pipeline.summary import ProcessSettings
-from spiir_pastro.pipeline.training import FitSettings, from_processed, from_uploads
-
-__all__ = ["Extraction", "evaluate", "explain", "extract", "fit", "process"]
+from spiir_pastro.pipeline.training import from_processed, from_uploads
 
 PathLike = str | Path
 

@@ -19,11 +19,10 @@ from spiir_pastro.io.provenance import Counted
 from spiir_pastro.io.recounting import recounted, require_recountable
 from spiir_pastro.io.trigger_files import read_triggers
 from spiir_pastro.io.trigger_tables import to_candidates
-from spiir_pastro.pipeline.training import FitSettings, TrainingSet, fingerprints
+from spiir_pastro.models.fit_settings import FitSettings
+from spiir_pastro.pipeline.training import TrainingSet, fingerprints
 from spiir_pastro.selection.uncounted import uncounted
 from spiir_pastro.selection.uploads import select_uploads
-
-__all__ = ["counting", "update"]
 
 
 def counting(training: TrainingSet, uploads: Path, *, settings: FitSettings) -> TrainingSet:

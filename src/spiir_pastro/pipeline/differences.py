@@ -8,8 +8,6 @@ import polars as pl
 
 from spiir_pastro.io.artifact import ModelArtifact, as_document
 
-__all__ = ["differences", "leaves"]
-
 
 def differences(first: ModelArtifact, second: ModelArtifact) -> pl.DataFrame:
     """List the parameters and provenance in which two models differ.

@@ -32,8 +32,6 @@ from spiir_pastro.io.provenance import plain_settings
 from spiir_pastro.io.trigger_tables import EFF_DISTANCES
 from spiir_pastro.pipeline.differences import leaves
 
-__all__ = ["as_evaluated", "chosen_settings", "read_evaluation", "write_evaluated"]
-
 _CANDIDATE_COLUMNS = (
     "event_id",
     "gps_ns",

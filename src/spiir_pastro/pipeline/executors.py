@@ -19,8 +19,6 @@ from typing import Any, TypeVar
 
 from spiir_pastro.errors import ConfigError, PastroError
 
-__all__ = ["run_all"]
-
 T = TypeVar("T")
 R = TypeVar("R")
 

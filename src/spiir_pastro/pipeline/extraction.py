@@ -23,8 +23,6 @@ from spiir_pastro.pipeline.raw import RawFile
 from spiir_pastro.pipeline.sightings import Sighting, sight
 from spiir_pastro.pipeline.staging import Receipt, Staging, Status, Timing
 
-__all__ = ["Outcome", "extract"]
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:

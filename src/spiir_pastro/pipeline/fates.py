@@ -5,8 +5,6 @@ from enum import StrEnum
 
 import polars as pl
 
-__all__ = ["Fate", "Fates", "count_fate", "count_taken"]
-
 
 class Fate(StrEnum):
     """Why a row is where it is, in the order the rules are applied."""

@@ -27,18 +27,11 @@ from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.distance_tables import CAMPAIGN, read_distances
 from spiir_pastro.io.trigger_tables import to_candidates
 from spiir_pastro.models.count_summary import CountSummary
+from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.prediction import predict_rows
-from spiir_pastro.pipeline.training import FitSettings, TrainingSet
-
-__all__ = [
-    "Panel",
-    "cut_times",
-    "fold_of",
-    "scored_by",
-    "seen_in_training",
-]
+from spiir_pastro.pipeline.training import TrainingSet
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

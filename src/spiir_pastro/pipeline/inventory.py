@@ -22,8 +22,6 @@ from spiir_pastro.pipeline.raw import ENDINGS, RawFile, RawKind, kind_of, raw_fi
 from spiir_pastro.pipeline.sightings import Sighting, sight
 from spiir_pastro.pipeline.staging import Receipt, Staging, Status
 
-__all__ = ["Inventory", "Problem", "StagedFile", "StagedRun", "Trouble", "insist", "take_inventory"]
-
 _MOST_LINES = 50
 
 

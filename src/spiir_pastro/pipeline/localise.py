@@ -21,17 +21,6 @@ from spiir_pastro.domain import DETECTORS
 from spiir_pastro.errors import PastroError, TableError
 from spiir_pastro.io.trigger_files import read_triggers
 
-__all__ = [
-    "COLUMNS",
-    "LOWEST_HZ",
-    "BayestarEvent",
-    "BayestarSingle",
-    "decimated",
-    "distances",
-    "localise_candidate",
-    "waveform_of",
-]
-
 LOWEST_HZ = 30.0
 SERIES_HZ = 1024
 """Rate to which SNR series are decimated: the mean moves by 2 %, and it is three times as fast."""

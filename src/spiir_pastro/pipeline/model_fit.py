@@ -26,6 +26,7 @@ from spiir_pastro.models.counts import CountPosterior, fit_counts
 from spiir_pastro.models.distance import PYCBC_LIVE_O3, DistanceModel
 from spiir_pastro.models.distance_choice import FEWEST_TO_CHOOSE, choose_distance
 from spiir_pastro.models.distance_fit import ESTIMATORS, Estimator, fit_distance
+from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.models.fitting import fit_densities
 from spiir_pastro.models.kernels import effective_size
 from spiir_pastro.models.mass_contour import MassContourClassifier
@@ -33,14 +34,7 @@ from spiir_pastro.models.noise_histogram import NoiseHistogram, fit_noise_snr
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.models.source_model import SourceModel, network_reach
 from spiir_pastro.pipeline.sensitivity import rates_of
-from spiir_pastro.pipeline.training import (
-    FitSettings,
-    TrainingSet,
-    fingerprints,
-    fitted_response,
-)
-
-__all__ = ["fit"]
+from spiir_pastro.pipeline.training import TrainingSet, fingerprints, fitted_response
 
 REFERENCE_TRIGGERS = 10
 """From least to most probable, and half as many of the most."""

@@ -18,8 +18,6 @@ from spiir_pastro.models.blocks import in_order, row_blocks
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.models.source_model import network_reach
 
-__all__ = ["TRIGGER_SUFFIXES", "blocks_of", "predict_files", "predict_rows"]
-
 TRIGGER_SUFFIXES = (".xml", ".xml.gz", ".csv", ".parquet", ".json")
 """Of files that may hold triggers."""
 

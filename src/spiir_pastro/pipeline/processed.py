@@ -43,8 +43,6 @@ from spiir_pastro.pipeline.summary import (
 )
 from spiir_pastro.selection import Matches
 
-__all__ = ["UNITS", "Processed", "ProcessedFolder", "open_processed"]
-
 UNITS: Mapping[str, str] = {
     **TRIGGER_UNITS,
     **INJECTION_UNITS,

@@ -41,8 +41,6 @@ from spiir_pastro.selection import (
 from spiir_pastro.selection.decontamination import TWIN_COLUMNS
 from spiir_pastro.selection.windows import Ints
 
-__all__ = ["ROWS_PER_SLICE", "process", "remove_leftovers"]
-
 ROWS_PER_SLICE = 1_000_000
 _SCRATCH = ".process-"
 

@@ -21,16 +21,6 @@ from spiir_pastro.errors import ConfigError
 if TYPE_CHECKING:
     from spiir_pastro.io.runs import Run, RunsFile
 
-__all__ = [
-    "ENDINGS",
-    "RawFile",
-    "RawKind",
-    "kind_of",
-    "raw_files",
-    "raw_files_of_run",
-    "raw_files_of_runs",
-]
-
 ENDINGS = (".xml.gz", ".xml")
 """What a raw file's name ends in."""
 

@@ -14,8 +14,6 @@ from pathlib import Path
 
 from spiir_pastro.errors import ConfigError
 
-__all__ = ["evaluation_of_revision"]
-
 
 @contextmanager
 def evaluation_of_revision(folder: Path, revision: str) -> Iterator[Path]:

@@ -25,8 +25,6 @@ from spiir_pastro.models.rates import RatePosterior
 from spiir_pastro.models.reweighting import InjectionSet, uncovered_fraction, volumes_gpc3
 from spiir_pastro.pipeline.summary import InjectedRun
 
-__all__ = ["Sensitivity", "rates_of", "sensitivities", "signal_weights"]
-
 Floats = NDArray[np.float64]
 Populations = Mapping[Source, BinaryPopulation]
 

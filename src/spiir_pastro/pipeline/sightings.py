@@ -12,8 +12,6 @@ from typing import Self
 
 import msgspec
 
-__all__ = ["Sighting", "sight"]
-
 _SETTLED_NS = 50_000_000
 
 

@@ -18,8 +18,6 @@ from spiir_pastro.pipeline.raw import RawFile
 from spiir_pastro.pipeline.sightings import Sighting
 from spiir_pastro.pipeline.staging import TABLES, Receipt, StagedTable, Staging, Status
 
-__all__ = ["stage_tables"]
-
 _ROWS_PER_GROUP = 100_000
 
 

@@ -31,8 +31,6 @@ from spiir_pastro.io.documents import Document, read_document, write_document
 from spiir_pastro.io.seals import Seal, damage
 from spiir_pastro.pipeline.sightings import Sighting
 
-__all__ = ["TABLES", "Receipt", "StagedTable", "Staging", "Status", "Timing"]
-
 TABLES = ("postcoh", "sim_inspiral", "segment_definer", "segment")
 """Tables of a raw file that are staged."""
 

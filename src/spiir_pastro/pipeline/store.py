@@ -16,8 +16,6 @@ from spiir_pastro.pipeline.fates import Fate, Fates
 from spiir_pastro.pipeline.inventory import StagedFile
 from spiir_pastro.selection.windows import Ints, is_near
 
-__all__ = ["Near", "TriggerStore", "damage_beside"]
-
 _ROWS_AT_ONCE = 300_000
 
 _TRIGGERS: Mapping[str, type[pl.DataType]] = {

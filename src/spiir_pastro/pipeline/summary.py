@@ -17,16 +17,6 @@ from spiir_pastro.selection.clustering import CLUSTER_WINDOW_NS
 from spiir_pastro.selection.decontamination import KNOWN_WINDOW_NS
 from spiir_pastro.selection.matching import INJECTION_MCHIRP_TOLERANCE, INJECTION_WINDOW_NS
 
-__all__ = [
-    "FateCount",
-    "InjectedRun",
-    "Livetime",
-    "Origin",
-    "ProcessSettings",
-    "Summary",
-    "Uncovered",
-]
-
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessSettings:

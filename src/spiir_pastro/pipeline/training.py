@@ -34,17 +34,6 @@ from spiir_pastro.selection.clustering import cluster
 from spiir_pastro.selection.during import ALWAYS, During
 from spiir_pastro.selection.uploads import select_uploads
 
-__all__ = [
-    "FitSettings",
-    "TrainingSet",
-    "fingerprints",
-    "fitted_response",
-    "from_processed",
-    "from_uploads",
-    "source_class",
-    "within_gps",
-]
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSet:

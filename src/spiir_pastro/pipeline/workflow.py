@@ -34,6 +34,7 @@ from spiir_pastro.io.folders import sole_writer
 from spiir_pastro.io.predictions import as_csv, predict_read
 from spiir_pastro.io.runs import Purpose, RunsFile, read_runs
 from spiir_pastro.io.trigger_files import read_triggers
+from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.pipeline.assessment import evaluate_processed, write_evaluation
 from spiir_pastro.pipeline.campaign_files import is_campaign, simulate
 from spiir_pastro.pipeline.extraction import extract
@@ -43,10 +44,8 @@ from spiir_pastro.pipeline.processed import open_processed
 from spiir_pastro.pipeline.processing import process, remove_leftovers
 from spiir_pastro.pipeline.raw import RawKind, kind_of, raw_files_of_run, raw_files_of_runs
 from spiir_pastro.pipeline.staging import Status
-from spiir_pastro.pipeline.training import FitSettings, from_processed
+from spiir_pastro.pipeline.training import from_processed
 from spiir_pastro.simulation import CampaignConfig
-
-__all__ = ["OnStep", "StageDone", "Workspace", "run"]
 
 
 @dataclass(frozen=True, kw_only=True)

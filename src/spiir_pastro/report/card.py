@@ -13,8 +13,6 @@ from spiir_pastro.models.far_density import PowerLaw
 from spiir_pastro.models.pastro import ClassSharing, PastroModel
 from spiir_pastro.report.numbers import between, figure, utc
 
-__all__ = ["Card", "model_card"]
-
 _SHARING = {
     ClassSharing.MULTI_COMPONENT: "multi-component FGMC: each class counted with its own densities",
     ClassSharing.MASS_CONTOUR: "mass contour: p_astro times each class's share of the area",

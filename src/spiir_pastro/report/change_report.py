@@ -16,8 +16,6 @@ from spiir_pastro.io.atomic import write_atomically
 from spiir_pastro.report.evaluation import draw_reliability, draw_roc
 from spiir_pastro.report.style import INK, figure, house_style, save
 
-__all__ = ["draw_calibration_change", "draw_roc_change", "write_alone", "write_markdown"]
-
 _ROC_POINTS = 1000
 _BEFORE, _AFTER = SOURCE_COLOURS[Source.TERRESTRIAL], SOURCE_COLOURS[Source.BNS]
 

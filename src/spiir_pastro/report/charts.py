@@ -9,8 +9,6 @@ from spiir_pastro.domain import SOURCE_COLOURS, Source
 from spiir_pastro.evaluation.result import QUANTITIES, Evaluation
 from spiir_pastro.report.numbers import figure, percents, probability
 
-__all__ = ["all_charts", "calibration_chart", "efficiency_chart", "roc_chart"]
-
 Chart = Mapping[str, Any]
 
 _BLUE, _ORANGE, _GREY = (SOURCE_COLOURS[s] for s in (Source.BNS, Source.BBH, Source.TERRESTRIAL))

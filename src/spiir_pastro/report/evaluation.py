@@ -13,9 +13,6 @@ from spiir_pastro.evaluation.scores import Reliability, Roc, reliability, roc
 from spiir_pastro.report.style import ACCENT, INK, figure, house_style, images
 from spiir_pastro.report.thinning import telling_rows
 
-__all__ = ["draw_candidates", "draw_known_mergers", "draw_reliability", "draw_roc", "figures"]
-
-
 T = TypeVar("T")
 
 _MOST_POINTS = 20_000

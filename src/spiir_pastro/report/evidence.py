@@ -22,8 +22,6 @@ from numpy.typing import NDArray
 from spiir_pastro.models.components import FACTORS
 from spiir_pastro.models.explanation import Explanation
 
-__all__ = ["FACTS", "Evidence", "weigh"]
-
 Floats = NDArray[np.float64]
 
 DECIBANS = 10 / np.log(10)

@@ -13,8 +13,6 @@ from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.provenance import Provenance
 from spiir_pastro.report.numbers import count_of, dates, figure, percent, percents, source_name
 
-__all__ = ["Headline", "PartOf", "headline", "sentence"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class PartOf:

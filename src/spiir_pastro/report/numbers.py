@@ -8,11 +8,6 @@ from numpy.typing import NDArray
 
 from spiir_pastro.domain import Source
 
-__all__ = [
-    "between", "count_of", "dates", "figure", "percent", "percents", "probability", "source_name",
-    "utc",
-]  # fmt: skip
-
 
 def figure(value: float, digits: int = 3) -> str:
     """Write a number with a few digits.

@@ -27,8 +27,6 @@ from spiir_pastro.report.card import model_card
 from spiir_pastro.report.headline import headline
 from spiir_pastro.report.payload import event_payload, report_payload
 
-__all__ = ["report_page", "write_event_page"]
-
 _TEMPLATES = files("spiir_pastro.report").joinpath("templates")
 _LONGEST_EVENT_LABEL = 16
 _SCRIPTS = ("cells.js", "pictures.js", "report.js")

@@ -31,8 +31,6 @@ from spiir_pastro.report.evidence import FACTS, Evidence, weigh
 from spiir_pastro.report.numbers import utc
 from spiir_pastro.report.thinning import interesting_rows, telling_rows
 
-__all__ = ["event_payload", "report_payload"]
-
 Floats = NDArray[np.float64]
 Json = Mapping[str, Any]
 

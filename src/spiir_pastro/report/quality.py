@@ -13,10 +13,6 @@ from spiir_pastro.evaluation.recovery import Recovered
 from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.report.numbers import between, figure, percent, percents, source_name
 
-__all__ = [
-    "Cell", "Table", "alternatives", "calls", "change", "confusion", "recovery", "scores",
-]  # fmt: skip
-
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:

@@ -14,8 +14,6 @@ from matplotlib.figure import Figure
 
 from spiir_pastro.io.atomic import write_atomically
 
-__all__ = ["ACCENT", "INK", "figure", "house_style", "images", "save"]
-
 ACCENT = "#E69F00"
 INK = "#222222"
 

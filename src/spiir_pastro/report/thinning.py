@@ -8,8 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL
 
-__all__ = ["interesting_rows", "telling_rows"]
-
 Rows = NDArray[np.int64]
 
 

@@ -20,8 +20,6 @@ from spiir_pastro.domain import Source
 from spiir_pastro.simulation.binaries import chirp_mass
 from spiir_pastro.simulation.network import SOLAR_MASS_S
 
-__all__ = ["TemplateGroup", "nearest_template", "template_duration_s", "template_groups"]
-
 Floats = NDArray[np.float64]
 
 _BANKS_PER_GROUP = 4

@@ -18,8 +18,6 @@ from spiir_pastro.simulation.config import NETWORK, CampaignConfig
 from spiir_pastro.simulation.early_warning import heard_fraction
 from spiir_pastro.simulation.network import antenna_patterns, sigma_mpc
 
-__all__ = ["Binaries", "chirp_mass", "draw_binaries", "draw_detectable"]
-
 Floats = NDArray[np.float64]
 
 _SPIN_LIMITS = {Source.BNS: (0.05, 0.05), Source.NSBH: (0.7, 0.05), Source.BBH: (0.7, 0.7)}

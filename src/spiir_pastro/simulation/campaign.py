@@ -29,8 +29,6 @@ from spiir_pastro.simulation.triggers import (
     recover,
 )
 
-__all__ = ["TRUTH_COLUMNS", "Campaign", "build_campaign", "draw_candidates"]
-
 TRUTH_COLUMNS = ("event_id", "gps_ns", "origin", "origin_id", "source")
 """What is true of a trigger: its row's id and time, where it comes from, and its class."""
 

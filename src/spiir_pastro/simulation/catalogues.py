@@ -12,8 +12,6 @@ from spiir_pastro.simulation.config import NETWORK
 from spiir_pastro.simulation.network import SOLAR_MASS_S, greenwich_angle
 from spiir_pastro.simulation.triggers import Signals
 
-__all__ = ["injection_frame", "merger_frame"]
-
 _F_LOWER_HZ = 15.0
 _LISTED_SNR = 8.0
 

@@ -15,17 +15,6 @@ from spiir_pastro.errors import ConfigError
 from spiir_pastro.models.population import BinaryPopulation, MassLaw, RedshiftLaw
 from spiir_pastro.models.response import Response
 
-__all__ = [
-    "COMPLETE_BELOW_HZ",
-    "DETECTORS",
-    "NETWORK",
-    "SENSITIVITIES",
-    "SIMULATED",
-    "CampaignConfig",
-    "Sensitivity",
-    "stream",
-]
-
 DETECTORS = ("H1", "L1", "V1", "K1")
 """Those there are, in the order of every detector axis here."""
 

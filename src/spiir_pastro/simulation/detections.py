@@ -30,8 +30,6 @@ from spiir_pastro.simulation.ranking import (
     stretched_far_hz,
 )
 
-__all__ = ["INJECTION", "MERGER", "NOISE", "Detections", "postcoh_frame"]
-
 Floats = NDArray[np.float64]
 
 NOISE, INJECTION, MERGER = "noise", "injection", "merger"

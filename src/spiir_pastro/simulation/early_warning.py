@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from spiir_pastro.models.population import BinaryPopulation
 from spiir_pastro.simulation.network import SOLAR_MASS_S
 
-__all__ = ["heard_fraction", "last_frequency_hz", "nearer"]
-
 Floats = NDArray[np.float64]
 
 _FREQUENCY_HZ = (

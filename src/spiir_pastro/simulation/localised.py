@@ -20,8 +20,6 @@ from spiir_pastro.simulation.config import stream
 from spiir_pastro.simulation.detections import Detections, postcoh_frame
 from spiir_pastro.simulation.triggers import recover
 
-__all__ = ["draw_distances"]
-
 _FAR_MAX_HZ = 3e-4
 
 

@@ -22,17 +22,6 @@ from spiir_pastro.domain import is_within
 from spiir_pastro.models.horizon import Horizons
 from spiir_pastro.simulation.config import DETECTORS, NETWORK, CampaignConfig, stream
 
-__all__ = [
-    "SOLAR_MASS_S",
-    "Segments",
-    "antenna_patterns",
-    "arrival_delays",
-    "detectors_on",
-    "draw_segments",
-    "greenwich_angle",
-    "sigma_mpc",
-]
-
 Floats = NDArray[np.float64]
 Segments = Mapping[str, NDArray[np.int64]]
 """Detector to its (n, 2) GPS seconds [on, off), sorted and apart."""

@@ -32,8 +32,6 @@ from scipy.special import gammaincc, gammainccinv, gammaln, log_ndtr
 
 from spiir_pastro.domain import Source
 
-__all__ = ["COHERENT_NOISE", "SINGLE_DETECTOR_NOISE", "SNR_THRESHOLD", "NoiseModel"]
-
 Floats = NDArray[np.float64]
 
 SNR_THRESHOLD = 5.4

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from spiir_pastro.domain import Source
 from spiir_pastro.simulation.bank import TemplateGroup, nearest_template
 
-__all__ = ["NOISE_TEMPLATES", "NoiseSlice", "TemplateLaw", "noise_slices"]
-
 Floats = NDArray[np.float64]
 
 _LEVELS = (0.0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99, 1.0)

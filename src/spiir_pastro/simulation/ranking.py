@@ -32,22 +32,6 @@ from spiir_pastro.domain import Source
 from spiir_pastro.simulation.config import DETECTORS
 from spiir_pastro.simulation.noise import COHERENT_NOISE, SNR_THRESHOLD, NoiseModel
 
-__all__ = [
-    "FAR_FACTOR",
-    "NOISE_CEILING_HZ",
-    "UPLOADED",
-    "Ranking",
-    "TailLaw",
-    "combined_far_hz",
-    "draw_reduced_snr",
-    "noise_chisq",
-    "ranking",
-    "reduced_snr",
-    "stretched_far_hz",
-    "template_kind",
-    "whole_snr",
-]
-
 Floats = NDArray[np.float64]
 
 FAR_FACTOR = 8

@@ -37,8 +37,6 @@ from spiir_pastro.simulation.ranking import (
     whole_snr,
 )
 
-__all__ = ["Signals", "displace", "draw_noise", "draw_signals", "recover"]
-
 Floats = NDArray[np.float64]
 
 SINGLE_THRESHOLD = 4.0

@@ -31,8 +31,6 @@ from spiir_pastro.models.counts.maximum import most_probable_counts
 from spiir_pastro.models.counts.mixture import CompressedMixture
 from spiir_pastro.models.counts.posterior import CountPosterior
 
-__all__ = ["fit_counts"]
-
 Floats = NDArray[np.float64]
 
 _MOST_CLASSES = 3

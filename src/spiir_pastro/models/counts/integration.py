@@ -11,13 +11,6 @@ from spiir_pastro.models.counts.lattice import LOG_CUTOFF, Lattice, lattice_of
 from spiir_pastro.models.counts.mixture import CompressedMixture
 from spiir_pastro.models.counts.sticks import Sticks
 
-__all__ = [
-    "TooNarrowError",
-    "integrate",
-    "integrate_from",
-    "log_posterior",
-]
-
 Floats = NDArray[np.float64]
 
 _TOLERANCE_BY_CLASSES = {

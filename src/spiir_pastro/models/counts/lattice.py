@@ -19,8 +19,6 @@ from scipy.special import expit
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.counts.sticks import Frame
 
-__all__ = ["LOG_CUTOFF", "Lattice", "lattice_of"]
-
 Floats = NDArray[np.float64]
 LogDensity = Callable[[Floats], Floats]
 

@@ -25,8 +25,6 @@ from scipy.special import gammainc, sici
 from spiir_pastro.models.counts.lattice import LOG_CUTOFF, Lattice
 from spiir_pastro.models.counts.sticks import Frame, Sticks
 
-__all__ = ["LatticeMarginal", "Marginal", "SampledMarginal"]
-
 _BROADER_FACTOR = (
     5.0  # shares this much broader than the total; else the lattice resolves the total
 )

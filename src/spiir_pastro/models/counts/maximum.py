@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.bayes_factors import in_chunks
 
-__all__ = ["most_probable_counts"]
-
 Floats = NDArray[np.float64]
 
 

@@ -30,8 +30,6 @@ from numpy.typing import NDArray
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.bayes_factors import in_chunks
 
-__all__ = ["CompressedMixture"]
-
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 

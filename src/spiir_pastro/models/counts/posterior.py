@@ -16,8 +16,6 @@ from spiir_pastro.models.counts.lattice import Lattice
 from spiir_pastro.models.counts.marginals import LatticeMarginal, Marginal, SampledMarginal
 from spiir_pastro.models.counts.mixture import CompressedMixture
 
-__all__ = ["CountPosterior"]
-
 Floats = NDArray[np.float64]
 
 _INTERVAL_DRAWS = 2_000

@@ -21,8 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logsumexp
 
-__all__ = ["Frame", "Sticks"]
-
 Floats = NDArray[np.float64]
 
 _BEND_RADIUS = 2.0  # the 2 whose square stands under the roots
