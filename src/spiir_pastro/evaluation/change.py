@@ -62,21 +62,15 @@ class Verdict(StrEnum):
 class Tolerance:
     """When a change is more than noise.
 
-    Attributes
-    ----------
-    false_alarm_rate
-        Probability that two equally good models differ, in any metric.
-    negligible
-        The least change that matters, in the metric's own standard errors.
-
     Raises
     ------
     ConfigError
         If a value is out of its range.
     """
 
+    # probability that two equally good models differ, in any metric
     false_alarm_rate: float = 0.001
-    negligible: float = 1.0
+    negligible: float = 1.0  # the least change that matters, in the metric's own standard errors
 
     def __post_init__(self) -> None:
         if not (0 < self.false_alarm_rate < 1 and self.negligible >= 0):
@@ -88,38 +82,22 @@ class Tolerance:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A metric before and after.
+    """A metric before and after."""
 
-    Attributes
-    ----------
-    name
-        Of the metric.
-    before, after
-        Its values.
-    low, high
-        Central 90 % interval of after - before.
-    standard_error
-        Of the metric itself, before.
-    events
-        On how many events it was tested; none if there are none.
-    better
-        +1 if more is better, -1 if less is, 0 if it should stay as it is.
-    p_fall, p_rise
-        How often equally good models would show as large a fall, or rise.
-    is_only_a_cost
-        Whether less of it is no merit by itself; see `stated_uncertainty`.
-    """
-
-    name: str
+    name: str  # of the metric
+    # its values
     before: float
     after: float
+    # central 90 % interval of after - before
     low: float
     high: float
-    standard_error: float
-    events: int
-    better: int
+    standard_error: float  # of the metric itself, before
+    events: int  # on how many events it was tested; none if there are none
+    better: int  # +1 if more is better, -1 if less is, 0 if it should stay as it is
+    # how often equally good models would show as large a fall, or rise
     p_fall: float
     p_rise: float
+    # whether less of it is no merit by itself; see `stated_uncertainty`
     is_only_a_cost: bool = False
 
     @property
@@ -150,24 +128,12 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Contributions:
-    """What each event contributes to a metric, whose mean it is.
+    """What each event contributes to a metric, whose mean it is."""
 
-    Attributes
-    ----------
-    name
-        Of the metric.
-    better
-        As in `Change`.
-    values : (n,)
-        Of the events.
-    is_only_a_cost
-        As in `Change`.
-    """
-
-    name: str
-    better: int
-    values: Floats
-    is_only_a_cost: bool = False
+    name: str  # of the metric
+    better: int  # as in `Change`
+    values: Floats  # (n,) of the events
+    is_only_a_cost: bool = False  # as in `Change`
 
 
 def contributions(p_signal: Floats, is_signal: Labels) -> tuple[Contributions, ...]:

@@ -54,77 +54,44 @@ _FEWEST_SHARED = 0.1
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluated:
-    """What is compared of an evaluation.
+    """What is compared of an evaluation."""
 
-    Attributes
-    ----------
-    name
-        What people know it by.
-    metrics
-        All of them, by name.
-    candidates
-        With ``event_id``, ``gps_ns``, ``far_hz``, ``is_signal``, ``source_class``, ``p_astro`` and
-        the four probabilities, those that the scores are of; of a campaign also ``bank`` and
-        ``injection_gps_ns``.
-    known_mergers
-        With ``name``, ``gps``, ``source_class``, ``p_astro`` and the four probabilities; nulls
-        where the search has no candidate.
-    missed
-        Injections without a candidate: ``bank``, ``source_class``, ``injection_gps_ns``; None where
-        they are not known.
-    spans
-        When candidates were looked for.
-    far_threshold_hz
-        Largest FAR of a candidate.
-    settings
-        What was chosen in fitting the model, by dotted name.
-    cuts_gps_ns
-        What parts the folds that it was refitted without; none if it was not.
-    """
-
-    name: str
-    metrics: Mapping[str, float]
+    name: str  # what people know it by
+    metrics: Mapping[str, float]  # all of them, by name
+    # with ``event_id``, ``gps_ns``, ``far_hz``, ``is_signal``, ``source_class``, ``p_astro`` and
+    # the four probabilities, those that the scores are of; of a campaign also ``bank`` and
+    # ``injection_gps_ns``
     candidates: pl.DataFrame
+    # with ``name``, ``gps``, ``source_class``, ``p_astro`` and the four probabilities; nulls where
+    # the search has no candidate
     known_mergers: pl.DataFrame
+    # injections without a candidate: ``bank``, ``source_class``, ``injection_gps_ns``; None where
+    # they are not known
     missed: pl.DataFrame | None
-    spans: tuple[Span, ...]
-    far_threshold_hz: float
-    settings: Mapping[str, str]
+    spans: tuple[Span, ...]  # when candidates were looked for
+    far_threshold_hz: float  # largest FAR of a candidate
+    settings: Mapping[str, str]  # what was chosen in fitting the model, by dotted name
+    # GPS ns between the folds that it was refitted without; none if it was not
     cuts_gps_ns: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Comparison:
-    """Two evaluations side by side.
+    """Two evaluations side by side."""
 
-    Attributes
-    ----------
-    before, after
-        The evaluations.
-    shared
-        Candidates of both: event_id, is_signal (as known now), p_before, p_after, and the
-        probabilities of what each is, p_true_before and p_true_after.
-    paired
-        Whether events of both were compared one by one; if not, as two samples.
-    changes
-        Of the metrics.
-    verdicts
-        On the changes.
-    moved
-        Known mergers whose most probable class changed, whose p_astro moved by more than a limit,
-        or that one model has no candidate for: name, source_class, class_before, class_after,
-        p_before, p_after.
-    tolerance
-        When a change is more than noise.
-    """
-
+    # the evaluations
     before: Evaluated
     after: Evaluated
+    # candidates of both: event_id, is_signal (as known now), p_before, p_after, and the
+    # probabilities of what each is, p_true_before and p_true_after
     shared: pl.DataFrame
-    paired: bool
-    changes: tuple[Change, ...]
+    paired: bool  # whether events of both were compared one by one; if not, as two samples
+    changes: tuple[Change, ...]  # of the metrics
+    # known mergers whose most probable class changed, whose p_astro moved by more than a limit, or
+    # that one model has no candidate for: name, source_class, class_before, class_after, p_before,
+    # p_after
     moved: pl.DataFrame
-    tolerance: Tolerance
+    tolerance: Tolerance  # when a change is more than noise
 
     @cached_property
     def verdicts(self) -> tuple[Verdict, ...]:

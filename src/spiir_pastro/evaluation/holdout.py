@@ -9,7 +9,7 @@ class Holdout:
 
     # candidates that the model was trained on; None where the model does not say
     seen: int | None = None
-    # GPS times that part the folds, k - 1 of k; empty without folds. A candidate's score is then
+    # GPS times between k folds, k - 1; empty without folds. A candidate's score is then
     # that of a model fitted on the other folds.
     cuts_gps_ns: tuple[int, ...] = ()
     # why the scores are not held out; empty if they are

@@ -41,24 +41,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Factor:
-    """One value of a candidate, and what its density is given.
+    """One value of a candidate, and what its density is given."""
 
-    Attributes
-    ----------
-    label
-        What people call it.
-    column
-        Of the canonical trigger table.
-    unit
-        Of that column.
-    given
-        The factors its density depends on.
-    """
-
-    label: str
-    column: str
-    unit: str = ""
-    given: tuple[str, ...] = ()
+    label: str  # what people call it
+    column: str  # of the canonical trigger table
+    unit: str = ""  # of that column
+    given: tuple[str, ...] = ()  # the factors its density depends on
 
 
 FACTORS: Mapping[str, Factor] = {
@@ -82,18 +70,11 @@ LOUDEST_LOG_FAR_RATIO = -12.0
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Values:
-    """What the densities are of, for n candidates; NaN where unknown.
+    """What the densities are of, for n candidates; NaN where unknown."""
 
-    Attributes
-    ----------
-    by_factor
-        Values by factor, (n,) each.
-    features : (n, 5)
-        What conditional densities are given: 1, ln FAR, ln mchirp and its square, and 1 for a
-        candidate of one detector, 0 for others.
-    """
-
-    by_factor: Mapping[str, Floats]
+    by_factor: Mapping[str, Floats]  # values by factor, (n,) each
+    # (n, 5) what conditional densities are given: 1, ln FAR, ln mchirp and its square, and 1 for a
+    # candidate of one detector, 0 for others
     features: Floats
 
 
@@ -286,18 +267,11 @@ class Outliers:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Terms:
-    """The logarithms that add up to each source's density.
+    """The logarithms that add up to each source's density."""
 
-    Attributes
-    ----------
-    by_factor
-        Of each factor, (n, 4), sources in the order of ``Source``; FAR's is NaN where unknown.
-    explained : (n, 3)
-        Of a signal of each class there: the part that is no outlier.
-    """
-
+    # of each factor, (n, 4), sources in the order of ``Source``; FAR's is NaN where unknown
     by_factor: Mapping[str, Floats]
-    explained: Floats
+    explained: Floats  # (n, 3) of a signal of each class there: the part that is no outlier
 
     @cached_property
     def log_bayes_factors(self) -> Floats:

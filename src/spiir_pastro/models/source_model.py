@@ -61,18 +61,12 @@ LEAST_DENSITY = 1e-30
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Nodes:
-    """Where nodes lie, and what a detector would call them.
+    """Where nodes lie, and what a detector would call them."""
 
-    Attributes
-    ----------
-    mass1, mass2 : (n,)
-        Source-frame masses in solar masses, the heavier first.
-    redshift : (n,)
-    """
-
+    # (n,) source-frame masses in solar masses, the heavier first
     mass1: Floats
     mass2: Floats
-    redshift: Floats
+    redshift: Floats  # (n,)
 
     @property
     def log_mchirp_det(self) -> Floats:
@@ -88,23 +82,11 @@ class _Nodes:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VolumeNodes(_Nodes):
-    """Nodes of the plane and in redshift, with how many of a class's binaries are there.
+    """Nodes of the plane and in redshift, with how many of a class's binaries are there."""
 
-    Attributes
-    ----------
-    mass1, mass2 : (n,)
-        Source-frame masses in solar masses, the heavier first.
-    redshift, distance_mpc : (n,)
-        Redshift and luminosity distance.
-    reach_mpc : (n,)
-        Distance to which binaries like these are detected.
-    prior : (n,)
-        How many there are, detected or not, up to a factor.
-    """
-
-    distance_mpc: Floats
-    reach_mpc: Floats
-    prior: Floats
+    distance_mpc: Floats  # (n,) luminosity distance
+    reach_mpc: Floats  # (n,) distance to which binaries like these are detected
+    prior: Floats  # (n,) how many there are, detected or not, up to a factor
 
     @classmethod
     def of(
@@ -146,18 +128,9 @@ class VolumeNodes(_Nodes):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Binaries(_Nodes):
-    """Nodes of the plane and in redshift, with how many of a class's found binaries each is.
+    """Nodes of the plane and in redshift, with how many of a class's found binaries each is."""
 
-    Attributes
-    ----------
-    mass1, mass2 : (n,)
-        Source-frame masses in solar masses, the heavier first.
-    redshift : (n,)
-    weight : (n,)
-        They sum to one.
-    """
-
-    weight: Floats
+    weight: Floats  # (n,) they sum to one
 
     @classmethod
     def found(cls, population: BinaryPopulation, reach: Reach) -> Self:
@@ -176,18 +149,10 @@ class Binaries(_Nodes):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RecoveredMasses:
-    """Density of the template's ln(chirp mass), and of its w given that.
+    """Density of the template's ln(chirp mass), and of its w given that."""
 
-    Attributes
-    ----------
-    mchirp
-        Of ln(chirp mass), detector frame.
-    w
-        Of w given that.
-    """
-
-    mchirp: GridDensity
-    w: ConditionalGrid
+    mchirp: GridDensity  # of ln(chirp mass), detector frame
+    w: ConditionalGrid  # of w given that
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,7 +64,7 @@ class Panel:
     """The models whose probabilities are scored: one, or one a fold."""
 
     models: Sequence[PastroModel]  # in the order of the folds
-    cuts_gps_ns: tuple[int, ...] = ()  # what parts the folds
+    cuts_gps_ns: tuple[int, ...] = ()  # between the folds
 
     def factors(self, triggers: pl.DataFrame) -> Floats:
         """Return the log Bayes factors of triggers, (n, classes), each by its fold's model."""

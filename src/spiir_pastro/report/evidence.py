@@ -32,17 +32,11 @@ FACTS = ("expected counts", *(factor.label for factor in FACTORS.values()))
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evidence:
-    """What each of the k `FACTS` says of n candidates.
+    """What each of the k `FACTS` says of n candidates."""
 
-    Attributes
-    ----------
-    decibans : (n, k)
-        For a signal, against noise; they add up to the decibans of p_astro's odds.
-    shares : (n, k, 3)
-        Of the classes, if it is a signal, once the facts up to this one are known.
-    """
-
+    # (n, k) for a signal, against noise; they add up to the decibans of p_astro's odds
     decibans: Floats
+    # (n, k, 3) of the classes, if it is a signal, once the facts up to this one are known
     shares: Floats
 
 

@@ -16,17 +16,10 @@ from spiir_pastro.report.numbers import count_of, dates, figure, percent, percen
 
 @dataclass(frozen=True, kw_only=True)
 class PartOf:
-    """A part of a whole, the larger the better.
+    """A part of a whole, the larger the better."""
 
-    Attributes
-    ----------
-    name
-        What is counted.
-    part, whole
-        How many are as they should be, of how many.
-    """
-
-    name: str
+    name: str  # what is counted
+    # how many are as they should be, of how many
     part: int
     whole: int
 
@@ -44,38 +37,22 @@ class PartOf:
 
 @dataclass(frozen=True, kw_only=True)
 class Headline:
-    """The first screen.
+    """The first screen."""
 
-    Attributes
-    ----------
-    sentence
-        To quote.
-    trained, tested
-        On what.
-    pure, found
-        Those called 0.9 that are real, and the signals that are called 0.5.
-    expected
-        How many of those called 0.9 should be real if the model is right.
-    classes
-        Signals whose most probable class is the right one, all and class by class.
-    worst
-        The class of them that is right least often; None if all are always right.
-    unseen
-        Classes that none of the signals has.
-    mistakes
-        What is called wrongly, the commonest first.
-    """
-
-    sentence: str
+    sentence: str  # to quote
+    # on which data
     trained: str
     tested: str
+    # those called 0.9 that are real, and the signals that are called 0.5
     pure: PartOf
     found: PartOf
-    expected: str
+    expected: str  # how many of those called 0.9 should be real if the model is right
+    # signals whose most probable class is the right one, all and class by class
     classes: Sequence[PartOf]
+    # the class of them that is right least often; None if all are always right
     worst: PartOf | None
-    unseen: Sequence[str]
-    mistakes: Sequence[str]
+    unseen: Sequence[str]  # classes that none of the signals has
+    mistakes: Sequence[str]  # what is called wrongly, the commonest first
 
 
 def headline(evaluation: Evaluation, artifact: ModelArtifact) -> Headline:

@@ -16,22 +16,13 @@ from spiir_pastro.report.numbers import between, figure, percent, percents, sour
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A value, what stands small below it, and what it is like.
+    """A value, what stands small below it, and what it is like."""
 
-    Attributes
-    ----------
-    text, small
-        What is read.
-    tone
-        A class of the style sheet.
-    heat
-        From 0 to 1, how strongly it is coloured; None for not at all.
-    """
-
+    # what is read
     text: str
     small: str = ""
-    tone: str = ""
-    heat: float | None = None
+    tone: str = ""  # a class of the style sheet
+    heat: float | None = None  # from 0 to 1, how strongly it is coloured; None for not at all
 
 
 @dataclass(frozen=True, kw_only=True)

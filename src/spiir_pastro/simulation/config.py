@@ -24,18 +24,11 @@ NETWORK = DETECTORS[:3]
 
 @dataclass(frozen=True, kw_only=True)
 class Sensitivity:
-    """How far the detectors of an observing run hear, and how often they are on.
+    """How far the detectors of an observing run hear, and how often they are on."""
 
-    Attributes
-    ----------
-    bns_range_mpc
-        Sky-averaged range of each detector for 1.4 + 1.4 solar masses.
-    duty_cycle
-        Fraction of time each is on.
-    """
-
+    # sky-averaged range of each detector for 1.4 + 1.4 solar masses
     bns_range_mpc: Mapping[str, float]
-    duty_cycle: Mapping[str, float]
+    duty_cycle: Mapping[str, float]  # fraction of time each is on
 
 
 SENSITIVITIES: Mapping[str, Sensitivity] = {

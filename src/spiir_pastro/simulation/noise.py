@@ -43,36 +43,23 @@ _SMALLEST_FAR = 1.1754944e-38  # SPIIR bounds FARs by the smallest float32
 
 @dataclass(frozen=True)
 class NoiseModel:
-    """Joint distribution of SNR and chi-square of noise triggers.
+    """Joint distribution of SNR and chi-square of noise triggers."""
 
-    Attributes
-    ----------
-    threshold
-        Smallest SNR.
-    scale, power, shape
-        Of the Gaussian part (a, p, h).
-    glitch_share, glitch_scale, glitch_power
-        Of the glitches' tail (w, b, q).
-    glitch_intercept, glitch_slope, glitch_spread
-        Of the glitches' log10 chi-square (c, k, s).
-    spread
-        Of the Gaussian part's log10 chi-square (t).
-    centre
-        Of the same (m).
-    """
-
-    threshold: float
+    threshold: float  # smallest SNR
+    # of the Gaussian part (a, p)
     scale: float
     power: float
+    # of the glitches' tail (w, b, q)
     glitch_share: float
     glitch_scale: float
     glitch_power: float
+    # of the glitches' log10 chi-square (c, k, s)
     glitch_intercept: float
     glitch_slope: float
     glitch_spread: float
-    spread: float
-    centre: float = -0.03
-    shape: float = 1.0
+    spread: float  # width of the Gaussian part's log10 chi-square (t)
+    centre: float = -0.03  # mean of the same (m)
+    shape: float = 1.0  # of the Gaussian part (h)
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[Floats, Floats, NDArray[np.bool_]]:
         """Draw n triggers: SNR, chi-square, and whether each is a glitch."""

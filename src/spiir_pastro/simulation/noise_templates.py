@@ -24,24 +24,14 @@ _REACH = 10  # templates to each side among which the mass ratio is looked for
 
 @dataclass(frozen=True, kw_only=True)
 class TemplateLaw:
-    """How noise candidates spread over one bank.
+    """How noise candidates spread over one bank."""
 
-    Attributes
-    ----------
-    share
-        Of all noise candidates.
-    mchirp
-        Quantiles of detector-frame chirp mass, solar masses, at the levels 0, .01, .05, .1, .2, ...
-        .9, .95, .97, .99, 1.
-    parts
-        Levels of chirp mass between which one row of `ratios` holds.
-    ratios
-        Quantiles of the mass ratio at 0, .1, .25, .5, .75, .9, 1, a row for each part.
-    """
-
-    share: float
+    share: float  # of all noise candidates
+    # quantiles of detector-frame chirp mass, solar masses, at the levels 0, .01, .05, .1, .2, ...
+    # .9, .95, .97, .99, 1.
     mchirp: tuple[float, ...]
-    parts: tuple[float, ...]
+    parts: tuple[float, ...]  # levels of chirp mass between which one row of `ratios` holds
+    # quantiles of the mass ratio at 0, .1, .25, .5, .75, .9, 1, a row for each part
     ratios: tuple[tuple[float, ...], ...]
 
     def level(self, log_mchirp: float) -> float:
@@ -104,22 +94,13 @@ NOISE_TEMPLATES: Mapping[Source, TemplateLaw] = {
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseSlice:
-    """The part of all noise candidates that one bank group finds.
+    """The part of all noise candidates that one bank group finds."""
 
-    Attributes
-    ----------
-    law
-        Of its bank.
-    low, high
-        Levels of chirp mass that bound the group's part of its bank.
-    share
-        Of the candidates of all groups that are searched; these add up to one.
-    """
-
-    law: TemplateLaw
+    law: TemplateLaw  # of its bank
+    # levels of chirp mass that bound the group's part of its bank
     low: float
     high: float
-    share: float
+    share: float  # of the candidates of all groups that are searched; these add up to one
 
     def draw_templates(
         self, group: TemplateGroup, n: int, rng: np.random.Generator

@@ -56,20 +56,13 @@ _Z_U = np.concatenate([np.linspace(-38, -13, 26)[:-1], np.linspace(-13, 8, 141)]
 
 @dataclass(frozen=True)
 class TailLaw:
-    """Law of r, the SNR above threshold, of noise with a low FAR.
+    """Law of r, the SNR above threshold, of noise with a low FAR."""
 
-    Attributes
-    ----------
-    power, tail, scale
-        c, d and s of the Burr XII law.
-    growth
-        Of its scale per unit of ln(FAR*/FAR): k.
-    """
-
+    # c, d and s of the Burr XII law
     power: float
     tail: float
     scale: float
-    growth: float
+    growth: float  # of its scale per unit of ln(FAR*/FAR): k
 
     def density(self, r: Floats, log_u: Floats) -> Floats:
         """Probability density of r at given ln u; the arguments broadcast."""
@@ -135,18 +128,10 @@ def _of_detectors(on: NDArray[np.bool_]) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True)
 class Ranking:
-    """FAR against SNR and chi-square for one bank and kind of template.
+    """FAR against SNR and chi-square for one bank and kind of template."""
 
-    Attributes
-    ----------
-    ordinary
-        Law of most noise, from a statistics file.
-    uploaded
-        Law of noise with a low FAR.
-    """
-
-    ordinary: NoiseModel
-    uploaded: TailLaw
+    ordinary: NoiseModel  # law of most noise, from a statistics file
+    uploaded: TailLaw  # law of noise with a low FAR
 
     def draw_snr(self, log_u: Floats, rng: np.random.Generator) -> Floats:
         """Draw the reduced SNR of noise of given ln u, (n,)."""
