@@ -63,7 +63,7 @@ mutate: $(VENV)/.dev  ## see which changes to the models no test notices, MODULE
 
 COUNT ?= 100000
 storm: $(VENV)/.dev  ## play schedules of faults in a simulated world against the alert service, COUNT=100000
-	cd tests && $(abspath $(BIN))/python -m storm.run $(COUNT) --processes 2
+	cd tests && PYTHONPATH=../tools $(abspath $(BIN))/python -m storm.run $(COUNT) --processes 2
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) docs/_build demo build dist mutants

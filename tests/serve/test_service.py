@@ -30,7 +30,8 @@ from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.settings import GraceDBSettings, KafkaSettings, Settings
-from spiir_pastro.serve.spool import Spool, SpoolDamaged, browse
+from spiir_pastro.serve.spool import Spool, browse
+from spiir_pastro.serve.spool_file import SpoolDamaged
 from spiir_pastro.serve.upload import FileUploader, GraceDBUploader
 
 

@@ -15,7 +15,8 @@ from spiir_pastro.domain import SourceProbabilities
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.serve.decide import Upload, decide
 from spiir_pastro.serve.letters import DeadLetters
-from spiir_pastro.serve.spool import Spool, SpoolDamaged, browse
+from spiir_pastro.serve.spool import Spool, browse
+from spiir_pastro.serve.spool_file import SpoolDamaged
 
 
 def uploads(count: int) -> list[Upload]:
@@ -144,7 +145,7 @@ def test_a_damaged_page_costs_only_what_it_held(tmp_path: Path, page: int) -> No
     path.write_bytes(content)
 
     again = Spool(tmp_path)
-    assert again.path.exists()
+    assert again.file.path.exists()
     kept = {record.event_id: record.content for record in again.pending()}
     if begin // size + 1 not in roots:
         assert len(kept) > 100
@@ -224,7 +225,7 @@ def test_a_file_that_failed_in_use_is_salvaged_though_it_reads_well(tmp_path: Pa
     folder = tmp_path / "spool"
     with closing(Spool(folder)) as spool:
         spool.accept(uploads(3), read_at=1.0)
-        spool.suspect("no such collation sequence")
+        spool.file.suspect("no such collation sequence")
     with closing(Spool(folder)) as spool:
         assert spool.salvaged is not None
         assert spool.salvaged.reason == "no such collation sequence"
@@ -265,7 +266,7 @@ def test_a_damaged_number_of_events_does_not_keep_the_salvage_counting(tmp_path:
         spool.accept(uploads(3), read_at=1.0)
         spool._durable.execute("UPDATE sqlite_sequence SET seq = 9223372036854775807")
         spool._durable.execute("UPDATE events SET seq = 9223372036854775807 WHERE seq = 3")
-        spool.suspect("numbers")
+        spool.file.suspect("numbers")
     with closing(Spool(folder)) as spool:
         assert spool.salvaged is not None
         assert spool.counts() == {"pending": 3, "done": 0}
@@ -290,7 +291,7 @@ def test_an_older_spool_is_taken_over(tmp_path: Path) -> None:
 
 def test_a_folder_taken_away_in_use_is_noticed(spool: Spool) -> None:
     spool.check()
-    spool.path.unlink()
+    spool.file.path.unlink()
     with pytest.raises(SpoolDamaged, match="taken away"):
         spool.check()
 

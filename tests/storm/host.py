@@ -19,7 +19,8 @@ from spiir_pastro.serve.model_slot import Model, ModelSlot
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.settings import GraceDBSettings, KafkaSettings, Settings
-from spiir_pastro.serve.spool import Spool, SpoolDamaged
+from spiir_pastro.serve.spool import Spool
+from spiir_pastro.serve.spool_file import SpoolDamaged
 from spiir_pastro.serve.standby import Standby
 from spiir_pastro.serve.sweeps import BackfillPlan
 from spiir_pastro.serve.upload import GraceDBUploader

@@ -27,6 +27,7 @@ from spiir_pastro.serve.queueing import Delivery, DeliveryQueue
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.spool import Spool
+from spiir_pastro.serve.spool_file import SpoolFile
 from spiir_pastro.serve.standby import Standby
 from spiir_pastro.serve.sweeps import Backfiller
 from spiir_pastro.serve.upload import Delivered, EventFile, GraceDBUploader, Unanswered
@@ -171,7 +172,7 @@ def _search_forgets_the_first_start(patch: pytest.MonkeyPatch) -> None:
 
 
 def _no_salvage(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Spool, "_mend", lambda self: None)  # noqa: ARG005
+    patch.setattr(SpoolFile, "mend", lambda self: None)  # noqa: ARG005
 
 
 def _no_checksum(patch: pytest.MonkeyPatch) -> None:
@@ -179,12 +180,12 @@ def _no_checksum(patch: pytest.MonkeyPatch) -> None:
 
 
 def _deleted_spool_unnoticed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Spool, "check", lambda self: None)  # noqa: ARG005
+    patch.setattr(SpoolFile, "require", lambda self: None)  # noqa: ARG005
 
 
 def _accepted_without_sync(patch: pytest.MonkeyPatch) -> None:
-    connect = Spool._connect
-    patch.setattr(Spool, "_connect", lambda self, _: connect(self, "NORMAL"))
+    connect = SpoolFile.connect
+    patch.setattr(SpoolFile, "connect", lambda self, _: connect(self, "NORMAL"))
 
 
 def _forget_by_clock_alone(patch: pytest.MonkeyPatch) -> None:

@@ -452,7 +452,7 @@ _VALUES = re.compile(
 )
 
 
-def _where_to_damage(content: bytes, dice: random.Random) -> tuple[int, int]:
+def _where_to_damage(content: bytearray, dice: random.Random) -> tuple[int, int]:
     """Choose bytes of a page, or one of a value, of which SQLite does not tell."""
     values = [found.span() for found in _VALUES.finditer(content)]
     if values and dice.random() < 0.5:

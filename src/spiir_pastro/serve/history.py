@@ -52,7 +52,7 @@ def _write(spool: Spool, path: Path, first: float) -> str | None:
         if spool.fact(_FACT) != first:
             spool.note(_FACT, first)
         if _read(path) != first:
-            spool.disk.write(path, msgspec.json.encode(_Document(first_start=first)))
+            spool.file.disk.write(path, msgspec.json.encode(_Document(first_start=first)))
     except (OSError, sqlite3.Error) as error:
         return f"{path} cannot be written, should the spool be lost: {error}"
     return None

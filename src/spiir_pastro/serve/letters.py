@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from spiir_pastro.serve.spool import Disk, LocalDisk
+from spiir_pastro.serve.spool_file import Disk, LocalDisk
 
 __all__ = ["DeadLetters"]
 

@@ -37,7 +37,8 @@ from spiir_pastro.serve.letters import DeadLetters
 from spiir_pastro.serve.running_counts import SETTLED_S
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.settings import Settings
-from spiir_pastro.serve.spool import SPOOL_ERRORS, Record, Spool, SpoolDamaged, is_damage
+from spiir_pastro.serve.spool import Record, Spool
+from spiir_pastro.serve.spool_file import SPOOL_ERRORS, SpoolDamaged, is_damage
 from spiir_pastro.serve.standby import Standby
 from spiir_pastro.serve.status_page import Status, duration, utc
 from spiir_pastro.serve.sweeps import SWEPT, Backfiller, BackfillPlan, redelivery
@@ -101,7 +102,7 @@ class Service:
         self.started_at = self.clock.wall_s()
         self._started = self.clock.monotonic_s()
         self.spool = spool
-        self.letters = DeadLetters(spool.folder / "dead-letters", disk=spool.disk)
+        self.letters = DeadLetters(spool.folder / "dead-letters", disk=spool.file.disk)
         self._unanswered = self.letters.names()
         self.health.watch("dead-letters", self.letters.problem)
         self.metrics.registry.register(
@@ -381,8 +382,8 @@ class Service:
         The next start salvages what is left of it.
         """
         if is_damage(error):
-            self.spool.suspect(str(error))
-            raise SpoolDamaged(f"{self.spool.path}: {error}") from error
+            self.spool.file.suspect(str(error))
+            raise SpoolDamaged(f"{self.spool.file.path}: {error}") from error
         self.health.report("spool", f"cannot write to {self.spool.folder}: {error}")
 
     def _keep_house(self) -> None:

@@ -7,42 +7,24 @@ with, whatever the broker forgets. A mark of what became of an event need not be
 machine lose it, the event is found pending and GraceDB is looked at before anything is sent.
 """
 
-import fcntl
 import sqlite3
 import threading
 import zlib
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import IO, Protocol, get_args
+from typing import get_args
 
 from spiir_pastro.domain import Trigger
-from spiir_pastro.errors import ConfigError, PastroError
-from spiir_pastro.io.atomic import sync_folder, write_atomically
+from spiir_pastro.errors import ConfigError
 from spiir_pastro.io.trigger_lines import format_trigger_line, parse_trigger_line
 from spiir_pastro.serve.clock import Clock, SystemClock
 from spiir_pastro.serve.decide import Upload
 from spiir_pastro.serve.drift import What
-from spiir_pastro.serve.salvage import Salvaged, finish_salvage, salvage
+from spiir_pastro.serve.spool_file import SPOOL_ERRORS, Disk, LocalDisk, SpoolFile, spool_path
 
-__all__ = [
-    "SPOOL_ERRORS",
-    "Disk",
-    "LocalDisk",
-    "Place",
-    "Record",
-    "Spool",
-    "SpoolDamaged",
-    "SpoolInUse",
-    "browse",
-    "is_damage",
-]
-
-SCHEMA = 5
-SPOOL_ERRORS = (sqlite3.Error, OSError, UnicodeDecodeError)
-"""What using the spool may raise."""
+__all__ = ["Place", "Record", "Spool", "browse"]
 
 KEEP_EVENTS = 10_000
 """So many events are remembered however old a stepped clock makes them look."""
@@ -50,60 +32,8 @@ KEEP_EVENTS = 10_000
 Place = tuple[str, int]
 """A topic and the number of its partition."""
 
-TABLES = """
-CREATE TABLE IF NOT EXISTS events (
-    seq         INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order of acceptance
-    event_id    TEXT NOT NULL UNIQUE,
-    state       TEXT NOT NULL DEFAULT 'pending',    -- pending, done
-    outcome     TEXT,                               -- how it was done: sent, found, other
-    content     BLOB NOT NULL,                      -- the file to upload
-    properties  BLOB,                               -- the file beside it, if there is one
-    model       TEXT NOT NULL DEFAULT '',           -- the name of the model that made it
-    revision    INTEGER NOT NULL DEFAULT 0,         -- how many answers went before
-    triggers    TEXT NOT NULL DEFAULT '',           -- the numbers answered, a line each
-    search      TEXT NOT NULL DEFAULT '',           -- as which it was answered
-    candidate   TEXT,                               -- the last trigger answered, as JSON
-    checksum    INTEGER,                            -- of what is uploaded, and whose it is
-    gps_ns      INTEGER NOT NULL,
-    far_hz      REAL,
-    snr         REAL,
-    mchirp_det  REAL,
-    p_astro     REAL NOT NULL,
-    source      TEXT NOT NULL,                      -- the most probable one
-    read_at     REAL NOT NULL,                      -- Unix seconds
-    done_at     REAL,
-    attempts    INTEGER NOT NULL DEFAULT 0,
-    error       TEXT
-) STRICT;
-CREATE TABLE IF NOT EXISTS offsets (
-    topic       TEXT NOT NULL,
-    number      INTEGER NOT NULL,                   -- of the partition
-    next        INTEGER NOT NULL,                   -- the first offset not dealt with
-    PRIMARY KEY (topic, number)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS facts (
-    name        TEXT PRIMARY KEY,
-    value       REAL NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS by_time ON events (read_at);
-CREATE INDEX IF NOT EXISTS by_state ON events (state, seq);
-CREATE INDEX IF NOT EXISTS by_next ON offsets (next);  -- a second copy: damage of one shows
-"""
-_COLUMNS = (
-    "event_id, state, outcome, content, properties, model, revision, gps_ns, far_hz, snr, "
-    "mchirp_det, p_astro, source, read_at, done_at, attempts, error"
-)
 
-
-class SpoolInUse(ConfigError):  # noqa: N818  (a state, named as one)
-    """Another process has the spool."""
-
-
-class SpoolDamaged(PastroError):  # noqa: N818  (a state, named as one)
-    """The spool's file is damaged or gone; a new start salvages what is left of it."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """One event as the spool knows it; times in Unix seconds."""
 
@@ -126,40 +56,7 @@ class Record:
     error: str | None
 
 
-class Disk(Protocol):
-    """How the spool gets at its file."""
-
-    def connect(self, path: Path) -> sqlite3.Connection:
-        """Open a database, with no transactions but those asked for."""
-
-    def lock(self, path: Path) -> IO[str] | None:
-        """Take a lock that lasts until the file is closed; None if another has it."""
-
-    def write(self, path: Path, content: bytes) -> None:
-        """Write a file, whole or not at all, and have it on disk."""
-
-
-class LocalDisk:
-    """The disk of the machine."""
-
-    def connect(self, path: Path) -> sqlite3.Connection:
-        """Open a database that any thread may use."""
-        return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-
-    def lock(self, path: Path) -> IO[str] | None:
-        """Lock a file against other processes."""
-        file = path.open("w")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-            return None
-        return file
-
-    def write(self, path: Path, content: bytes) -> None:
-        """Write beside, sync, rename, sync the folder."""
-        write_atomically(path, content)
-        sync_folder(path.parent)
+_RECORDS = f"SELECT {', '.join(field.name for field in fields(Record))} FROM events"  # noqa: S608
 
 
 class Spool:
@@ -167,7 +64,7 @@ class Spool:
 
     Attributes
     ----------
-    disk
+    folder, file
         Where it is.
     salvaged
         What was saved, if the file was found damaged or of an older version.
@@ -187,19 +84,17 @@ class Spool:
     def __init__(
         self, folder: Path, *, clock: Clock | None = None, disk: Disk | None = None
     ) -> None:
-        self._clock, self.disk = clock or SystemClock(), disk or LocalDisk()
+        self._clock = clock or SystemClock()
         self.folder = folder
-        self.path = folder / "spool.sqlite"
-        self._suspicion = folder / "spool.sqlite.suspect"
+        self.file = SpoolFile(folder, disk or LocalDisk())
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with ExitStack() as opened:
-                opened.enter_context(self._lock())
-                self.salvaged = self._mend()
+                opened.enter_context(self.file.lock())
+                self.salvaged = self.file.mend()
                 # Two connections: what is accepted is synced to disk, a mark is not.
-                self._durable = opened.enter_context(closing(self._connect("FULL")))
-                self._marks = opened.enter_context(closing(self._connect("NORMAL")))
-                self._inode = self.path.stat().st_ino
+                self._durable = opened.enter_context(closing(self.file.connect("FULL")))
+                self._marks = opened.enter_context(closing(self.file.connect("NORMAL")))
                 self._mutex = threading.Lock()
                 self.spoiled = self._drop_spoiled()
                 self.made_at = self._made_at()
@@ -245,28 +140,13 @@ class Spool:
             is_news = updates or not all(map(self._knows, uploads))
             connection = self._durable if uploads and is_news else self._marks
             with _transaction(connection):
-                return self._accept(connection, uploads, read_at, places or {}, updates=updates)
-
-    def _accept(
-        self,
-        connection: sqlite3.Connection,
-        uploads: Sequence[Upload],
-        read_at: float,
-        places: Mapping[Place, int],
-        *,
-        updates: bool,
-    ) -> list[Upload]:
-        new = [
-            accepted
-            for upload in uploads
-            if (accepted := self._insert(connection, upload, read_at))
-            or (updates and (accepted := self._revise(upload)))
-        ]
-        connection.executemany(
-            "INSERT OR REPLACE INTO offsets VALUES (?, ?, ?)",
-            [(topic, number, offset) for (topic, number), offset in places.items()],
-        )
-        return new
+                _set_places(connection, places or {})
+                return [
+                    accepted
+                    for upload in uploads
+                    if (accepted := self._insert(connection, upload, read_at))
+                    or (updates and (accepted := self._revise(upload)))
+                ]
 
     def _knows(self, upload: Upload) -> bool:
         found = self._marks.execute(
@@ -277,38 +157,24 @@ class Spool:
     def _insert(
         self, connection: sqlite3.Connection, upload: Upload, read_at: float
     ) -> Upload | None:
-        trigger, probabilities = upload.trigger, upload.probabilities
-        cursor = connection.execute(
-            # The key decides who is first: a copy of an alert, from wherever, changes nothing.
-            "INSERT OR IGNORE INTO events (event_id, content, properties, checksum, model, "
-            "triggers, search, candidate, gps_ns, far_hz, snr, mchirp_det, p_astro, source, "
-            "read_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                trigger.event_id,
-                content := upload.content,
-                upload.properties,
-                _checksum(trigger.event_id, upload.model, 0, content, upload.properties),
-                upload.model,
-                _numbers(trigger.far_hz, trigger.snr, trigger.mchirp_det),
-                upload.search,
-                format_trigger_line(trigger),
-                trigger.gps_ns,
-                trigger.far_hz,
-                trigger.snr,
-                trigger.mchirp_det,
-                probabilities.p_astro,
-                str(probabilities.most_probable),
-                read_at,
-            ),
-        )
-        return upload if cursor.rowcount == 1 else None
+        trigger = upload.trigger
+        row = _answer(upload, revision=0) | {
+            "triggers": _numbers(trigger.far_hz, trigger.snr, trigger.mchirp_det),
+            "search": upload.search,
+            "candidate": format_trigger_line(trigger),
+            "read_at": read_at,
+        }
+        names, values = ", ".join(row), ", ".join(f":{name}" for name in row)
+        # The key decides who is first: a copy of an alert, from wherever, changes nothing.
+        insert = f"INSERT OR IGNORE INTO events ({names}) VALUES ({values})"  # noqa: S608
+        return upload if connection.execute(insert, row).rowcount == 1 else None
 
     def _revise(self, upload: Upload) -> Upload | None:
         """Write down another answer to a known event; None if there is nothing new to say.
 
         An event that another writer answered is left to it.
         """
-        trigger, probabilities = upload.trigger, upload.probabilities
+        trigger = upload.trigger
         columns = "triggers, far_hz, snr, mchirp_det, content, outcome, revision"
         known = self._durable.execute(
             f"SELECT {columns} FROM events WHERE event_id = ?",  # noqa: S608  (constants)
@@ -326,31 +192,12 @@ class Spool:
         )
         if upload.content == content:
             return None
+        row = _answer(upload, revision=revision + 1)
         self._durable.execute(
-            "UPDATE events SET state = 'pending', outcome = NULL, done_at = NULL, attempts = 0, "
-            "error = NULL, content = ?, properties = ?, checksum = ?, model = ?, revision = ?, "
-            "gps_ns = ?, far_hz = ?, snr = ?, mchirp_det = ?, p_astro = ?, source = ? "
-            "WHERE event_id = ?",
-            (
-                upload.content,
-                upload.properties,
-                _checksum(
-                    trigger.event_id,
-                    upload.model,
-                    revision + 1,
-                    upload.content,
-                    upload.properties,
-                ),
-                upload.model,
-                revision + 1,
-                trigger.gps_ns,
-                trigger.far_hz,
-                trigger.snr,
-                trigger.mchirp_det,
-                probabilities.p_astro,
-                str(probabilities.most_probable),
-                trigger.event_id,
-            ),
+            "UPDATE events SET state = 'pending', outcome = NULL, done_at = NULL, attempts = 0, "  # noqa: S608
+            f"error = NULL, {', '.join(f'{name} = :{name}' for name in row)} "
+            "WHERE event_id = :event_id",
+            row,
         )
         return replace(upload, revision=revision + 1)
 
@@ -363,10 +210,7 @@ class Spool:
     def place(self, places: Mapping[Place, int]) -> None:
         """Write down durably where the reading of partitions begins."""
         with self._mutex, _transaction(self._durable):
-            self._durable.executemany(
-                "INSERT OR REPLACE INTO offsets VALUES (?, ?, ?)",
-                [(topic, number, offset) for (topic, number), offset in places.items()],
-            )
+            _set_places(self._durable, places)
 
     def done(self, event_id: str, outcome: str, revision: int = 0) -> None:
         """Mark an event as on GraceDB, unless there is another answer by now."""
@@ -486,76 +330,8 @@ class Spool:
         SpoolDamaged
             If the file is no longer in its place.
         """
-        # A file that was deleted lives on for who has it open: writing would succeed, and be lost.
-        if not self.path.exists() or self.path.stat().st_ino != self._inode:
-            raise SpoolDamaged(f"{self.path} was taken away while in use")
+        self.file.require()
         self.note("checked_at", self._clock.wall_s())
-
-    def suspect(self, reason: str) -> None:
-        """Have the next start salvage the file, though it may read well: it failed in use."""
-        with suppress(OSError):
-            self.disk.write(self._suspicion, reason.encode(errors="replace"))
-
-    def _lock(self) -> IO[str]:
-        file = self.disk.lock(self.folder / "lock")
-        if file is None:
-            raise SpoolInUse(
-                f"spool {self.folder} is in use by another service; give each its own folder"
-            )
-        return file
-
-    def _mend(self) -> Salvaged | None:
-        """Replace a file that is damaged, or of an older version, by what can be read of it."""
-        finish_salvage(self.path)
-        if not self.path.exists():
-            return None
-        reason = self._complaint() or self._suspected()
-        if reason is None:
-            return None
-        salvaged = salvage(self.path, TABLES, schema=SCHEMA, reason=reason)
-        self._suspicion.unlink(missing_ok=True)
-        return salvaged
-
-    def _suspected(self) -> str | None:
-        return self._suspicion.read_text() if self._suspicion.exists() else None
-
-    def _complaint(self) -> str | None:
-        """Say what is wrong with the file as it is."""
-        try:
-            with closing(self.disk.connect(self.path)) as connection:
-                (version,) = connection.execute("PRAGMA user_version").fetchone()
-                (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-                if is_ours := _definitions(connection) == _definitions_of_new():
-                    for table in ("events", "offsets", "facts"):  # every text must be text
-                        deque(connection.execute(f"SELECT * FROM {table}"), maxlen=0)  # noqa: S608
-        except SPOOL_ERRORS as error:
-            if not is_damage(error):
-                raise
-            return str(error)
-        if verdict == "ok" and (is_ours or version == 0):  # 0 is not finished
-            return None
-        # The number alone may be damaged, as may the definitions.
-        if version > SCHEMA and not is_ours:
-            raise ConfigError(
-                f"spool {self.path} has schema {version}; this version of spiir-pastro knows "
-                f"{SCHEMA}"
-            )
-        return f"its tables are not those of schema {SCHEMA}" if verdict == "ok" else str(verdict)
-
-    def _connect(self, synchronous: str) -> sqlite3.Connection:
-        connection = self.disk.connect(self.path)
-        try:
-            # A log: a commit is one append and one sync, and who only reads holds up nobody.
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(f"PRAGMA synchronous = {synchronous}")
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version != SCHEMA:  # a full disk must not keep a spool that is there from opening
-                connection.executescript(TABLES)
-                connection.execute(f"PRAGMA user_version = {SCHEMA}")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
 
     def _drop_spoiled(self) -> list[str]:
         """Drop events whose bytes are not those that were written.
@@ -585,35 +361,8 @@ class Spool:
 
     def _select(self, tail: str, *values: object) -> list[Record]:
         with self._mutex:
-            rows = self._marks.execute(
-                f"SELECT {_COLUMNS} FROM events {tail}",  # noqa: S608  (the tails are constants)
-                values,
-            ).fetchall()
-        names = _COLUMNS.split(", ")
-        return [Record(**dict(zip(names, row, strict=True))) for row in rows]
-
-
-def _definitions_of_new() -> list[tuple[str, str]]:
-    with closing(sqlite3.connect(":memory:")) as new:
-        new.executescript(TABLES)
-        return _definitions(new)
-
-
-def _definitions(connection: sqlite3.Connection) -> list[tuple[str, str]]:
-    return connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
-
-
-def is_damage(error: BaseException) -> bool:
-    """Whether an error says that the file itself is damaged, and not that writing failed."""
-    if isinstance(error, UnicodeDecodeError):  # of an error's own text, when the schema is damaged
-        return True
-    if isinstance(error, sqlite3.OperationalError):
-        # Our statements are right, so what finds fault with one means what it found in the file.
-        code = getattr(error, "sqlite_errorcode", None)
-        return code == sqlite3.SQLITE_ERROR or "decode" in str(error)
-    return isinstance(error, sqlite3.DatabaseError) and not isinstance(
-        error, sqlite3.IntegrityError | sqlite3.ProgrammingError
-    )
+            rows = self._marks.execute(f"{_RECORDS} {tail}", values).fetchall()
+        return [Record(*row) for row in rows]
 
 
 def browse(folder: Path) -> Iterator[Record]:
@@ -624,13 +373,11 @@ def browse(folder: Path) -> Iterator[Record]:
     ConfigError
         If the folder holds no spool that this version can read.
     """
-    path = folder / "spool.sqlite"
+    path = spool_path(folder)
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as spool:
-            rows = spool.execute(f"SELECT {_COLUMNS} FROM events ORDER BY seq DESC")  # noqa: S608
-            names = _COLUMNS.split(", ")
-            for row in rows:
-                yield Record(**dict(zip(names, row, strict=True)))
+            for row in spool.execute(f"{_RECORDS} ORDER BY seq DESC"):
+                yield Record(*row)
     except sqlite3.Error as exc:
         raise ConfigError(f"spool {path} cannot be read: {exc}; name the folder of one") from exc
 
@@ -640,11 +387,38 @@ def _numbers(far_hz: float | None, snr: float | None, mchirp_det: float | None) 
     return f"{far_hz!r} {snr!r} {mchirp_det!r}"
 
 
+def _answer(upload: Upload, *, revision: int) -> dict[str, object]:
+    """Return the columns that another answer to the event changes, and its id."""
+    trigger, probabilities = upload.trigger, upload.probabilities
+    content, properties = upload.content, upload.properties
+    return {
+        "event_id": trigger.event_id,
+        "content": content,
+        "properties": properties,
+        "model": upload.model,
+        "revision": revision,
+        "checksum": _checksum(trigger.event_id, upload.model, revision, content, properties),
+        "gps_ns": trigger.gps_ns,
+        "far_hz": trigger.far_hz,
+        "snr": trigger.snr,
+        "mchirp_det": trigger.mchirp_det,
+        "p_astro": probabilities.p_astro,
+        "source": str(probabilities.most_probable),
+    }
+
+
 def _checksum(
     event_id: str, model: str, revision: int, content: bytes, properties: bytes | None
 ) -> int:
     whose = f"{event_id}\0{model}\0{revision}\0".encode()
     return zlib.crc32(whose + content + b"\0" + (properties or b""))
+
+
+def _set_places(connection: sqlite3.Connection, places: Mapping[Place, int]) -> None:
+    connection.executemany(
+        "INSERT OR REPLACE INTO offsets VALUES (?, ?, ?)",
+        [(topic, number, offset) for (topic, number), offset in places.items()],
+    )
 
 
 @contextmanager

@@ -29,7 +29,8 @@ from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.sensitivity_file import SensitivityFile
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.settings import GraceDBSettings, KafkaSettings, Settings
-from spiir_pastro.serve.spool import Spool, SpoolInUse
+from spiir_pastro.serve.spool import Spool
+from spiir_pastro.serve.spool_file import SpoolInUse
 from spiir_pastro.serve.standby import KafkaMembership, Standby, session_s
 from spiir_pastro.serve.status_page import render
 from spiir_pastro.serve.sweeps import BackfillPlan, request_backfill

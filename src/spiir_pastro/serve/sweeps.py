@@ -23,6 +23,7 @@ from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.queueing import Delivery
 from spiir_pastro.serve.spool import Record, Spool
+from spiir_pastro.serve.spool_file import spool_path
 from spiir_pastro.serve.upload import LABEL, PROPERTIES, Unanswered, has_file, read_document
 
 __all__ = ["SWEPT", "BackfillPlan", "Backfiller", "is_of_topics", "redelivery", "request_backfill"]
@@ -260,8 +261,7 @@ def request_backfill(folder: Path, since: float) -> None:
     sqlite3.Error
         If the spool cannot be written.
     """
-    path = folder / "spool.sqlite"
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(spool_path(folder), isolation_level=None)) as connection:
         connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (_REQUESTED, since))
 
 
