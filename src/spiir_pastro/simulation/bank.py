@@ -1,15 +1,16 @@
 r"""Template banks of a BNS, an NSBH and a BBH search, split into overlapping groups.
 
-Templates stand the closer the more cycles they hold: evenly in ``M_c^(-p)``, so most are light, as
-in a real bank, and noise follows. For BNS p is 5/3, the number of cycles; for BBH 0.55, from the
-bank numbers and chirp masses of real candidates; for NSBH something between. Along a line of equal
-chirp mass, mass ratio and spins run over a low-discrepancy sequence (Kronecker's, with powers of
+Templates are spaced evenly in ``M_c^(-p)``: the more cycles a waveform has, the closer its
+neighbours, so most templates are light, as in a real bank. For BNS p is 5/3, as for the number of
+cycles; for BBH it is 0.55, from the bank numbers and chirp masses of real candidates; for NSBH a
+value between. Mass ratio and spins follow a low-discrepancy sequence (Kronecker's, with powers of
 the root of x^4 = x + 1).
 
-A group is a run of templates between two chirp masses; neighbours share a fifth of theirs. A group
-holds four banks, ``bankid``, of which a template is number ``tmplt_idx``.
+A group is the range of templates between two chirp masses; neighbouring groups share a fifth of
+their templates. A group holds four banks, ``bankid``; ``tmplt_idx`` numbers the templates of each.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -23,17 +24,38 @@ from spiir_pastro.simulation.network import SOLAR_MASS_S
 Floats = NDArray[np.float64]
 
 _BANKS_PER_GROUP = 4
-_OVERLAP = 0.1
-_TEMPLATES = {Source.BNS: 6000, Source.NSBH: 8000, Source.BBH: 6000}
-_FIRST_BANKID = {Source.BNS: 0, Source.NSBH: 160, Source.BBH: 384}
-_CROWDING = {Source.BNS: 5 / 3, Source.NSBH: 1.0, Source.BBH: 0.55}
-_MASS_LIMITS = {  # detector frame: of the primary, of the secondary
-    Source.BNS: ((1.0, 3.0), (1.0, 3.0)),
-    Source.NSBH: ((3.0, 100.0), (1.0, 3.0)),
-    Source.BBH: ((3.0, 150.0), (3.0, 150.0)),
-}
-_SPIN_LIMITS = {Source.BNS: (0.4, 0.4), Source.NSBH: (0.9, 0.4), Source.BBH: (0.95, 0.95)}
+_OVERLAP_FRACTION = 0.1  # of a group's templates, shared with the neighbour on each side
 _LOWEST_HZ = 15.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Layout:
+    """What the bank of a class covers; detector-frame masses in solar masses."""
+
+    templates: int
+    first_bankid: int
+    power: float  # p: templates are even in M_c^(-p)
+    mass1: tuple[float, float]
+    mass2: tuple[float, float]
+    largest_spins: tuple[float, float]  # of the primary, of the secondary
+
+
+# fmt: off
+_LAYOUTS: Mapping[Source, _Layout] = {
+    Source.BNS: _Layout(
+        templates=6000, first_bankid=0, power=5 / 3,
+        mass1=(1.0, 3.0), mass2=(1.0, 3.0), largest_spins=(0.4, 0.4),
+    ),
+    Source.NSBH: _Layout(
+        templates=8000, first_bankid=160, power=1.0,
+        mass1=(3.0, 100.0), mass2=(1.0, 3.0), largest_spins=(0.9, 0.4),
+    ),
+    Source.BBH: _Layout(
+        templates=6000, first_bankid=384, power=0.55,
+        mass1=(3.0, 150.0), mass2=(3.0, 150.0), largest_spins=(0.95, 0.95),
+    ),
+}
+# fmt: on
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,13 +82,14 @@ class TemplateGroup:
 @cache
 def template_groups(bank: Source, groups: int) -> tuple[TemplateGroup, ...]:
     """Lay out a bank and split it; always the same."""
-    mass1, mass2 = _masses(bank, _TEMPLATES[bank])
+    layout = _LAYOUTS[bank]
+    mass1, mass2 = _masses(layout)
     n = mass1.size
-    limit1, limit2 = _SPIN_LIMITS[bank]
+    limit1, limit2 = layout.largest_spins
     spin1z = limit1 * (2 * _sequence(n, 2) - 1)
     spin2z = limit2 * (2 * _sequence(n, 3) - 1)
     edges = np.linspace(0, n, groups + 1)
-    reach = _OVERLAP * n / groups if groups > 1 else 0
+    reach = _OVERLAP_FRACTION * n / groups if groups > 1 else 0
     parts = []
     for g in range(groups):
         rows = slice(max(int(edges[g] - reach), 0), min(int(edges[g + 1] + reach), n))
@@ -80,7 +103,7 @@ def template_groups(bank: Source, groups: int) -> tuple[TemplateGroup, ...]:
                 spin1z=spin1z[rows],
                 spin2z=spin2z[rows],
                 log_mchirp=np.log(chirp_mass(mass1[rows], mass2[rows])),
-                bankid=_FIRST_BANKID[bank] + g * _BANKS_PER_GROUP + index % _BANKS_PER_GROUP,
+                bankid=layout.first_bankid + g * _BANKS_PER_GROUP + index % _BANKS_PER_GROUP,
                 tmplt_idx=index // _BANKS_PER_GROUP,
             )
         )
@@ -113,19 +136,18 @@ def _sequence(n: int, dimension: int) -> Floats:
     return np.asarray((0.5 + np.arange(n) * plastic**-dimension) % 1)
 
 
-def _masses(bank: Source, n: int) -> tuple[Floats, Floats]:
-    """Chirp masses even in their power, mass ratios over what the limits leave at each."""
-    (low1, high1), (low2, high2) = _MASS_LIMITS[bank]
-    corners = np.array([[low1, low2], [high1, high2]])
-    lightest, heaviest = chirp_mass(*corners.T) ** -_CROWDING[bank]
-    even = np.linspace(lightest, heaviest, n + 2)[1:-1]
-    mchirp = even ** (-1 / _CROWDING[bank])
+def _masses(layout: _Layout) -> tuple[Floats, Floats]:
+    """Return masses whose chirp masses are even in their power, within the limits."""
+    (low1, high1), (low2, high2) = layout.mass1, layout.mass2
+    lightest, heaviest = chirp_mass(*np.array([layout.mass1, layout.mass2])) ** -layout.power
+    even = np.linspace(lightest, heaviest, layout.templates + 2)[1:-1]
+    mchirp = even ** (-1 / layout.power)
     ratios = np.geomspace(0.01, 1, 1000)
     primary = mchirp[:, None] * (1 + ratios) ** 0.2 * ratios**-0.6
     secondary = primary * ratios
     inside = (primary >= low1) & (primary <= high1) & (secondary >= low2) & (secondary <= high2)
     first, count = inside.argmax(axis=1), inside.sum(axis=1)
-    pick = first + (count * _sequence(n, 1)).astype(int)
+    pick = first + (count * _sequence(mchirp.size, 1)).astype(int)
     rows = np.flatnonzero(count)  # a few at the very corners find no mass ratio
     pick = pick[rows]
     return primary[rows, pick], secondary[rows, pick]

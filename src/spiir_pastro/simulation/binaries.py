@@ -1,7 +1,7 @@
-"""Binaries: masses and redshifts of a population, aligned spins, places and orientations.
+"""Binaries: masses and redshifts of a population, aligned spins, positions and orientations.
 
-Sky, inclination, polarisation and phase are isotropic; spins lie along the orbit, uniform to 0.05
-for neutron stars, to 0.7 for black holes.
+Sky position, inclination, polarisation and phase are isotropic. Spins lie along the orbit, uniform
+up to 0.05 for neutron stars and up to 0.7 for black holes.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from spiir_pastro.domain import Source
+from spiir_pastro.domain import CLASSES, Source
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.models.cosmology import luminosity_distance
 from spiir_pastro.models.population import BinaryPopulation
@@ -20,12 +20,13 @@ from spiir_pastro.simulation.network import antenna_patterns, sigma_mpc
 
 Floats = NDArray[np.float64]
 
-_SPIN_LIMITS = {Source.BNS: (0.05, 0.05), Source.NSBH: (0.7, 0.05), Source.BBH: (0.7, 0.7)}
-_BATCH = 20_000
-_LEAST_DRAWN, _LEAST_FRACTION = 400_000, 1e-4  # below that, drawing would not end
-_SIDEREAL = 1.00273790935  # turns of the sky a day
+_LARGEST_SPIN_OF_STARS, _LARGEST_SPIN_OF_HOLES = 0.05, 0.7
+_BINARIES_AT_ONCE = 20_000
+# Of so many binaries a larger fraction must be detectable, or drawing would not end.
+_MOST_DRAWN, _LEAST_DETECTABLE_FRACTION = 400_000, 1e-4
+_SKY_TURNS_PER_DAY = 1.00273790935
 MIN_EXPECTED_SNR = 5.0
-"""Binaries with a smaller optimal network SNR are hopeless: counted, but not injected."""
+"""Binaries of a smaller optimal network SNR cannot be detected: drawn and counted, not injected."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -110,7 +111,10 @@ def draw_binaries(
     """Draw one binary of a class's population for each merger time."""
     n = gps.size
     mass1, mass2, redshift = population.draw(n, rng)
-    limit1, limit2 = _SPIN_LIMITS[source]
+    limit2, limit1 = (
+        _LARGEST_SPIN_OF_STARS if is_star else _LARGEST_SPIN_OF_HOLES
+        for is_star in CLASSES[source].is_star
+    )
     return Binaries(
         source=source,
         mass1=mass1,
@@ -133,12 +137,23 @@ def is_detectable(source: Source, config: CampaignConfig) -> bool:
     rng, gps = np.random.default_rng(0), np.array([config.gps_start], dtype=np.float64)
     population = config.injection_population[source]
     drawn = found = 0
-    while found < _LEAST_FRACTION * _LEAST_DRAWN and drawn < _LEAST_DRAWN:
-        batch = draw_binaries(source, rng.choice(gps, _BATCH), rng, population)
-        snr = np.linalg.norm(batch.optimal_snr(config), axis=1)
-        found += int(np.count_nonzero(snr >= MIN_EXPECTED_SNR))
-        drawn += _BATCH
-    return found >= _LEAST_FRACTION * _LEAST_DRAWN
+    while found < _LEAST_DETECTABLE_FRACTION * _MOST_DRAWN and drawn < _MOST_DRAWN:
+        found += _draw_batch(source, gps, config, rng, population)[1].size
+        drawn += _BINARIES_AT_ONCE
+    return found >= _LEAST_DETECTABLE_FRACTION * _MOST_DRAWN
+
+
+def _draw_batch(
+    source: Source,
+    gps: Floats,
+    config: CampaignConfig,
+    rng: np.random.Generator,
+    population: BinaryPopulation,
+) -> tuple[Binaries, NDArray[np.int64]]:
+    """Draw binaries at some of these times, and tell which can be detected."""
+    batch = draw_binaries(source, rng.choice(gps, _BINARIES_AT_ONCE), rng, population)
+    snr = np.linalg.norm(batch.optimal_snr(config), axis=1)
+    return batch, np.flatnonzero(snr >= MIN_EXPECTED_SNR)
 
 
 def draw_detectable(
@@ -158,13 +173,14 @@ def draw_detectable(
     kept: list[Binaries] = []
     drawn = found = 0
     while found < gps.size:
-        batch = draw_binaries(source, rng.choice(gps, _BATCH), rng, population)
-        snr = np.linalg.norm(batch.optimal_snr(config), axis=1)
-        hopeful = np.flatnonzero(snr >= MIN_EXPECTED_SNR)[: gps.size - found]
-        found += hopeful.size
-        drawn += int(hopeful[-1]) + 1 if found == gps.size and hopeful.size else _BATCH
-        kept.append(batch[hopeful])
-        if drawn >= _LEAST_DRAWN and found < _LEAST_FRACTION * drawn and found < gps.size:
+        batch, detectable = _draw_batch(source, gps, config, rng, population)
+        taken = detectable[: gps.size - found]
+        found += taken.size
+        # Those after the last one that was needed do not count as drawn.
+        drawn += int(taken[-1]) + 1 if found == gps.size and taken.size else _BINARIES_AT_ONCE
+        kept.append(batch[taken])
+        too_few = found < min(_LEAST_DETECTABLE_FRACTION * drawn, gps.size)
+        if drawn >= _MOST_DRAWN and too_few:
             raise ConfigError(
                 f"simulation: {found} of {drawn} {source} drawn can be detected with "
                 f"early_warning_s {config.early_warning_s:g}; leave its bank out of --banks, or "
@@ -182,7 +198,7 @@ def _joined(parts: list[Binaries]) -> Binaries:
 
 
 def _moved(binaries: Binaries, gps: Floats) -> Binaries:
-    """Give binaries new times, turning the sky along so that the detectors hear the same."""
-    turn = (gps - binaries.gps) * (2 * np.pi * _SIDEREAL / 86_400)
+    """Give binaries new times, and turn the sky with the Earth: the detectors' responses stay."""
+    turn = (gps - binaries.gps) * (2 * np.pi * _SKY_TURNS_PER_DAY / 86_400)
     turned = (binaries.right_ascension + turn) % (2 * np.pi)
     return replace(binaries, gps=gps, right_ascension=turned)

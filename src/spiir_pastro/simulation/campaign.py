@@ -1,9 +1,9 @@
-"""A whole campaign: which binaries there are, and what every bank group writes about them.
+"""A whole campaign: its binaries, and the triggers of every bank group.
 
 Bank groups form a chain from light to heavy. Each has noise of its own, a Poisson process made in
-time blocks; part of it also stands, quieter, in the next group. Real mergers are in every run,
-injections only in the runs of their own bank. A run with injections holds the very same noise as
-the one without, save what a louder signal displaces.
+time blocks; the next group finds part of it too, with a smaller SNR. Real mergers are in every run,
+injections only in the runs of their own bank. A run with injections has the same noise as the one
+without, except for triggers that a louder signal displaces.
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ class Campaign:
     segments: Segments  # when each detector was on
     mergers: dict[Source, Signals]
     injections: dict[Source, Signals]
-    # how many binaries were drawn for the injections of each bank, hopeless ones included
+    # binaries drawn for the injections of each bank, with those that cannot be detected
     drawn: dict[Source, int]
 
     def blocks(
@@ -175,14 +175,14 @@ def draw_candidates(config: CampaignConfig, *, injected: bool = False) -> pl.Dat
 
 
 def _mergers_per_day(source: Source, config: CampaignConfig) -> float:
-    """Return the rate of a class; an early-warning search hears none that it has no bank for."""
+    """Return the rate of a class; an early-warning search finds none that it has no bank for."""
     if config.early_warning_s > 0 and source not in config.banks:
         return 0.0
     return config.mergers_per_day.get(source, 0.0)
 
 
 def _injection_times(config: CampaignConfig, rng: np.random.Generator) -> NDArray[np.float64]:
-    """One injection an interval, somewhere in its middle half: never two within half of one."""
+    """Return one injection time an interval, in its middle half: never two within half of one."""
     count = int(config.seconds // config.injection_interval_s)
     when = np.arange(count) + rng.uniform(0.25, 0.75, count)
     return np.asarray(config.gps_start + when * config.injection_interval_s)

@@ -1,7 +1,4 @@
-"""What a campaign put into its data, as the lists a real campaign has of it.
-
-Injections as a ``sim_inspiral`` table, real mergers as a catalogue of events.
-"""
+"""The true signals of a campaign: injections as a table, real mergers as a catalogue."""
 
 import numpy as np
 import polars as pl
@@ -13,7 +10,7 @@ from spiir_pastro.simulation.network import SOLAR_MASS_S, greenwich_angle
 from spiir_pastro.simulation.triggers import Signals
 
 _F_LOWER_HZ = 15.0
-_LISTED_SNR = 8.0
+_LEAST_CATALOGUE_SNR = 8.0
 
 
 def injection_frame(signals: Signals) -> pl.DataFrame:
@@ -73,9 +70,9 @@ _ZERO_IN_SIM_INSPIRAL = (
 def merger_frame(campaign: Campaign) -> pl.DataFrame:
     """Return the real mergers that a catalogue would list, by time, plus their number.
 
-    Those that an offline search of the same strain finds: while enough detectors were on, with an
-    SNR of `_LISTED_SNR` or more in the best template, noise included. One detector may see next to
-    nothing.
+    Those that an offline search of the same strain finds: while enough detectors were on, with a
+    network SNR of `_LEAST_CATALOGUE_SNR` or more in the best template, noise included, however
+    small the SNR in one of the detectors is.
     """
     parts = []
     for source, signals in campaign.mergers.items():
@@ -100,6 +97,6 @@ def merger_frame(campaign: Campaign) -> pl.DataFrame:
                     "merger_id": signals.numbers,
                 },
                 schema_overrides={"name": pl.String, "class_by_median_mass": pl.String},
-            ).filter(pl.Series(enough & (snr >= _LISTED_SNR)))
+            ).filter(pl.Series(enough & (snr >= _LEAST_CATALOGUE_SNR)))
         )
     return pl.concat(parts).sort("gps")

@@ -16,7 +16,7 @@ from spiir_pastro.models.population import BinaryPopulation, MassLaw, RedshiftLa
 from spiir_pastro.models.response import Response
 
 DETECTORS = ("H1", "L1", "V1", "K1")
-"""Those there are, in the order of every detector axis here."""
+"""All detectors, in the order of every detector axis here."""
 
 NETWORK = DETECTORS[:3]
 """The detectors simulated if nothing else is asked for."""
@@ -24,7 +24,7 @@ NETWORK = DETECTORS[:3]
 
 @dataclass(frozen=True, kw_only=True)
 class Sensitivity:
-    """How far the detectors of an observing run hear, and how often they are on."""
+    """The ranges of the detectors of an observing run, and how often they are on."""
 
     # sky-averaged range of each detector for 1.4 + 1.4 solar masses
     bns_range_mpc: Mapping[str, float]

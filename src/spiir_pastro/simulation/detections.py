@@ -1,8 +1,8 @@
 r"""Triggers before SPIIR writes them: what each detector heard, from noise or from a signal.
 
-A trigger is a template, a complex SNR and a chi-square in every detector that is on, and times.
-Everything a file says further follows from these (`postcoh_frame`): with z_i the SNR in detector i
-and n the SNR's part that no wave from anywhere in the sky plane could make,
+A trigger is a template, a complex SNR and a chi-square in every detector that is on, and times. All
+other columns of a file follow from these (`postcoh_frame`): with z_i the SNR in detector i and n
+the part of the SNR that no gravitational wave from the trigger's direction can make,
 
     coherent SNR^2 = sum |z_i|^2 - n^2,   null SNR = n,   combined chi-square = mean of chi-squares,
     effective distance = sigma(template) / |z_i|,
@@ -36,7 +36,11 @@ NOISE, INJECTION, MERGER = "noise", "injection", "merger"
 """Where a trigger comes from."""
 
 _F_FINAL_HZ = 1024.0
-_WINDOWS = {"far_1w": 0.0, "far_1d": 86_400.0, "far_2h": 7200.0}  # name to when it is first known
+_WINDOWS = {
+    "far_1w": 0.0,
+    "far_1d": 86_400.0,
+    "far_2h": 7200.0,
+}  # seconds after the start at which each is known
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -153,14 +157,14 @@ def postcoh_frame(
 def _sigma(
     group: TemplateGroup, bns_ranges_mpc: tuple[float, ...], run: str, early_s: float
 ) -> Floats:
-    """Sigma of a group's templates in Mpc, (templates, detectors): fewer than their triggers."""
+    """Return sigma of a group's templates in Mpc, (templates, detectors)."""
+    # Of the templates and not of the triggers, of which there are many more.
     masses, spins = (group.mass1, group.mass2), (group.spin1z, group.spin2z)
     heard = heard_fraction(np.exp(group.log_mchirp), group.mass1 + group.mass2, early_s)
     return sigma_mpc(masses, spins, bns_ranges_mpc, run) * heard[:, None]
 
 
 def _last_frequency_hz(mchirp: Floats, early_s: float) -> Floats:
-    """Where templates end, (n,)."""
     if early_s == 0:
         return np.full(mchirp.size, _F_FINAL_HZ)
     return np.minimum(last_frequency_hz(mchirp, early_s), _F_FINAL_HZ)
@@ -184,7 +188,7 @@ _IFOS_WRITTEN = np.array(
 def _detector_columns(
     found: Detections, ifos: tuple[str, ...], sigma: Floats, end_ns: NDArray[np.int64]
 ) -> dict[str, NDArray[np.generic]]:
-    """Return the columns that stand once a detector."""
+    """Return the columns that each detector has."""
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = np.where(found.on, sigma / found.snr, 0.0)
     times = np.where(found.on, found.gps_ns, end_ns[:, None])
@@ -207,10 +211,9 @@ def _far_columns(
 ) -> dict[str, NDArray[np.generic]]:
     """Return combined and single-detector FARs over the three background windows.
 
-    SPIIR takes the largest of the three and multiplies it by a factor. Here
-    one of the two longer windows holds the calibrated FAR over that factor and the others come out
-    smaller, so the largest is exact. A window says 0 until the search has run that long, all of
-    them while unassigned.
+    SPIIR takes the largest of the three and multiplies it by a factor. Here one of the two longer
+    windows holds the calibrated FAR over that factor and the others are smaller, so the largest is
+    exact. A window is 0 until the search has run that long, and all are 0 while none is assigned.
     """
     elapsed = found.end_ns / 1e9 - config.gps_start
     rates = {"far": found.far_hz(group)} | {
@@ -240,7 +243,8 @@ def _far_columns(
 
 
 def _hashed(end_ns: NDArray[np.int64], salt: int) -> Floats:
-    """Turn times into numbers as good as uniform, the same in every run that holds the trigger."""
+    """Hash times to uniform deviates in [0, 1): the same for a trigger in every run that has it."""
+    # Both factors are those of SplitMix64 (Steele, Lea and Flood 2014).
     mixed = (end_ns.astype(np.uint64) + np.uint64(salt)) * np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
     return np.asarray((mixed >> np.uint64(11)) * 2.0**-53)

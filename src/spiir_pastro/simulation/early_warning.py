@@ -1,10 +1,10 @@
-r"""How much of a signal is heard some seconds before the merger.
+r"""The part of a signal's SNR that is collected some seconds before the merger.
 
 At leading order the wave's frequency is, tau seconds before the merger,
 
     f(tau) = (1/pi) (5/(256 tau))^(3/8) (G M_c/c^3)^(-5/8),
 
-and the SNR heard until then is the whole one's times the root of the share of
+and the SNR collected until then is that of the whole signal times the root of the share of
 ``int f^(-7/3)/S(f) df`` below f(tau). S is the noise curve of the horizons, LIGO's in O3
 (LIGO-T1800545), for every detector, and the whole integral ends at the light ring.
 """
@@ -57,9 +57,10 @@ def heard_fraction(mchirp: Floats, mtotal: Floats, seconds: float) -> Floats:
 
 
 def nearer(population: BinaryPopulation, seconds: float) -> BinaryPopulation:
-    """Bring a population as near as its lightest binary is heard so long before the merger.
+    """Limit redshifts to where the lightest binary can be detected so long before the merger.
 
-    What lies farther would be drawn in vain. The lightest chirp longest.
+    Binaries farther away would be drawn and not found. The lightest ones have the longest signals,
+    so they are detected farthest.
     """
     law = population.redshift
     if law is None or law.high is None:

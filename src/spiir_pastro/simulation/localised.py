@@ -1,4 +1,4 @@
-r"""A table of distances such as a BAYESTAR campaign would leave, but drawn, not localised.
+r"""A table of distances as BAYESTAR would give them, but drawn from a formula.
 
 BAYESTAR's posterior mean over the smallest effective distance falls from 0.98 near SNR 8 to 0.72
 above 12 with a scatter of 0.2; its standard deviation over its mean is 0.29 at SNR 10.5 and falls
@@ -7,7 +7,7 @@ as SNR^-0.32 (312 events with H1, L1 and V1, O3-like noise curves). So here
     mean = D_eff,min (0.72 + 0.29 exp(-(snr - 8)/2)) exp(0.2 N(0,1)),
     std  = 0.29 (snr/10.5)^-0.32 mean exp(0.15 N(0,1)).
 
-It serves to exercise a distance fit. It holds no evidence about distances.
+It serves to test a distance fit, and is no evidence about distances.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ from spiir_pastro.simulation.config import stream
 from spiir_pastro.simulation.detections import Detections, postcoh_frame
 from spiir_pastro.simulation.triggers import recover
 
-_FAR_MAX_HZ = 3e-4
+_LARGEST_FAR_HZ = 3e-4
 
 
 def draw_distances(campaign: Campaign) -> pl.DataFrame:
@@ -56,7 +56,7 @@ def _best_triggers(campaign: Campaign, bank: Source) -> pl.DataFrame:
         ]
     )
     best = (
-        rows.filter(pl.col("rate") < _FAR_MAX_HZ)
+        rows.filter(pl.col("rate") < _LARGEST_FAR_HZ)
         .sort("event", "rate")
         .unique("event", keep="first", maintain_order=True)
     )

@@ -1,4 +1,4 @@
-r"""The detectors: where they stand, how they hear, how far, and when.
+r"""The detectors: their positions, antenna patterns, sensitivities and times of observation.
 
 Detector tensor ``d = (x x - y y)/2`` of arm directions x and y; antenna response
 ``F_+ = d : (X X - Y Y)``, ``F_x = d : (X Y + Y X)`` in the wave frame of Anderson et al. 2001
@@ -27,7 +27,7 @@ Segments = Mapping[str, NDArray[np.int64]]
 """Detector to its (n, 2) GPS seconds [on, off), sorted and apart."""
 
 SOLAR_MASS_S = 4.925490947641267e-06  # G M_sun / c^3, IAU 2015 nominal
-_C = 299_792_458.0
+_SPEED_OF_LIGHT_M_S = 299_792_458.0
 
 # Vertex and unit vectors of the arms of `DETECTORS`, Earth-fixed: LIGO-T980044-10, Virgo
 # VIR-0270B-06, KAGRA JGW-T1401800, as in LAL.
@@ -118,7 +118,7 @@ def arrival_delays(
     angle = right_ascension - greenwich_angle(gps)
     cos_d = np.cos(declination)
     towards = np.stack([cos_d * np.cos(angle), cos_d * np.sin(angle), np.sin(declination)], axis=-1)
-    return np.asarray(-towards @ _VERTEX_M[_places(ifos)].T / _C)
+    return np.asarray(-towards @ _VERTEX_M[_places(ifos)].T / _SPEED_OF_LIGHT_M_S)
 
 
 def _places(ifos: tuple[str, ...]) -> list[int]:
@@ -157,7 +157,7 @@ def sigma_mpc(
 
 
 def draw_segments(config: CampaignConfig) -> Segments:
-    """Draw when each detector was on: an alternating renewal process with exponential lengths."""
+    """Draw when each detector was on: on and off times alternate, with exponential lengths."""
     return {ifo: _draw_on_times(ifo, config) for ifo in config.network}
 
 

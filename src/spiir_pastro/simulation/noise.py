@@ -9,10 +9,10 @@ Two kinds make up the noise: fluctuations of Gaussian noise (chi-square near 1) 
 
 Q being the regularised upper incomplete gamma function, exp(-(r/a)^p) if h is 1. The numbers are
 fitted to a real SPIIR statistics file (a BBH bank, H1 and L1, O3b: 9.6 million
-background events over 300 x 300 bins of lgsnr and lgchisq). Longer templates part glitches from
+background events over 300 x 300 bins of lgsnr and lgchisq). Longer templates tell glitches from
 signals better: for BNS and NSBH banks the glitches' chi-square is raised, by an assumed amount.
 
-How the rare noise with a low FAR departs from this law says `spiir_pastro.simulation.ranking`.
+`spiir_pastro.simulation.ranking` describes how rare noise with a low FAR departs from this law.
 
 A single detector's trigger is ranked by the share of noise at least as loud with at most its
 chi-square, as in SPIIR (Chu et al. 2022, arXiv:2011.06787):
@@ -37,8 +37,9 @@ Floats = NDArray[np.float64]
 SNR_THRESHOLD = 5.4
 """Smallest coherent SNR of noise in two detectors."""
 
-_BIN = 0.02  # of the statistic, in the table of its distribution
-_SMALLEST_FAR = 1.1754944e-38  # SPIIR bounds FARs by the smallest float32
+SMALLEST_FAR_HZ = 1.1754944e-38  # SPIIR bounds FARs by the smallest float32
+
+_STATISTIC_STEP = 0.02  # in the table of its distribution
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class NoiseModel:
     def far_hz(self, snr: Floats, chisq: Floats, rate_hz: float) -> Floats:
         """False-alarm rate in Hz of triggers of a search with that rate of noise triggers."""
         log_far = np.log(rate_hz) + self.log_false_alarm_probability(snr, chisq)
-        return np.asarray(np.maximum(np.exp(log_far), _SMALLEST_FAR))
+        return np.asarray(np.maximum(np.exp(log_far), SMALLEST_FAR_HZ))
 
     @cached_property
     def _calibration(self) -> tuple[Floats, Floats]:
@@ -193,7 +194,7 @@ class NoiseModel:
 def _cumulative(values: Floats, log_weights: Floats) -> tuple[Floats, Floats]:
     """Return bin edges and ln of the weight below each, for values binned from their smallest."""
     lowest = float(values.min())
-    place = ((values - lowest) / _BIN).astype(np.int64)
+    place = ((values - lowest) / _STATISTIC_STEP).astype(np.int64)
     # Two scales keep both ends exact: far tails would vanish beside ordinary weights.
     heaviest = np.full(place.max() + 1, -np.inf)
     np.maximum.at(heaviest, place, log_weights)
@@ -202,7 +203,7 @@ def _cumulative(values: Floats, log_weights: Floats) -> tuple[Floats, Floats]:
     with np.errstate(divide="ignore"):
         log_bins = base + np.log(total)
     log_cdf = np.logaddexp.accumulate(log_bins)
-    edges: Floats = lowest + _BIN * np.arange(1, log_cdf.size + 1, dtype=np.float64)
+    edges: Floats = lowest + _STATISTIC_STEP * np.arange(1, log_cdf.size + 1, dtype=np.float64)
     return edges, np.asarray(log_cdf - log_cdf[-1])
 
 

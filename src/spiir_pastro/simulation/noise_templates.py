@@ -1,8 +1,8 @@
-"""Which templates noise answers to: how candidates with a low FAR share out over banks and masses.
+"""Which templates find noise: how its candidates with a low FAR are distributed over the banks.
 
 Quantiles of chirp mass, and of mass ratio m2/m1 in parts of each bank, of the 2789 noise candidates
 below 3e-4 Hz among SPIIR's uploads of O3a (clustered within 1 s, without known mergers). A
-candidate's bank is told by its template's masses, with 3 solar masses between neutron stars and
+candidate's bank follows from its template's masses, with 3 solar masses between neutron stars and
 black holes. `python benchmarks/noise_laws.py` prints these figures, and those of `ranking`.
 """
 
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 _LEVELS = (0.0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99, 1.0)
 _RATIO_LEVELS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
-_REACH = 10  # templates to each side among which the mass ratio is looked for
+_NEAR_TEMPLATES = 10  # in chirp mass, to each side: the nearest in mass ratio is taken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,13 +105,13 @@ class NoiseSlice:
     def draw_templates(
         self, group: TemplateGroup, n: int, rng: np.random.Generator
     ) -> NDArray[np.int64]:
-        """Draw the group's templates that n noise triggers answer to."""
+        """Draw the group's templates that find n noise triggers."""
         log_mchirp, ratio = self.law.draw(n, self.low, self.high, rng)
-        return nearest_template(group, log_mchirp, ratio, reach=_REACH)
+        return nearest_template(group, log_mchirp, ratio, reach=_NEAR_TEMPLATES)
 
 
 def noise_slices(chain: Sequence[TemplateGroup]) -> tuple[NoiseSlice, ...]:
-    """Share noise out over bank groups that are searched together, in their order.
+    """Divide noise among bank groups that are searched together, in their order.
 
     Neighbouring groups of a bank overlap; the middle of the overlap divides their noise.
     """

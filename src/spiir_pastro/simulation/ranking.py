@@ -9,7 +9,7 @@ With r the SNR above threshold, those follow a Burr XII law
 
     P(r' > r | u) = (1 + (r/S)^c)^(-d),        S = s (1 + k max(ln(u*/u), 0)),
 
-louder where FAR is lower, and with a heavier tail for templates of larger total mass, which answer
+louder where FAR is lower, and with a heavier tail for templates of larger total mass, which respond
 to glitches. So p(r | u) is a mixture of both laws, and within one SNR the order in chi-square is
 the order in FAR:
 
@@ -30,7 +30,12 @@ from scipy.special import log_ndtr, ndtri_exp
 
 from spiir_pastro.domain import Source
 from spiir_pastro.simulation.config import DETECTORS
-from spiir_pastro.simulation.noise import COHERENT_NOISE, SNR_THRESHOLD, NoiseModel
+from spiir_pastro.simulation.noise import (
+    COHERENT_NOISE,
+    SMALLEST_FAR_HZ,
+    SNR_THRESHOLD,
+    NoiseModel,
+)
 
 Floats = NDArray[np.float64]
 
@@ -42,13 +47,14 @@ GROUP_RATE_HZ = 0.93
 NOISE_CEILING_HZ = FAR_FACTOR * GROUP_RATE_HZ
 """Rate of all noise triggers of a search, the largest FAR there is."""
 
-_SMALLEST_FAR_HZ = 1.1754944e-38  # SPIIR bounds FARs by the smallest float32
 _FAR_UPLOADED_HZ = 3e-4
 _LOG_U_UPLOADED = np.log(_FAR_UPLOADED_HZ / NOISE_CEILING_HZ)
 _U_ORDINARY = 1e-3  # half of the noise of this u follows the statistics file
 _THIRD_DETECTOR_SNR = 0.95  # SNR that a further detector's noise adds
 _UNEVEN_PAIR_WIDTH = 0.75  # width of SNR above threshold, H1 V1 or L1 V1 over H1 L1
 
+# The grids of a ranking's table: SNR above threshold, decimal logarithm of chi-square, and normal
+# quantile of u.
 _R = np.geomspace(0.02, 400.0, 120)
 _LOG_CHISQ = np.linspace(-2.0, 4.0, 401)
 _Z_U = np.concatenate([np.linspace(-38, -13, 26)[:-1], np.linspace(-13, 8, 141)])
@@ -247,14 +253,14 @@ def combined_far_hz(
         log_chisq = np.maximum(np.log10(chisq), _LOG_CHISQ[0])
     for kind, rows in _by_kind(mtotal):
         far[rows] = NOISE_CEILING_HZ * np.exp(ranking(bank, kind).log_u(r[rows], log_chisq[rows]))
-    return np.maximum(far, _SMALLEST_FAR_HZ)
+    return np.maximum(far, SMALLEST_FAR_HZ)
 
 
 def stretched_far_hz(far_hz: Floats, factor: Floats) -> Floats:
     """Multiply ln(FAR/FAR*) by a factor where FAR lies below FAR* = 3e-4 Hz, (n,)."""
     with np.errstate(over="ignore", under="ignore"):
         stretched = _FAR_UPLOADED_HZ * (far_hz / _FAR_UPLOADED_HZ) ** factor
-    return np.where(far_hz < _FAR_UPLOADED_HZ, np.maximum(stretched, _SMALLEST_FAR_HZ), far_hz)
+    return np.where(far_hz < _FAR_UPLOADED_HZ, np.maximum(stretched, SMALLEST_FAR_HZ), far_hz)
 
 
 def draw_reduced_snr(

@@ -7,8 +7,8 @@ noise in their SNRs is correlated. A trigger needs SNR 4 in two detectors, as SP
 
 The template's chirp mass and mass ratio are drawn from the response that the source model has too
 (`spiir_pastro.models.response`): widths from matched filtering, and a branch of heavy binaries that
-are recovered far off, as often as ``CampaignConfig.misrecovered`` says. Lighter groups often ring
-along with a heavy binary, again far off: one merger, several uploads.
+are recovered far off, as often as ``CampaignConfig.misrecovered`` says. Lighter templates often
+respond to a heavy binary as well, again far off in chirp mass: one merger gives several uploads.
 """
 
 from dataclasses import dataclass
@@ -42,9 +42,9 @@ Floats = NDArray[np.float64]
 SINGLE_THRESHOLD = 4.0
 _CLUSTER_NS = 500_000_000
 _SAMPLE_HZ = 2048
-_HEAVY_MCHIRP = 30.0
-_NEAR_TEMPLATES = 10  # in chirp mass, to each side: among them the mass ratio is sought
-_LOSS_A_SIGMA = 0.005  # SNR lost one standard error off: 1 / (2 SNR^2) at SNR 10
+_HEAVY_MCHIRP_MSUN = 30.0
+_NEAR_TEMPLATES = 10  # in chirp mass, to each side: the nearest in mass ratio is taken
+_SNR_LOSS_PER_SIGMA = 0.005  # fraction of SNR lost one standard error off: 1 / (2 SNR^2) at SNR 10
 _RINGING_TEMPLATES = 6
 _COMMON_NOISE_FRACTION = 0.9
 
@@ -94,7 +94,7 @@ class Signals:
 def draw_signals(
     binaries: Binaries, origin: str, segments: Segments, config: CampaignConfig
 ) -> Signals:
-    """Draw what all bank groups will hear of the binaries."""
+    """Draw what is the same of the binaries for all bank groups."""
     n = len(binaries)
     rng = stream(config.seed, "signals", origin, binaries.source)
     true = np.log(binaries.mchirp_det)
@@ -116,10 +116,10 @@ def draw_signals(
 
 
 def recover(signals: Signals, group: TemplateGroup, config: CampaignConfig) -> Detections:
-    """Return the triggers a bank group makes of the signals, by time.
+    """Return a bank group's triggers of the signals, by time.
 
-    Of a signal's templates in the group the loudest makes the trigger; most triggers come several
-    times, from three detectors and from two of them.
+    The loudest of the group's templates makes the trigger. Most signals have several triggers, from
+    three detectors and from two of them.
     """
     heard = signals.origin, signals.binaries.source
     rng = stream(config.seed, "recover", *heard, group.bank, group.number)
@@ -156,6 +156,7 @@ def recover(signals: Signals, group: TemplateGroup, config: CampaignConfig) -> D
     if config.detectors_needed == 1:
         heard |= (found.on.sum(axis=1) == 1) & (found.snr.max(axis=1) > SNR_THRESHOLD)
     found, key = found[heard], (len(_REPORTED_BY_RUN) * found.origin_id + run)[heard]
+    # Sorted by signal and run, the loudest first, of which the first of each is kept.
     loudest = np.lexsort((-found.coherent_snr, key))
     return Detections.join(found[loudest[np.unique(key[loudest], return_index=True)[1]]])
 
@@ -171,9 +172,10 @@ def draw_noise(
 ) -> Detections:
     """Draw a fraction of a group's noise triggers of a span (GPS start, seconds), by time.
 
-    FAR comes first: uniform below `COMPLETE_BELOW_HZ` at the group's share of the rate that it
-    says, and a sample of what lies above, none with ``config.far_max_hz``.
+    FAR is drawn first: uniform below `COMPLETE_BELOW_HZ`, at the group's share of the rate that
+    this FAR means, and a sample of the rest, none with ``config.far_max_hz``.
     """
+    # A Poisson process at the rate while H1 and L1 are on, thinned where fewer detectors are.
     busiest = 1 / _mean_activity(config)
     complete = rng.poisson(fraction * part.share * COMPLETE_BELOW_HZ * busiest * span[1])
     sampled = rng.poisson(fraction * config.noise_rate_hz * busiest * span[1])
@@ -231,7 +233,7 @@ def _found_again(
 
 
 def _activity(on: NDArray[np.bool_], config: CampaignConfig) -> Floats:
-    """Rate of noise candidates while these detectors are on, over that with H1 and L1, (n,)."""
+    """Return the rate of noise with these detectors on, over that with H1 and L1, (n,)."""
     alone = np.where(on.sum(axis=1) == 1, config.single_detector, 0.0)
     h1, l1, rest = on[:, 0], on[:, 1], on[:, 2:].any(axis=1)
     uneven = np.where(h1, _H1_PAIR_ACTIVITY, _L1_PAIR_ACTIVITY)
@@ -239,7 +241,7 @@ def _activity(on: NDArray[np.bool_], config: CampaignConfig) -> Floats:
 
 
 def _mean_activity(config: CampaignConfig) -> float:
-    """Mean of the above over the time with enough detectors, if they fail by themselves."""
+    """Return its mean over the time with enough detectors, which are on independently."""
     states = np.array(list(product([False, True], repeat=len(config.network))))
     duty = np.array([config.duty_cycle[ifo] for ifo in config.network])
     chance = np.where(states, duty, 1 - duty).prod(axis=1)
@@ -248,7 +250,7 @@ def _mean_activity(config: CampaignConfig) -> float:
 
 
 def _taking_part(on: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Leave H1 and L1 only in most noise triggers that had more: SPIIR runs over them alone too."""
+    """Reduce most noise triggers with H1 and L1 to those two: SPIIR runs on the pair alone too."""
     pair_only = on[:, :2].all(axis=1) & (rng.random(on.shape[0]) >= _THREE_DETECTOR_FRACTION)
     used = on.copy()
     used[pair_only, 2:] = False
@@ -257,6 +259,8 @@ def _taking_part(on: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.
 
 def displace(signals: Detections, noise: Detections) -> Detections:
     """Merge signals into noise: within half a second of a signal the louder trigger stays."""
+    # Every pair of a signal and a noise trigger near it, without a loop: those of a signal are a
+    # range of the noise sorted by time.
     order = np.argsort(noise.end_ns, kind="stable")
     times = noise.end_ns[order]
     low = np.searchsorted(times, signals.end_ns - _CLUSTER_NS, side="left")
@@ -290,25 +294,28 @@ def _attempts(
     response, true = config.response, np.log(signals.binaries.mchirp_det)
     n, target = true.size, signals.log_mchirp
     lighter = true[:, None] + np.log(rng.uniform(0.1, 0.4, (n, _RINGING_TEMPLATES)))
-    ringing = (rng.random((n, _RINGING_TEMPLATES)) < 0.7) & (true > np.log(_HEAVY_MCHIRP))[:, None]
+    ringing = (rng.random((n, _RINGING_TEMPLATES)) < 0.7) & (true > np.log(_HEAVY_MCHIRP_MSUN))[
+        :, None
+    ]
     lowest, highest = group.log_mchirp[0], group.log_mchirp[-1]
     overshoot = np.maximum(np.maximum(lowest - target, target - highest), 0)
     match = np.where(signals.misrecovered, rng.uniform(0.75, 0.97, n), rng.uniform(0.97, 1.0, n))
     match = match * np.exp(-((overshoot / (2 * response.width(true))) ** 2) / 2)
     near = np.flatnonzero(match > 0.5)
-    ghost, trial = np.nonzero(ringing & (lighter >= lowest) & (lighter <= highest))
-    which = np.concatenate([near, ghost])
-    wanted = np.concatenate([target[near], lighter[ghost, trial]])
-    # What rings along has the merger's total mass: that of misrecovered binaries.
-    log_eta = 5 / 3 * (lighter[ghost, trial] - np.log(response.misrecovered_mtotal))
-    ghost_difference = np.sqrt(np.maximum(1 - 4 * np.exp(log_eta), 0))
-    difference = np.concatenate([signals.mass_difference[near], ghost_difference])
+    # Heavy binaries that a lighter template responds to, at 0.1 to 0.4 of their chirp mass.
+    rung, trial = np.nonzero(ringing & (lighter >= lowest) & (lighter <= highest))
+    which = np.concatenate([near, rung])
+    wanted = np.concatenate([target[near], lighter[rung, trial]])
+    # Such a template has about the binary's total mass, as those of misrecovered binaries have.
+    log_eta = 5 / 3 * (lighter[rung, trial] - np.log(response.misrecovered_mtotal))
+    rung_difference = np.sqrt(np.maximum(1 - 4 * np.exp(log_eta), 0))
+    difference = np.concatenate([signals.mass_difference[near], rung_difference])
     ratio = np.clip((1 - difference) / (1 + difference), 0.01, 1.0)
     template = nearest_template(group, wanted, ratio, reach=_NEAR_TEMPLATES)
     mass1, mass2 = group.mass1[template], group.mass2[template]
     off = ((mass1 - mass2) / (mass1 + mass2) - difference) / response.w_width
-    fit = np.concatenate([match[near], rng.uniform(0.6, 0.93, ghost.size)])
-    return which, template, fit * np.exp(-_LOSS_A_SIGMA * off**2)
+    fit = np.concatenate([match[near], rng.uniform(0.6, 0.93, rung.size)])
+    return which, template, fit * np.exp(-_SNR_LOSS_PER_SIGMA * off**2)
 
 
 def _in_several_runs(
@@ -322,7 +329,7 @@ def _in_several_runs(
 def _used(
     on: NDArray[np.bool_], optimal: NDArray[np.complex128], run: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Return the detectors an attempt uses: the first run all, others not the weakest of many."""
+    """Return the detectors of each attempt: all in the first run, else not the weakest of three."""
     weakest = np.argmin(np.where(on, np.abs(optimal), np.inf), axis=1)
     rows = np.flatnonzero((on.sum(axis=1) > 2) & (run > 0))
     used = on.copy()
@@ -375,6 +382,7 @@ def _split(
     weak = np.where(further, np.minimum(rng.rayleigh(1.0, on.shape), snr[:, None] / 2), 0.0)
     null = np.linalg.norm(weak, axis=1) * np.sqrt(rng.random(gps.size))
     pair = np.sqrt(snr**2 - (weak**2).sum(axis=1) + null**2)
+    # An angle divides the pair's SNR, between bounds that leave both detectors above threshold.
     least = np.arcsin(np.minimum(SINGLE_THRESHOLD / pair, 0.70))
     lean = np.where(glitch, rng.beta(0.4, 0.4, gps.size), rng.random(gps.size))
     angle = np.where(number > 1, least + lean * (np.pi / 2 - 2 * least), 0.0)
