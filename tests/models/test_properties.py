@@ -86,7 +86,7 @@ def test_nodes_no_template_can_be_of_are_left_out_without_a_difference(
     events = [1.198, 2.58, 12.0, 31.2], [2.76, 7.8, 29.0, 72.0]
     few = properties_of(model, *events)
     monkeypatch.setattr(properties, "WIDTHS", np.inf)
-    monkeypatch.setattr(properties, "LEAST_SHARE", 0.0)
+    monkeypatch.setattr(properties, "LEAST_CLASS_SHARE", 0.0)
     every = properties_of(model, *events)
     for name in ("has_ns", "has_mass_gap", "has_remnant", "mchirp_bins"):
         np.testing.assert_allclose(getattr(few, name), getattr(every, name), atol=2e-3)
@@ -115,11 +115,11 @@ def test_what_leaves_a_remnant(mass1: float, mass2: float, leaves: bool) -> None
 
 def test_stars_have_the_radii_of_sly() -> None:
     lalsimulation = pytest.importorskip("lalsimulation")
-    from spiir_pastro.models.properties import SLY_MASS, SLY_RADIUS_KM  # noqa: PLC0415
+    from spiir_pastro.models.properties import SLY_MASS_MSUN, SLY_RADIUS_KM  # noqa: PLC0415
 
     family = lalsimulation.CreateSimNeutronStarFamily(lalsimulation.SimNeutronStarEOSByName("SLY"))
     sun = 1.988409870698051e30
-    radii = [lalsimulation.SimNeutronStarRadius(m * sun, family) / 1e3 for m in SLY_MASS[:-1]]
+    radii = [lalsimulation.SimNeutronStarRadius(m * sun, family) / 1e3 for m in SLY_MASS_MSUN[:-1]]
     np.testing.assert_allclose(SLY_RADIUS_KM[:-1], radii, atol=1e-3)
 
 

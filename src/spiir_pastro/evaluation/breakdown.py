@@ -14,7 +14,7 @@ from spiir_pastro.evaluation.scores import Scores, score
 Floats = NDArray[np.float64]
 Labels = NDArray[np.bool_]
 
-CALLS = (0.1, 0.5, 0.9, 0.99)
+CALL_THRESHOLDS = (0.1, 0.5, 0.9, 0.99)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,9 @@ class Call:
     efficiency_interval: tuple[float, float]
 
 
-def calls(p_astro: Floats, is_signal: Labels, thresholds: Sequence[float] = CALLS) -> list[Call]:
+def calls(
+    p_astro: Floats, is_signal: Labels, thresholds: Sequence[float] = CALL_THRESHOLDS
+) -> list[Call]:
     """Count what is called a signal, and what of it is one, at each threshold."""
     found = []
     signals = int(is_signal.sum())

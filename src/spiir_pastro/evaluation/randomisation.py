@@ -24,9 +24,9 @@ from scipy.stats import binom, norm
 
 Floats = NDArray[np.float64]
 
-_ENUMERATED = 14  # events; 16,384 sums
+_MOST_EVENTS_ENUMERATED = 14  # events; 16,384 sums
 _ROUNDING = 1e-12  # of the largest difference; sums as near as this are equal
-_CENTRE = 1e-3  # standard deviations; nearer to zero Lugannani and Rice divide zero by zero
+_CENTRE_STD = 1e-3  # standard deviations; nearer to zero Lugannani and Rice divide zero by zero
 
 
 def sign_flip_p_value(differences: Floats) -> float:
@@ -44,7 +44,7 @@ def sign_flip_p_value(differences: Floats) -> float:
     total = float(differences.sum())
     if not total > 0:
         return 1.0
-    if size.size <= _ENUMERATED:
+    if size.size <= _MOST_EVENTS_ENUMERATED:
         return _enumerated(size, total)
     if np.ptp(size) <= _ROUNDING * size.max():
         # k positive and n - k negative differences of one size s add up to (2 k - n) s.
@@ -62,7 +62,7 @@ def _enumerated(size: Floats, total: float) -> float:
 
 def _saddlepoint(size: Floats, total: float) -> float:
     spread = float(np.sqrt((size**2).sum()))
-    if total <= _CENTRE * spread:
+    if total <= _CENTRE_STD * spread:
         return 0.5
     if total >= size.sum() - 2 * size.min():  # the last but one of all sums
         return float(0.5**size.size)

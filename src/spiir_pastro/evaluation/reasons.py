@@ -4,7 +4,7 @@ import math
 
 Number = float | None
 
-_LOG_RATIO_OFF = math.log(1.5)
+_LOG_MCHIRP_RATIO_OFF = math.log(1.5)
 _LOG_FACTOR_TELLING = math.log(2)
 
 
@@ -41,7 +41,7 @@ def disagreement(
         reasons.append(f"called noise (p_astro {p_astro:.2g})" + _because(log_factors))
     if catalogue_class and called and called != catalogue_class:
         reasons.append(f"called {called}, the catalogue says {catalogue_class}")
-    if reasons and mchirp_ratio is not None and abs(math.log(mchirp_ratio)) > _LOG_RATIO_OFF:
+    if reasons and mchirp_ratio is not None and abs(math.log(mchirp_ratio)) > _LOG_MCHIRP_RATIO_OFF:
         reasons.append(f"SPIIR's template has {mchirp_ratio:.2g} of its chirp mass")
     return "; ".join(reasons)
 

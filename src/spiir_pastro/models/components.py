@@ -467,5 +467,5 @@ def _fingerprint(density: object) -> str:
     if not is_dataclass(density):
         return repr(density)
     parts = [getattr(density, f.name) for f in fields(density)]
-    told = [p.tobytes().hex() if isinstance(p, np.ndarray) else _fingerprint(p) for p in parts]
-    return f"{type(density).__name__}({','.join(told)})"
+    texts = [p.tobytes().hex() if isinstance(p, np.ndarray) else _fingerprint(p) for p in parts]
+    return f"{type(density).__name__}({','.join(texts)})"

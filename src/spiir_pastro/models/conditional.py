@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiir_pastro.errors import FitError
-from spiir_pastro.models.densities import LARGEST_LOG, GridDensity, normalised
+from spiir_pastro.models.densities import LARGEST_LOG_DENSITY, GridDensity, normalised
 from spiir_pastro.models.kernels import kernel_errors, silverman_bandwidth
 
 Floats = NDArray[np.float64]
@@ -60,7 +60,7 @@ class ConditionalGrid:
             and equidistant(nodes)
             and equidistant(y_nodes)
             and values.shape == (nodes.size, y_nodes.size)
-            and (np.abs(values) <= LARGEST_LOG).all()
+            and (np.abs(values) <= LARGEST_LOG_DENSITY).all()
             and self.column >= 0
             and self.tail_scale >= 0
         ):

@@ -31,9 +31,9 @@ HUBBLE_CONSTANT = 67.90
 MATTER_DENSITY = 0.3065
 """Ω_m today."""
 
-_HUBBLE_DISTANCE = 299_792.458 / HUBBLE_CONSTANT
+_HUBBLE_DISTANCE_MPC = 299_792.458 / HUBBLE_CONSTANT
 
-_TERMS = 40
+_POLYNOMIAL_TERMS = 40
 """Of the polynomials: they fall by two a term, so that rounding is what is left."""
 
 
@@ -46,7 +46,9 @@ def luminosity_distance(z: ArrayLike) -> Floats:
     array([   0.   ,   44.491, 6785.945])
     """
     z = np.asarray(z, dtype=np.float64)
-    return np.asarray(_HUBBLE_DISTANCE * z * _on_unit_interval(_distances(), 1 / np.sqrt(1 + z)))
+    return np.asarray(
+        _HUBBLE_DISTANCE_MPC * z * _on_unit_interval(_distances(), 1 / np.sqrt(1 + z))
+    )
 
 
 def redshift(distance_mpc: ArrayLike) -> Floats:
@@ -59,7 +61,7 @@ def redshift(distance_mpc: ArrayLike) -> Floats:
     >>> redshift([0.0, 40.0]).round(6)
     array([0.      , 0.008997])
     """
-    y = np.asarray(distance_mpc, dtype=np.float64) / _HUBBLE_DISTANCE
+    y = np.asarray(distance_mpc, dtype=np.float64) / _HUBBLE_DISTANCE_MPC
     return np.asarray(y * _on_unit_interval(_redshifts(), 1 / np.sqrt(1 + y)))
 
 
@@ -91,7 +93,7 @@ def comoving_volume_slope(z: ArrayLike) -> Floats:
 def _hubble_radius(z: Floats) -> Floats:
     """c/H(z) in Mpc."""
     return np.asarray(
-        _HUBBLE_DISTANCE / np.sqrt(MATTER_DENSITY * (1 + z) ** 3 + 1 - MATTER_DENSITY)
+        _HUBBLE_DISTANCE_MPC / np.sqrt(MATTER_DENSITY * (1 + z) ** 3 + 1 - MATTER_DENSITY)
     )
 
 
@@ -102,7 +104,7 @@ def _on_unit_interval(coefficients: Floats, x: Floats) -> Floats:
 @cache
 def _distances() -> Floats:
     """Return P of the equations above, as coefficients of Chebyshev polynomials in 2 a - 1."""
-    points, weights = legendre.leggauss(_TERMS)
+    points, weights = legendre.leggauss(_POLYNOMIAL_TERMS)
 
     def over_redshift(u: Floats) -> Floats:
         a = ((u + 1) / 2)[:, None]
@@ -110,7 +112,7 @@ def _distances() -> Floats:
         rate = np.sqrt(MATTER_DENSITY + (1 - MATTER_DENSITY) * between**6)
         return np.asarray((weights / rate).sum(axis=1) / (1 + a[:, 0]))
 
-    return np.asarray(chebyshev.chebinterpolate(over_redshift, _TERMS - 1))  # type: ignore[type-var]
+    return np.asarray(chebyshev.chebinterpolate(over_redshift, _POLYNOMIAL_TERMS - 1))  # type: ignore[type-var]
 
 
 @cache
@@ -122,7 +124,7 @@ def _redshifts() -> Floats:
         z = y
         # The distance is convex in z and exceeds it: Newton's steps come down to the root.
         for _ in range(12):
-            z = z - (luminosity_distance(z) - y * _HUBBLE_DISTANCE) / distance_slope(z)
+            z = z - (luminosity_distance(z) - y * _HUBBLE_DISTANCE_MPC) / distance_slope(z)
         return np.asarray(z / y)
 
-    return np.asarray(chebyshev.chebinterpolate(over_distance, _TERMS - 1))  # type: ignore[type-var]
+    return np.asarray(chebyshev.chebinterpolate(over_distance, _POLYNOMIAL_TERMS - 1))  # type: ignore[type-var]

@@ -22,10 +22,10 @@ from spiir_pastro.models.kernels import (
 
 Floats = NDArray[np.float64]
 
-LARGEST_LOG = 1e6
+LARGEST_LOG_DENSITY = 1e6
 """Of a density's logarithm at a node: beyond it a difference of two may not be a number."""
 
-NORMALISED = 1e-12
+_LOG_INTEGRAL_ROUNDING = 1e-12
 """The logarithm of an integral that is one."""
 
 
@@ -65,7 +65,7 @@ class GridDensity:
             and nodes.shape == values.shape
             and (errors >= 0).all()
             and np.isfinite(nodes).all()
-            and (np.abs(values) <= LARGEST_LOG).all()
+            and (np.abs(values) <= LARGEST_LOG_DENSITY).all()
             and (np.diff(nodes) > 0).all()
             and min(self.left_scale, self.right_scale) >= 0
         ):
@@ -204,7 +204,7 @@ def normalised(nodes: Floats, log_values: Floats, left: float, right: float) -> 
     ]
     excess = np.logaddexp.reduce(np.concatenate(parts, axis=-1), axis=-1, keepdims=True)
     # What differs from one by rounding is left alone: a stored model stays as it is.
-    return np.asarray(log_values - np.where(np.abs(excess) > NORMALISED, excess, 0.0))
+    return np.asarray(log_values - np.where(np.abs(excess) > _LOG_INTEGRAL_ROUNDING, excess, 0.0))
 
 
 def _inverse(scale: float) -> float:

@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 _NOISE_SCALE = 1.0
 """By which x falls while the density of noise falls by e."""
 
-STEEPEST = 1e12
+LARGEST_EXPONENT = 1e12
 """Exponent of a power law whose density is a number at every FAR."""
 
 
@@ -41,7 +41,7 @@ class PowerLaw:
     exponent_std: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (0 < self.exponent <= STEEPEST and self.exponent_std >= 0):
+        if not (0 < self.exponent <= LARGEST_EXPONENT and self.exponent_std >= 0):
             raise FitError(
                 f"a power law's exponent is {self.exponent} +- {self.exponent_std}; "
                 "it must be finite and positive"

@@ -25,7 +25,7 @@ from spiir_pastro.domain import Body, MassBoundaries, Region
 
 Floats = NDArray[np.float64]
 
-_EQUAL_MASS = 2**-0.2
+_MCHIRP_OVER_EQUAL_MASS = 2**-0.2
 
 
 def regions(boundaries: MassBoundaries) -> tuple[Region, ...]:
@@ -58,7 +58,7 @@ def _bins(region: Region, boundaries: MassBoundaries) -> tuple[int, int]:
 
 def equal_mass_mchirp(mass: float) -> float:
     """Chirp mass of two components of equal mass."""
-    return _EQUAL_MASS * mass
+    return _MCHIRP_OVER_EQUAL_MASS * mass
 
 
 def band_areas(lowest: Floats, highest: Floats, boundaries: MassBoundaries) -> Floats:
@@ -91,7 +91,7 @@ class _Contours:
         self.m1 = np.maximum(hooks, partner)
         squared = mchirp**2
         self.integral = squared * _integral(np.minimum(hooks, partner) / self.m1)
-        self.start = mchirp / _EQUAL_MASS
+        self.start = mchirp / _MCHIRP_OVER_EQUAL_MASS
         self.start_integral = squared * _INTEGRAL_AT_EQUAL_MASS
 
     def area_below(self, secondary: int, primary: int) -> Floats:
@@ -141,8 +141,8 @@ def _integral(q: Floats) -> Floats:
     """Antiderivative of m2 over m1 along a contour of unit chirp mass, at mass ratio q."""
     fifth_root, sum_root = q**0.2, (1 + q) ** 0.2
     z = q / (1 + q)
-    leading = 3 / fifth_root * sum_root**2 * _power_series(z, _LEADING)
-    rest = 0.25 * fifth_root**4 / sum_root**3 * _power_series(z, _REST)
+    leading = 3 / fifth_root * sum_root**2 * _power_series(z, _LEADING_COEFFICIENTS)
+    rest = 0.25 * fifth_root**4 / sum_root**3 * _power_series(z, _REST_COEFFICIENTS)
     return np.asarray(leading + rest)
 
 
@@ -161,6 +161,6 @@ def _transformed_series(a: float, c_minus_b: float, c: float) -> Sequence[float]
     return [1.0, *np.cumprod((a + k) * (c_minus_b + k) / ((c + k) * (1 + k))).tolist()]
 
 
-_LEADING = _transformed_series(-0.4, 1.0, 0.8)
-_REST = _transformed_series(0.6, 1.0, 1.8)
+_LEADING_COEFFICIENTS = _transformed_series(-0.4, 1.0, 0.8)
+_REST_COEFFICIENTS = _transformed_series(0.6, 1.0, 1.8)
 _INTEGRAL_AT_EQUAL_MASS = float(_integral(np.ones(1))[0])

@@ -59,7 +59,7 @@ class Labelled:
     weights: Floats | None
 
     def __and__(self, rows: Labels) -> "Labelled":
-        of_class = {source: mine & rows for source, mine in self.of_class.items()}
+        of_class = {source: own & rows for source, own in self.of_class.items()}
         return replace(self, noise=self.noise & rows, signal=self.signal & rows, of_class=of_class)
 
     def own(self, enough: float) -> list[Labels]:
@@ -96,8 +96,8 @@ def fit_measured(
     single = _fit_all(values, labelled & alone, settings)
     rows = [labelled.noise, *labelled.own(settings.enough_for_a_class)]
     return [
-        _beside(of_many, of_one, *_fraction(alone, mine, labelled.weights))
-        for of_many, of_one, mine in zip(together, single, rows, strict=True)
+        _beside(of_many, of_one, *_fraction(alone, component, labelled.weights))
+        for of_many, of_one, component in zip(together, single, rows, strict=True)
     ]
 
 
@@ -130,9 +130,9 @@ def _fraction(alone: Labels, rows: Labels, weights: Floats | None) -> tuple[floa
 
     Mean and standard deviation under Jeffreys' prior.
     """
-    mine = None if weights is None else weights[rows]
+    row_weights = None if weights is None else weights[rows]
     n = size_of(rows, weights)
-    mean = (n * float(np.average(alone[rows], weights=mine)) + 0.5) / (n + 1)
+    mean = (n * float(np.average(alone[rows], weights=row_weights)) + 0.5) / (n + 1)
     return mean, math.sqrt(mean * (1 - mean) / (n + 2))
 
 
@@ -199,11 +199,11 @@ def _fit_far(
 ) -> FactorDensity:
     """Fit the law of signals' FARs: a curve where there are many, a power law where few."""
     size = size_of(rows, weights)
-    mine = None if weights is None else weights[rows]
+    row_weights = None if weights is None else weights[rows]
     if size >= settings.enough_for_a_class:
-        return fit_far_density(x[rows], floor=settings.density_floor, weights=mine)
+        return fit_far_density(x[rows], floor=settings.density_floor, weights=row_weights)
     if size:
-        scaled = None if mine is None else mine * (size / mine.sum())
+        scaled = None if row_weights is None else row_weights * (size / row_weights.sum())
         return fit_power_law(x[rows], weights=scaled)
     return PowerLaw(exponent=TYPICAL_FAR_EXPONENT, exponent_std=TYPICAL_FAR_EXPONENT / 2)
 
@@ -216,8 +216,10 @@ def _fit_snr(
     rows = rows & np.isfinite(features.sum(axis=1) + log_snr)
     if size_of(rows, weights) < FEWEST_FOR_REGRESSION:
         return None
-    mine = None if weights is None else weights[rows]
-    return StudentRegression.fit(log_snr[rows], features[rows, : len(use)] * use, weights=mine)
+    row_weights = None if weights is None else weights[rows]
+    return StudentRegression.fit(
+        log_snr[rows], features[rows, : len(use)] * use, weights=row_weights
+    )
 
 
 def size_of(rows: Labels, weights: Floats | None) -> float:

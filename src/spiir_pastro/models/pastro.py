@@ -30,7 +30,7 @@ ONE_DETECTOR = "one detector; the model was fitted on candidates of two or more"
 
 NO_CONTOUR = "no chirp mass for the mass contour; classes shared by their densities"
 
-DECISIVE = np.array([0.1, 0.5, 0.9])
+DECISIVE_P_ASTRO = np.array([0.1, 0.5, 0.9])
 """Values of p_astro at which people decide."""
 
 
@@ -262,7 +262,7 @@ def extrapolations(log_errors: Floats, probabilities: Floats) -> NDArray[np.bool
     """Tell which source's density extrapolates in which of `FACTORS`, (n, 4, factors).
 
     Only noise and the likeliest class matter, and only where p_astro, within the factor's error,
-    could lie on the other side of one of `DECISIVE`.
+    could lie on the other side of one of `DECISIVE_P_ASTRO`.
 
     Parameters
     ----------
@@ -277,7 +277,7 @@ def extrapolations(log_errors: Floats, probabilities: Floats) -> NDArray[np.bool
     error = np.moveaxis(log_errors.max(axis=2), -1, 0)
     with np.errstate(divide="ignore"):
         log_odds = np.log(_of_signals(probabilities)) - np.log(probabilities[:, -1])
-    thresholds = np.log(DECISIVE) - np.log1p(-DECISIVE)
+    thresholds = np.log(DECISIVE_P_ASTRO) - np.log1p(-DECISIVE_P_ASTRO)
     nearest = np.abs(log_odds[:, None] - thresholds).min(axis=1)
     decisive = error > np.maximum(nearest, 1.0)[:, None, None]
     return np.asarray(decisive & matters[:, :, None])

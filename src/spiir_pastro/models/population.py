@@ -38,7 +38,7 @@ from spiir_pastro.models.cosmology import (
 
 Floats = NDArray[np.float64]
 
-_NODES = 8001
+_TABLE_NODES = 8001
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -316,7 +316,7 @@ class BinaryPopulation:
             first, last = 0.0, self.redshift.high
         else:
             raise FitError("a population without a farthest redshift has no density; give high")
-        z = np.linspace(first, last, _NODES)
+        z = np.linspace(first, last, _TABLE_NODES)
         return z, _running_integral(z, self._redshift_shape(z))
 
     def _redshift_shape(self, z: Floats) -> Floats:
@@ -381,7 +381,7 @@ class _Tabulated:
 
     def __init__(self, law: MassLaw, end: float) -> None:
         self.law, self.end = law, end
-        nodes = np.geomspace(law.low, end, _NODES)
+        nodes = np.geomspace(law.low, end, _TABLE_NODES)
         integral = _running_integral(nodes, np.exp(law.log_shape(nodes, end)))
         self._log_norm = math.log(integral[-1])
         self.reach = nodes, integral / integral[-1]

@@ -46,12 +46,12 @@ MCHIRP_BINS = (0.0, 0.87, 1.74, 5.0, 10.0, 20.0, 40.0, math.inf)
 GAP_MAX_MSUN = 5.0
 """End of the mass gap, which begins where neutron stars end."""
 
-SLY_MASS = np.array([1.0, 1.2, 1.4, 1.6, 1.8, 1.9, 2.0, 2.04, 2.0535])
+SLY_MASS_MSUN = np.array([1.0, 1.2, 1.4, 1.6, 1.8, 1.9, 2.0, 2.04, 2.0535])
 SLY_RADIUS_KM = np.array([11.960, 11.888, 11.783, 11.613, 11.324, 11.091, 10.700, 10.380, 10.0])
 """Neutron stars of SLy, as lalsimulation's ``SimNeutronStarRadius`` has them; the last is the
 heaviest there is."""
 
-SUN_KM = 1.476625
+SOLAR_MASS_KM = 1.476625
 """G M / c^2 of the Sun."""
 
 NODES_PER_AXIS = (60, 30, 24)
@@ -72,13 +72,13 @@ class SourceProperties:
     mchirp_bins: Floats  # (n, bins) probabilities of the bins of `MCHIRP_BINS`
 
 
-WIDTHS = 40.0
+_FARTHEST_WIDTHS = 40.0
 """So many widths of the response away from a template a binary is no longer thought of."""
 
 TRUE_W = np.linspace(0, 1, 101)
 """At which what a template's w says is worked out; nodes are in between."""
 
-LEAST_SHARE = 1e-4
+LEAST_CLASS_SHARE = 1e-4
 """A class of less weighs nothing in two digits."""
 
 _TINY = np.finfo(float).tiny
@@ -100,9 +100,9 @@ def leaves_remnant(mass1: Floats, mass2: Floats) -> NDArray[np.bool_]:
     Two stars always leave some. A star and a black hole do where the star is torn apart before it
     falls in.
     """
-    heaviest = SLY_MASS[-1]
-    radius = np.interp(mass2, SLY_MASS, SLY_RADIUS_KM)
-    compactness = SUN_KM * mass2 / radius
+    heaviest = SLY_MASS_MSUN[-1]
+    radius = np.interp(mass2, SLY_MASS_MSUN, SLY_RADIUS_KM)
+    compactness = SOLAR_MASS_KM * mass2 / radius
     eta = mass1 * mass2 / (mass1 + mass2) ** 2
     alpha, beta, gamma = 0.406, 0.139, 0.255
     last_orbit = 6.0  # of a black hole that does not spin, in units of its G M / c^2
@@ -142,7 +142,7 @@ class _ClassNodes:
         true_m = nodes.log_mchirp_det.reshape(shape)
         width = response.width(true_m)
         misrecovered = response.misrecovered(true_m)
-        core = WIDTHS * width
+        core = _FARTHEST_WIDTHS * width
         far = math.log(response.misrecovered_ratio_min) * (misrecovered > 0)
         return cls(
             rows=rows,
@@ -271,7 +271,7 @@ class PropertyPlane:
     def _weights(self, said: _Said, shares: Floats) -> Floats:
         """Return the probability that an event, if it is a signal, is of each node, (nodes,)."""
         weight = np.zeros_like(self.mchirp)
-        least = LEAST_SHARE * shares.sum()
+        least = LEAST_CLASS_SHARE * shares.sum()
         for every, share in zip(self.classes, shares, strict=True):
             if share > 0 and share >= least:
                 nodes = every.near(said.m[0])
@@ -319,7 +319,7 @@ class PropertyPlane:
         core = response.core_density(shift, nodes.width, nodes.kept)
         core *= 1 - nodes.misrecovered
         far = nodes.misrecovered * response.misrecovered_mchirp(m, nodes.true_m)
-        near = (np.abs(shift) < WIDTHS * nodes.width) | (far > 0)
+        near = (np.abs(shift) < _FARTHEST_WIDTHS * nodes.width) | (far > 0)
         if said.likelihoods is not None:
             of_core, of_far = said.likelihoods
             core *= np.interp(nodes.w, TRUE_W, of_core)[:, None]

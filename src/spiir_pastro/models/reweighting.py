@@ -80,9 +80,9 @@ def uncovered_fraction(
     mass1, mass2 = population.draw_masses(20_000, rng)
     z = rng.choice(redshifts, mass1.size)
     # The horizon goes with Mc^(5/6), the volume with its cube.
-    heard = (mass1 * mass2) ** 1.5 / (mass1 + mass2) ** 0.5
+    detectable = (mass1 * mass2) ** 1.5 / (mass1 + mass2) ** 0.5
     never = np.isneginf(_log_drawn(sets, (mass1, mass2, z)))
-    return float(heard[never].sum() / heard.sum())
+    return float(detectable[never].sum() / detectable.sum())
 
 
 def _log_drawn(sets: Sequence[InjectionSet], binaries: tuple[Floats, ...]) -> Floats:

@@ -41,9 +41,9 @@ Reach = Callable[[Floats, Floats], Floats]
 PRIMARY_NODES, SECONDARY_NODES, REDSHIFT_NODES = 120, 60, 40
 """Of the integral; doubling each moves a log density by less than 0.01."""
 
-FARTHEST_REDSHIFT = 4.0
+_LARGEST_REDSHIFT = 4.0
 
-PROJECTION = (0.374222, 2.04216, -2.63948)
+PROJECTION_COEFFICIENTS = (0.374222, 2.04216, -2.63948)
 """Coefficients of the projection's distribution, a2, a4 and a8."""
 
 TRUE_MCHIRP_NODES, TRUE_W_NODES = 700, 51
@@ -51,7 +51,7 @@ TRUE_MCHIRP_NODES, TRUE_W_NODES = 700, 51
 
 W_NODES = np.linspace(0.0, 1.0, 41)
 
-HOLES = 2.0
+ERROR_BELOW_OVER_ABOVE = 2.0
 """By how much a density's standard error is larger below: no law of masses that is smooth shows the
 holes a population may have, and those of a template bank."""
 
@@ -109,7 +109,7 @@ class VolumeNodes(_Nodes):
         mass2 = np.exp(log2).ravel()
         # Cells are equal in the logarithms of the masses: dm = m d(ln m).
         in_plane = np.exp(population.log_mass_pdf(mass1, mass2)) * mass1 * mass2 * area.ravel()
-        log_z, width_z = _midpoints(math.log(1e-3), math.log(FARTHEST_REDSHIFT), nodes[2])
+        log_z, width_z = _midpoints(math.log(1e-3), math.log(_LARGEST_REDSHIFT), nodes[2])
         z = np.exp(log_z)
         if population.redshift is None:
             raise FitError("a population drawn by distance fills no volume; give a redshift law")
@@ -274,7 +274,7 @@ def offered_w(templates: ConditionalGrid | None, log_mchirp: Floats, w: Floats) 
 
 def projection_exceeds(x: Floats) -> Floats:
     """Return the probability that a binary's orientation projects more than x of its amplitude."""
-    a2, a4, a8 = PROJECTION
+    a2, a4, a8 = PROJECTION_COEFFICIENTS
     rest = np.clip(1 - x, 0.0, 1.0)
     powers = a2 * rest**2 + a4 * rest**4 + a8 * rest**8 + (1 - a2 - a4 - a8) * rest**10
     return np.asarray(np.clip(powers, 0.0, 1.0))
@@ -282,7 +282,7 @@ def projection_exceeds(x: Floats) -> Floats:
 
 def projection_density(x: Floats) -> Floats:
     """Return the density of that projection at x, 0 outside 0 to 1."""
-    a2, a4, a8 = PROJECTION
+    a2, a4, a8 = PROJECTION_COEFFICIENTS
     rest = np.clip(1 - x, 0.0, 1.0)
     square = rest * rest
     # Products take a tenth of the time of powers.
@@ -329,7 +329,7 @@ def likely_distances(mchirp_det: Floats, snr: float, reach: Reach) -> tuple[Floa
 
 def _errors(above: float, shape: tuple[int, ...]) -> Floats:
     """Return errors of a log density, below and above, (2, ...): a hole is likelier than a hill."""
-    return np.stack([np.full(shape, HOLES * above), np.full(shape, above)])
+    return np.stack([np.full(shape, ERROR_BELOW_OVER_ABOVE * above), np.full(shape, above)])
 
 
 def _midpoints(low: float, high: float, n: int) -> tuple[Floats, float]:

@@ -54,9 +54,9 @@ _CANDIDATE_COLUMNS = (
     "injection_id",
     "injection_gps_ns",
 )
-_TEXTS = ("event_id", "ifos", "bank", "observing_run", "source_class", "known_event", "name",
+_TEXT_COLUMNS = ("event_id", "ifos", "bank", "observing_run", "source_class", "known_event", "name",
           "catalogue")  # fmt: skip
-_TIMES = ("gps_ns", "injection_gps_ns", "injection_id")
+_INTEGER_COLUMNS = ("gps_ns", "injection_gps_ns", "injection_id")
 _DOCUMENT = "evaluation.json"
 _NOT_ALWAYS = ("missed.csv", "known_mergers.png", "known_mergers.svg")
 _REMEDY = "run spiir-pastro evaluate again"
@@ -207,8 +207,8 @@ def _table(path: Path, content: bytes) -> pl.DataFrame:
 
 
 def _typed(column: str) -> pl.Expr:
-    if column in _TEXTS:
+    if column in _TEXT_COLUMNS:
         return pl.col(column)
     if column.startswith("is_"):
         return pl.col(column) == "true"
-    return pl.col(column).cast(pl.Int64 if column in _TIMES else pl.Float64)
+    return pl.col(column).cast(pl.Int64 if column in _INTEGER_COLUMNS else pl.Float64)

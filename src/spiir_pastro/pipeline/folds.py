@@ -139,11 +139,11 @@ def scored_by(
     said = ask(panel)
     # A model that has seen the candidates must do at least as well as models that have not.
     if _is_worse(own, said, triggers):
-        return itself, Holdout(seen=seen, why_not=_OTHERWISE), own
+        return itself, Holdout(seen=seen, why_not=_WORSE_THAN_REFITS), own
     return panel, Holdout(seen=seen, cuts_gps_ns=cuts, why_not=""), said
 
 
-_OTHERWISE = (
+_WORSE_THAN_REFITS = (
     "models fitted without them, as its settings say, do better than the model itself: it was "
     "fitted on other labels, or by other code"
 )
@@ -152,9 +152,9 @@ _OTHERWISE = (
 def _is_worse(own: pl.DataFrame, refits: pl.DataFrame, triggers: pl.DataFrame) -> bool:
     """Tell whether one's log loss over the sources is larger beyond noise."""
     labels = triggers.select("is_signal", "source_class")
-    told = [table.hstack(labels).select(p_true())["p_true"] for table in (refits, own)]
-    known = told[0].is_not_null() & told[1].is_not_null()
-    sides = [[source_surprise(one.filter(known).to_numpy())] for one in told]
+    p_of_truth = [table.hstack(labels).select(p_true())["p_true"] for table in (refits, own)]
+    known = p_of_truth[0].is_not_null() & p_of_truth[1].is_not_null()
+    sides = [[source_surprise(one.filter(known).to_numpy())] for one in p_of_truth]
     changes = changes_of_means(*sides, paired=True)
     return Verdict.WORSE in judge(changes, Tolerance())
 

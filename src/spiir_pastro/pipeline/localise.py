@@ -25,7 +25,7 @@ LOWEST_HZ = 30.0
 SERIES_HZ = 1024
 """Rate to which SNR series are decimated: the mean moves by 2 %, and it is three times as fast."""
 
-HEAVIEST_INSPIRAL_MCHIRP = 1.74
+HEAVIEST_INSPIRAL_MCHIRP_MSUN = 1.74
 """Chirp mass in solar masses, of two neutron stars of 2, up to which the inspiral is all there is
 of a waveform in the band."""
 
@@ -129,7 +129,7 @@ def _row(path: Path) -> dict[str, str]:
 
 def waveform_of(mchirp_det: float | None) -> str:
     """Name the template family for a chirp mass; both need no data files beside LALSimulation."""
-    light = mchirp_det is not None and mchirp_det <= HEAVIEST_INSPIRAL_MCHIRP
+    light = mchirp_det is not None and mchirp_det <= HEAVIEST_INSPIRAL_MCHIRP_MSUN
     return "TaylorF2" if light else "IMRPhenomD"
 
 

@@ -35,7 +35,7 @@ FEWEST_FOR_DENSITIES = 30
 FEWEST_FOR_VOLUME = 10
 """The same for a volume; with fewer its error, a third, is no longer log-normal."""
 
-MOST_UNCOVERED = 0.1
+MOST_UNCOVERED_FRACTION = 0.1
 """Of the detectable mergers, those of masses never injected; no weight makes up for them."""
 
 
@@ -67,9 +67,9 @@ def signal_weights(
     """
     weights = np.zeros(signals.height)
     for source, population in populations.items():
-        mine = signals["bank"].eq(str(source)) & signals["source_class"].eq(str(source))
-        rows = mine.fill_null(value=False).to_numpy()
-        binaries = _binaries(signals.filter(mine), "injection_")
+        of_class = signals["bank"].eq(str(source)) & signals["source_class"].eq(str(source))
+        rows = of_class.fill_null(value=False).to_numpy()
+        binaries = _binaries(signals.filter(of_class), "injection_")
         try:
             sets = _injection_sets(injected, source)
             volumes = volumes_gpc3(population, sets, binaries)
@@ -232,9 +232,9 @@ def _uncovered(
     volumes: Floats,
 ) -> float:
     """Return the fraction of detectable mergers of masses never injected; refuse a large one."""
-    heard = binaries[2][volumes > 0]
-    fraction = uncovered_fraction(population, sets, heard) if heard.size else 1.0
-    if fraction > MOST_UNCOVERED:
+    found = binaries[2][volumes > 0]
+    fraction = uncovered_fraction(population, sets, found) if found.size else 1.0
+    if fraction > MOST_UNCOVERED_FRACTION:
         raise FitError(
             f"{fraction:.0%} of the detectable mergers have masses that were never injected, "
             "so their weights would be infinite; inject such binaries, or choose a population "

@@ -94,9 +94,9 @@ class Binaries:
         masses = (self.mass1 * (1 + self.redshift), self.mass2 * (1 + self.redshift))
         spins, run = (self.spin1z, self.spin2z), config.observing_run
         sigma = sigma_mpc(masses, spins, config.bns_ranges_mpc, run)
-        heard = heard_fraction(self.mchirp_det, self.mtotal_det, config.early_warning_s)
+        snr_fraction = heard_fraction(self.mchirp_det, self.mtotal_det, config.early_warning_s)
         return np.asarray(
-            sigma * (heard / self.distance_mpc)[:, None] * self.response(config.network)
+            sigma * (snr_fraction / self.distance_mpc)[:, None] * self.response(config.network)
         )
 
 

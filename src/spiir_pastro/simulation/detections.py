@@ -1,4 +1,4 @@
-r"""Triggers before SPIIR writes them: what each detector heard, from noise or from a signal.
+r"""Triggers before SPIIR writes them: the SNR in each detector, from noise or from a signal.
 
 A trigger is a template, a complex SNR and a chi-square in every detector that is on, and times. All
 other columns of a file follow from these (`postcoh_frame`): with z_i the SNR in detector i and n
@@ -160,8 +160,8 @@ def _sigma(
     """Return sigma of a group's templates in Mpc, (templates, detectors)."""
     # Of the templates and not of the triggers, of which there are many more.
     masses, spins = (group.mass1, group.mass2), (group.spin1z, group.spin2z)
-    heard = heard_fraction(np.exp(group.log_mchirp), group.mass1 + group.mass2, early_s)
-    return sigma_mpc(masses, spins, bns_ranges_mpc, run) * heard[:, None]
+    snr_fraction = heard_fraction(np.exp(group.log_mchirp), group.mass1 + group.mass2, early_s)
+    return sigma_mpc(masses, spins, bns_ranges_mpc, run) * snr_fraction[:, None]
 
 
 def _last_frequency_hz(mchirp: Floats, early_s: float) -> Floats:
