@@ -43,7 +43,9 @@ def test_an_early_warning_model_is_fitted_and_served_beside_the_other(
     run("process", raw / "RUNS.yaml", "--staging", staging, "--processed", processed)
     early = tmp_path / "early.json"
     run("fit", "--processed", processed, "--model", early)
-    counts = load_model(early).model.counts.mean
+    fitted = load_model(early).model
+    assert fitted.sources.early_warning_s == seconds  # of the runs file, and kept for predict
+    counts = fitted.counts.mean
     assert counts[0] > 5
     assert not left_out or counts[2] < 5
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from spiir_pastro.domain import ASTROPHYSICAL, Source
+from spiir_pastro.models.early_warning import nearer
 from spiir_pastro.pipeline.campaign_files import is_campaign, simulate
 from spiir_pastro.simulation import (
     NETWORK,
@@ -18,7 +19,6 @@ from spiir_pastro.simulation import (
     CampaignConfig,
     is_detectable,
 )
-from spiir_pastro.simulation.early_warning import nearer
 
 __all__ = ["command"]
 

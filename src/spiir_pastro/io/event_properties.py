@@ -9,7 +9,6 @@ from typing import Any
 from spiir_pastro.io.horizons import read_horizons
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.models.properties import MCHIRP_BINS, PropertyPlane, SourceProperties
-from spiir_pastro.models.source_model import network_reach
 
 __all__ = ["as_document", "property_plane"]
 
@@ -19,7 +18,7 @@ DIGITS = 6
 
 def property_plane(model: PastroModel) -> PropertyPlane:
     """Lay out a model's plane for detectors as the table of horizons that ships has them."""
-    return PropertyPlane.of(model, network_reach(read_horizons()))
+    return PropertyPlane.of(model, model.sources.reach(read_horizons()))
 
 
 def as_document(properties: SourceProperties, k: int = 0) -> dict[str, Any]:

@@ -120,6 +120,15 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             "left out because they cannot be detected",
         ),
     ] = 1.0
+    early_warning_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=300,
+            description="how many seconds before the merger an early-warning search ends signals, "
+            "0 if it takes them whole",
+        ),
+    ] = 0.0
     twin: Annotated[
         str | None,
         Meta(description="the name of the run over the same data without injections"),

@@ -31,6 +31,7 @@ from spiir_pastro.errors import FitError
 from spiir_pastro.models.conditional import ConditionalGrid
 from spiir_pastro.models.cosmology import luminosity_distance
 from spiir_pastro.models.densities import GridDensity
+from spiir_pastro.models.early_warning import heard_fraction
 from spiir_pastro.models.horizon import Horizons
 from spiir_pastro.models.population import BinaryPopulation
 from spiir_pastro.models.response import Response
@@ -54,6 +55,10 @@ W_NODES = np.linspace(0.0, 1.0, 41)
 ERROR_BELOW_OVER_ABOVE = 2.0
 """By how much a density's standard error is larger below: no law of masses that is smooth shows the
 holes a population may have, and those of a template bank."""
+
+LEAST_HEARD = 0.01
+"""Fraction of its SNR that every binary is heard with: a class of which an early-warning search
+detects nothing still has a density. Its volume is a millionth of the whole signals'."""
 
 LEAST_DENSITY = 1e-30
 """Where a response does not reach: so little that only an outlier can explain what is there."""
@@ -165,10 +170,13 @@ class SourceModel:
         Of source-frame masses and redshift, by class, each on its region of the plane.
     response
         Of the search.
+    early_warning_s
+        Seconds before the merger at which the search ends signals; 0 for whole ones.
     """
 
     populations: Mapping[Source, BinaryPopulation]
     response: Response
+    early_warning_s: float = 0.0
 
     def __post_init__(self) -> None:
         wrong = [p for p in self.populations.values() if not p.redshift or p.frame != "source"]
@@ -177,6 +185,10 @@ class SourceModel:
                 f"populations of {', '.join(self.populations)}: give "
                 f"{', '.join(ASTROPHYSICAL)}, each with source-frame masses and a redshift law"
             )
+
+    def reach(self, horizons: Horizons) -> Reach:
+        """Return how far the search detects binaries of detector-frame masses, in Mpc."""
+        return network_reach(horizons, early_warning_s=self.early_warning_s)
 
     def recovered(
         self,
@@ -290,16 +302,18 @@ def projection_density(x: Floats) -> Floats:
     return np.asarray(np.maximum(rest * (2 * a2 + square * (4 * a4 + high)), 0.0))
 
 
-def network_reach(horizons: Horizons, *, run: str = "O3") -> Reach:
+def network_reach(horizons: Horizons, *, run: str = "O3", early_warning_s: float = 0.0) -> Reach:
     """Return the reach of both LIGO detectors together in Mpc, by detector-frame masses.
 
-    A binary overhead of both has a network SNR of 8 there.
+    A binary overhead of both has a network SNR of 8 there, so long before it merges.
     """
 
     def reach(mass1_det: Floats, mass2_det: Floats) -> Floats:
         m1, m2 = np.broadcast_arrays(mass1_det, mass2_det)
-        one = horizons.horizon_mpc(m1.ravel(), m2.ravel(), ifo="L1", run=run)
-        return np.asarray(math.sqrt(2) * one.reshape(m1.shape))
+        one = horizons.horizon_mpc(m1.ravel(), m2.ravel(), ifo="L1", run=run).reshape(m1.shape)
+        mchirp = (m1 * m2) ** 0.6 / (m1 + m2) ** 0.2
+        heard = np.maximum(heard_fraction(mchirp, m1 + m2, early_warning_s), LEAST_HEARD)
+        return np.asarray(math.sqrt(2) * one * heard)
 
     return reach
 

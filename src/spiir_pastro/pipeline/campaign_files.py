@@ -314,6 +314,7 @@ def _runs_of_bank(bank: Source, campaign: Campaign) -> list[dict[str, object]]:
             "injections": f"injections/{name}.xml.gz",
             "injected": msgspec.to_builtins(config.injection_population[bank]),
             "kept_fraction": injected / drawn if drawn else 1.0,
+            "early_warning_s": config.early_warning_s,
             "twin": f"{name}_bg",
         },
     ]

@@ -32,7 +32,7 @@ from spiir_pastro.models.kernels import effective_size
 from spiir_pastro.models.mass_contour import MassContourClassifier
 from spiir_pastro.models.noise_histogram import NoiseHistogram, fit_noise_snr
 from spiir_pastro.models.pastro import PastroModel
-from spiir_pastro.models.source_model import SourceModel, network_reach
+from spiir_pastro.models.source_model import SourceModel
 from spiir_pastro.pipeline.sensitivity import rates_of
 from spiir_pastro.pipeline.training import TrainingSet, fingerprints, fitted_response
 
@@ -71,13 +71,14 @@ def fit(
         populations=settings.population
         or read_populations(MASS_PLANE, boundaries=settings.boundaries),
         response=fitted_response(labelled, settings.response),
+        early_warning_s=training.early_warning_s,
     )
     densities = fit_densities(
         to_candidates(labelled),
         is_signal=labelled["is_signal"].to_numpy(),
         classes=labelled["source_class"].fill_null("").to_numpy().astype(np.str_),
         sources=sources,
-        reach=network_reach(read_horizons()),
+        reach=sources.reach(read_horizons()),
         far_threshold_hz=threshold,
         boundaries=settings.boundaries,
         settings=settings.densities,

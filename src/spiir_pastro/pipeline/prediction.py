@@ -16,7 +16,6 @@ from spiir_pastro.io.trigger_files import trigger_blocks
 from spiir_pastro.io.trigger_tables import TriggerRead, to_candidates
 from spiir_pastro.models.blocks import in_order, row_blocks
 from spiir_pastro.models.pastro import PastroModel
-from spiir_pastro.models.source_model import network_reach
 
 TRIGGER_SUFFIXES = (".xml", ".xml.gz", ".csv", ".parquet", ".json")
 """Of files that may hold triggers."""
@@ -87,7 +86,7 @@ def predict_files(
     TableError, AlertError
         If a file cannot be read.
     """
-    reach = network_reach(read_horizons()) if properties else None
+    reach = model.sources.reach(read_horizons()) if properties else None
     predict = partial(predict_read, model, intervals=intervals, reach=reach)
     return in_order(predict, blocks_of(paths, left_out), workers=workers)
 

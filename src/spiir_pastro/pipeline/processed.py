@@ -206,6 +206,7 @@ def _injected_run(run: Run, matches: Matches) -> InjectedRun:
         + matches.missed.filter("analysed").height,
         injected=run.injected,
         kept_fraction=run.kept_fraction,
+        early_warning_s=run.early_warning_s,
     )
 
 

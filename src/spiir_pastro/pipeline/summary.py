@@ -85,6 +85,7 @@ class InjectedRun(_Part, frozen=True, kw_only=True):
     # the population they were drawn from; null if the runs file does not say
     injected: BinaryPopulation | None
     kept_fraction: float  # the fraction of the binaries drawn that was injected
+    early_warning_s: float = 0.0  # before the merger, where signals end
 
 
 class Livetime(_Part, frozen=True, kw_only=True):

@@ -49,6 +49,8 @@ class TrainingSet:
     known_window_ns: int = SECOND_NS
     # how long the candidates were counted; None where it is not known
     livetime_yr: float | None = None
+    # seconds before the merger at which signals end; 0 for whole ones
+    early_warning_s: float = 0.0
     # what injections measure, by class
     sensitivity: Mapping[Source, Sensitivity] = field(default_factory=dict)
     # what a reader of the model should know of them
@@ -163,6 +165,7 @@ def from_processed(folder: Path, *, settings: FitSettings) -> TrainingSet:
         ),
         known_window_ns=summary.settings.known_window_ns,
         livetime_yr=livetime_yr,
+        early_warning_s=max(run.early_warning_s for run in summary.injections),
         sensitivity=sensitivities(
             foreground,
             processed.tables("missed"),

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiir_pastro.domain import Source
+from spiir_pastro.models.early_warning import SOLAR_MASS_S
 from spiir_pastro.simulation.binaries import chirp_mass
-from spiir_pastro.simulation.network import SOLAR_MASS_S
 
 Floats = NDArray[np.float64]
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from spiir_pastro.domain import CLASSES, Source
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.models.cosmology import luminosity_distance
+from spiir_pastro.models.early_warning import heard_fraction
 from spiir_pastro.models.population import BinaryPopulation
 from spiir_pastro.simulation.config import NETWORK, CampaignConfig
-from spiir_pastro.simulation.early_warning import heard_fraction
 from spiir_pastro.simulation.network import antenna_patterns, sigma_mpc
 
 Floats = NDArray[np.float64]

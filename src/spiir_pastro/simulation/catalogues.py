@@ -3,10 +3,11 @@
 import numpy as np
 import polars as pl
 
+from spiir_pastro.models.early_warning import SOLAR_MASS_S
 from spiir_pastro.simulation.binaries import chirp_mass
 from spiir_pastro.simulation.campaign import Campaign
 from spiir_pastro.simulation.config import NETWORK
-from spiir_pastro.simulation.network import SOLAR_MASS_S, greenwich_angle
+from spiir_pastro.simulation.network import greenwich_angle
 from spiir_pastro.simulation.triggers import Signals
 
 _F_LOWER_HZ = 15.0

@@ -18,9 +18,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from spiir_pastro.models.early_warning import heard_fraction, last_frequency_hz
 from spiir_pastro.simulation.bank import TemplateGroup, template_duration_s
 from spiir_pastro.simulation.config import DETECTORS, CampaignConfig
-from spiir_pastro.simulation.early_warning import heard_fraction, last_frequency_hz
 from spiir_pastro.simulation.network import sigma_mpc
 from spiir_pastro.simulation.noise import SINGLE_DETECTOR_NOISE
 from spiir_pastro.simulation.ranking import (

@@ -26,7 +26,6 @@ Floats = NDArray[np.float64]
 Segments = Mapping[str, NDArray[np.int64]]
 """Detector to its (n, 2) GPS seconds [on, off), sorted and apart."""
 
-SOLAR_MASS_S = 4.925490947641267e-06  # G M_sun / c^3, IAU 2015 nominal
 _SPEED_OF_LIGHT_M_S = 299_792_458.0
 
 # Vertex and unit vectors of the arms of `DETECTORS`, Earth-fixed: LIGO-T980044-10, Virgo

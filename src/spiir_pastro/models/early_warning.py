@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiir_pastro.models.population import BinaryPopulation
-from spiir_pastro.simulation.network import SOLAR_MASS_S
 
 Floats = NDArray[np.float64]
+
+SOLAR_MASS_S = 4.925490947641267e-06  # G M_sun / c^3, IAU 2015 nominal
 
 _FREQUENCY_HZ = (
     15, 18, 20, 22.5, 25, 28, 32, 36, 40, 45, 50, 60, 70, 85, 100, 120, 150, 200, 300, 500, 1000,
