@@ -85,7 +85,7 @@ def test_nodes_no_template_can_be_of_are_left_out_without_a_difference(
 ) -> None:
     events = [1.198, 2.58, 12.0, 31.2], [2.76, 7.8, 29.0, 72.0]
     few = properties_of(model, *events)
-    monkeypatch.setattr(properties, "WIDTHS", np.inf)
+    monkeypatch.setattr(properties, "_FARTHEST_WIDTHS", np.inf)
     monkeypatch.setattr(properties, "LEAST_CLASS_SHARE", 0.0)
     every = properties_of(model, *events)
     for name in ("has_ns", "has_mass_gap", "has_remnant", "mchirp_bins"):

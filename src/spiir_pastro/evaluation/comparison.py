@@ -106,7 +106,7 @@ class Comparison:
     def having(self, verdict: Verdict) -> tuple[Change, ...]:
         """Return the changes with a verdict."""
         both = zip(self.changes, self.verdicts, strict=True)
-        return tuple(change for change, said in both if said is verdict)
+        return tuple(change for change, one in both if one is verdict)
 
     @property
     def is_tested(self) -> bool:
@@ -254,9 +254,9 @@ def _scores(
 
 
 def _p_class() -> pl.Expr:
-    """Return the part of p_astro given to the true class; null of noise, and where none is said."""
-    is_said = pl.col("is_signal") & (pl.col("p_astro") > 0)
-    return pl.when(is_said).then(pl.col("p_true") / pl.col("p_astro"))
+    """Return the part of p_astro given to the true class; null of noise, or where not known."""
+    is_known = pl.col("is_signal") & (pl.col("p_astro") > 0)
+    return pl.when(is_known).then(pl.col("p_true") / pl.col("p_astro"))
 
 
 def _known(sides: Sequence[pl.Series], *, paired: bool) -> list[Floats]:
@@ -316,7 +316,7 @@ def _means(
 def _noise(old: pl.DataFrame, new: pl.DataFrame, far_hz: float, *, paired: bool) -> Change:
     """Compare how many candidates of noise there are: none may come or go unnoticed.
 
-    Of different data nothing is said: how long they were analysed is not the same.
+    Of different data it is not tested: how long they were analysed is not the same.
     """
     was, now = (keyed(side.filter(pl.col("far_hz") <= far_hz)) for side in (old, new))
     if not paired:

@@ -37,11 +37,11 @@ def keyed(candidates: pl.DataFrame) -> pl.DataFrame:
 
 
 def beside(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
-    """Put what was said of each candidate before beside what is said now.
+    """Put the earlier predictions of each candidate beside those of now.
 
     ``p_true_before`` and ``p_true_after`` are the probabilities of what it is.
     """
-    told = keyed(old).select(
+    earlier = keyed(old).select(
         "gps_ns",
         "_bank",
         *(pl.col(name).alias(f"{name}_before") for name in _CLASSES),
@@ -60,7 +60,7 @@ def beside(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
             p_after="p_astro",
             p_true_after=p_true(),
         )
-        .join(told, on=["gps_ns", "_bank"], maintain_order="left")
+        .join(earlier, on=["gps_ns", "_bank"], maintain_order="left")
     )
 
 
@@ -124,8 +124,8 @@ def only_first(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
 def mergers_beside(
     before: pl.DataFrame, after: pl.DataFrame, spans: Sequence[Span]
 ) -> pl.DataFrame:
-    """Put what was said of each known merger in the span of both beside what is said now."""
-    told = [
+    """Put the earlier predictions of each known merger in both spans beside those of now."""
+    earlier = [
         within(
             one.with_columns(_gps_ns=(pl.col("gps") * 1e9).cast(pl.Int64)),
             "_gps_ns",
@@ -133,14 +133,14 @@ def mergers_beside(
         )
         for one in (before, after)
     ]
-    told_before = told[0].select(
+    old_columns = earlier[0].select(
         "name", class_in_before="source_class", class_before=_most_probable(), p_before="p_astro"
     )
-    told_after = told[1].select(
+    new_columns = earlier[1].select(
         "name", "source_class", class_after=_most_probable(), p_after="p_astro"
     )
-    both = told_after.join(
-        told_before, on="name", how="full", coalesce=True, maintain_order="left_right"
+    both = new_columns.join(
+        old_columns, on="name", how="full", coalesce=True, maintain_order="left_right"
     )
     return both.select(
         "name",

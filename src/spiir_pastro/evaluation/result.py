@@ -1,4 +1,4 @@
-"""The result of an evaluation: what a model said of candidates, beside what is known of them."""
+"""The result of an evaluation: the predictions of candidates, beside what is known of them."""
 
 import math
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ QUANTITIES = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
-    """What a model said of independent candidates, beside what is known of them.
+    """The predictions of a model for independent candidates, beside what is known of them.
 
     Attributes
     ----------

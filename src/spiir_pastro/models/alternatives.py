@@ -61,8 +61,8 @@ def alternatives(
         ),
     }
     counted = partial(_p_astro, counted=snr >= SNR_THRESHOLD, noise=noise)
-    said = in_order(lambda name: counted(log_bayes_factors[name]), log_bayes_factors)
-    return {name: _shared(p, shares) for name, p in said} | {
+    p_astro_by_name = in_order(lambda name: counted(log_bayes_factors[name]), log_bayes_factors)
+    return {name: _shared(p, shares) for name, p in p_astro_by_name} | {
         "hard mass cuts": _shared(p_astro, cuts)
     }
 

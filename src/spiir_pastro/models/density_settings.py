@@ -13,12 +13,12 @@ class DensitySettings:
     Attributes
     ----------
     mchirp_min, mchirp_max
-        Chirp masses the templates of the banks have, solar masses; outside nothing is said.
+        Chirp masses of the banks' templates, solar masses; outside, no probability is given.
     density_floor
         Weight of a uniform density in each that is estimated from noise or of FAR: what no sample
-        excludes stays possible. It bounds what is said of signal against noise.
+        excludes stays possible. It bounds the odds of signal against noise.
     outlier_fraction
-        Signals whose masses no class explains. It bounds what is said of class against class.
+        Signals whose masses no class explains. It bounds the odds between classes.
     population_error, response_error
         Standard errors of the logarithms of a class's densities of chirp mass, and of mass ratio
         given that: how well the population and the response are known.

@@ -31,7 +31,7 @@ Labels = NDArray[np.bool_]
 
 FEWEST_NOISE_ALONE, FEWEST_SIGNALS_ALONE = 200, 30
 """Fewest candidates of one detector for laws of their own: with fewer signals the exponent
-of their FARs is known to a fifth only. Below, nothing is said of such candidates."""
+of their FARs is known to a fifth only. With fewer, such candidates get no probability."""
 
 FEWEST_FOR_REGRESSION = 8
 """Rows: four coefficients, a scale, and a few to spare. With fewer SNR is left out."""

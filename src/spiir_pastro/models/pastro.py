@@ -48,7 +48,7 @@ class Predictions:
     Attributes
     ----------
     probabilities : (n, 4)
-        Of BNS, NSBH, BBH and Terrestrial; a row sums to one, or is NaN where nothing is said.
+        Of BNS, NSBH, BBH and Terrestrial; a row sums to one, or is NaN where none is given.
     p_astro_interval : (n, 2)
         Central 90 % credible interval of p_astro over the posterior of the counts and the errors
         of the densities.
@@ -70,10 +70,10 @@ class Predictions:
         return _of_signals(self.probabilities)
 
     def __repr__(self) -> str:
-        said = np.isfinite(self.p_astro)
+        known = np.isfinite(self.p_astro)
         return (
-            f"<Predictions of {said.size} candidates, {self.p_astro[said].sum():.3g} of them "
-            f"expected to be signals, {np.sum(~said)} without numbers>"
+            f"<Predictions of {known.size} candidates, {self.p_astro[known].sum():.3g} of them "
+            f"expected to be signals, {np.sum(~known)} without numbers>"
         )
 
 
@@ -121,7 +121,7 @@ class PastroModel:
             Whether to work out intervals and extrapolations, which takes most of the time.
         """
         n = len(candidates)
-        notes = self._reasons_for_silence(candidates)
+        notes = self._reasons_for_no_result(candidates)
         rows = notes == ""
         probabilities = np.full((n, len(Source)), np.nan)
         interval = np.full((n, 2), np.nan)
@@ -148,7 +148,7 @@ class PastroModel:
             notes=notes.astype(np.str_),
         )
 
-    def _reasons_for_silence(self, candidates: Candidates) -> NDArray[np.object_]:
+    def _reasons_for_no_result(self, candidates: Candidates) -> NDArray[np.object_]:
         """Say why a candidate gets no numbers, (n,); empty where it gets them."""
         notes = np.full(len(candidates), "", dtype=object)
         outliers = self.densities.outliers
@@ -215,7 +215,7 @@ class PastroModel:
         Raises
         ------
         TriggerError
-            If nothing can be said of it, for want of a FAR.
+            If it has no FAR, and so no probabilities.
         """
         predictions = self.predict(Candidates.from_triggers([trigger]), intervals=False)
         row = predictions.probabilities[0]
@@ -300,8 +300,8 @@ def _in_words(extrapolated: NDArray[np.bool_]) -> NDArray[np.object_]:
     """Say of each candidate which densities extrapolate in what, noise first, (n,)."""
     # A pattern is a number whose bits are the factors of the sources: there are few of them.
     patterns = extrapolated.reshape(len(extrapolated), _BITS.size) @ _BITS
-    said = [_words_of(pattern) for pattern in patterns.tolist()]
-    return np.array(said, dtype=object)
+    words = [_words_of(pattern) for pattern in patterns.tolist()]
+    return np.array(words, dtype=object)
 
 
 _BITS = 1 << np.arange(len(Source) * len(FACTORS), dtype=np.int64)

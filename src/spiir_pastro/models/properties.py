@@ -60,7 +60,7 @@ NODES_PER_AXIS = (60, 30, 24)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SourceProperties:
-    """Properties of n candidates if they are signals; NaN where nothing is said."""
+    """Properties of n candidates if they are signals; NaN where none is given."""
 
     # (n,) probabilities that a component is a neutron star, that one lies between ``ns_max`` and
     # `GAP_MAX_MSUN`, and that matter is left outside the remnant
@@ -176,8 +176,8 @@ _BY_NODE = {f.name for f in fields(_ClassNodes)} - {"log_distance"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Said:
-    """What an event says of the binary that it may be."""
+class _Event:
+    """What is measured of an event, for any binary that it may be."""
 
     m: Floats  # (1,) logarithm of the template's chirp mass; NaN where unknown
     snr: float  # of the network; 8 where unknown
@@ -238,7 +238,7 @@ class PropertyPlane:
         candidates
             n of them.
         shares : (n, 3)
-            How the classes share each if it is a signal, up to a factor; NaN where nothing is said.
+            How the classes share each if it is a signal, up to a factor; NaN where none is given.
         """
         n = len(candidates)
         flags, quantiles = np.full((n, 3), np.nan), np.full((n, 3), np.nan)
@@ -247,13 +247,13 @@ class PropertyPlane:
         distances = self.distance.luminosity(candidates.snr, candidates.eff_distance_mpc)
         for k in np.flatnonzero(shares.sum(axis=1) > 0):  # an unknown one is not
             one = slice(k, k + 1)
-            said = self._said(
+            event = self._event(
                 np.log(candidates.mchirp_det[one]),
                 mass_differences[one],
                 float(candidates.snr[k]),
                 *(float(values[k]) for values in distances),
             )
-            weight = self._weights(said, shares[k])
+            weight = self._weights(event, shares[k])
             flags[k] = self.flags @ weight
             cumulative = np.concatenate([[0.0], np.cumsum(weight)])
             at = np.searchsorted(cumulative, [0.05, 0.5, 0.95]).clip(1, weight.size) - 1
@@ -268,21 +268,21 @@ class PropertyPlane:
             mchirp_bins=bins,
         )
 
-    def _weights(self, said: _Said, shares: Floats) -> Floats:
+    def _weights(self, event: _Event, shares: Floats) -> Floats:
         """Return the probability that an event, if it is a signal, is of each node, (nodes,)."""
         weight = np.zeros_like(self.mchirp)
         least = LEAST_CLASS_SHARE * shares.sum()
         for every, share in zip(self.classes, shares, strict=True):
             if share > 0 and share >= least:
-                nodes = every.near(said.m[0])
-                by_redshift = nodes.prior * self._masses(said, nodes) * _distances(said, nodes)
+                nodes = every.near(event.m[0])
+                by_redshift = nodes.prior * self._masses(event, nodes) * _distances(event, nodes)
                 of_class = by_redshift.sum(axis=1)
                 weight[nodes.rows] = of_class * (share / max(of_class.sum(), _TINY))
         return np.asarray(weight / max(weight.sum(), _TINY))
 
-    def _said(self, m: Floats, w: Floats, snr: float, distance: float, sigma: float) -> _Said:
+    def _event(self, m: Floats, w: Floats, snr: float, distance: float, sigma: float) -> _Event:
         """Gather what an event says, whatever it is; its distance and that's error in Mpc."""
-        return _Said(
+        return _Event(
             m=m,
             snr=snr if math.isfinite(snr) else 8.0,
             log_distance=math.log(distance),
@@ -306,13 +306,13 @@ class PropertyPlane:
             float(far / offered_w(self.templates, m, w)[0]),
         )
 
-    def _masses(self, said: _Said, nodes: _ClassNodes) -> Floats:
+    def _masses(self, event: _Event, nodes: _ClassNodes) -> Floats:
         """Return the response at the event's template, (n, z), up to a factor.
 
         0 where no template can be of a node; but in a class without such a node, which is there as
         an outlier, no chirp mass tells more about any.
         """
-        response, m = self.response, said.m
+        response, m = self.response, event.m
         if np.isnan(m[0]):
             return np.ones_like(nodes.prior)
         shift = m - nodes.true_m
@@ -320,8 +320,8 @@ class PropertyPlane:
         core *= 1 - nodes.misrecovered
         far = nodes.misrecovered * response.misrecovered_mchirp(m, nodes.true_m)
         near = (np.abs(shift) < _FARTHEST_WIDTHS * nodes.width) | (far > 0)
-        if said.likelihoods is not None:
-            of_core, of_far = said.likelihoods
+        if event.likelihoods is not None:
+            of_core, of_far = event.likelihoods
             core *= np.interp(nodes.w, TRUE_W, of_core)[:, None]
             far *= of_far
         density = core + far + 1e-12
@@ -339,12 +339,12 @@ class PropertyPlane:
         return self.response.core_w_kept(TRUE_W)
 
 
-def _distances(said: _Said, nodes: _ClassNodes) -> Floats:
+def _distances(event: _Event, nodes: _ClassNodes) -> Floats:
     """Return the density of what the event says of its distance, (z,) or (n, z)."""
-    if np.isfinite(said.log_distance + said.distance_error):
-        z = (nodes.log_distance - said.log_distance) / said.distance_error
+    if np.isfinite(event.log_distance + event.distance_error):
+        z = (nodes.log_distance - event.log_distance) / event.distance_error
         return np.asarray(np.exp(-z * z / 2) + 1e-12)
-    x = said.snr / 8 * nodes.over_reach
+    x = event.snr / 8 * nodes.over_reach
     return np.asarray(projection_density(x) * x + 1e-12)
 
 

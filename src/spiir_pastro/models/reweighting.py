@@ -55,7 +55,7 @@ def volumes_gpc3(
     Raises
     ------
     FitError
-        If an injection lies outside what it is said to be drawn from.
+        If an injection lies outside the population that it was drawn from by the runs file.
     """
     log_drawn = _log_drawn(sets, binaries)
     if np.isneginf(log_drawn).any():

@@ -175,8 +175,8 @@ def _searched(
     return pl.concat([search, *columns], how="horizontal")
 
 
-def _as_scored(said: pl.DataFrame) -> pl.DataFrame:
-    return said.select(pl.col(name).alias(column) for name, column in SCORED.items())
+def _as_scored(predictions: pl.DataFrame) -> pl.DataFrame:
+    return predictions.select(pl.col(name).alias(column) for name, column in SCORED.items())
 
 
 def write_evaluation(

@@ -79,7 +79,7 @@ class Panel:
     def predictions(
         self, triggers: pl.DataFrame, *, counts: CountSummary | None = None
     ) -> pl.DataFrame:
-        """Return what is said of triggers, each by its fold's model; with other counts if given."""
+        """Return predictions of triggers, each by its fold's model; with other counts if given."""
         parts = []
         for model, part in self._parts(triggers):
             judge = model if counts is None else replace(model, counts=counts)
@@ -136,11 +136,11 @@ def scored_by(
     except FitError as exc:
         return itself, Holdout(seen=seen, why_not=f"no models without them: {exc}"), own
     panel = Panel(models=models, cuts_gps_ns=cuts)
-    said = ask(panel)
+    refitted = ask(panel)
     # A model that has seen the candidates must do at least as well as models that have not.
-    if _is_worse(own, said, triggers):
+    if _is_worse(own, refitted, triggers):
         return itself, Holdout(seen=seen, why_not=_WORSE_THAN_REFITS), own
-    return panel, Holdout(seen=seen, cuts_gps_ns=cuts, why_not=""), said
+    return panel, Holdout(seen=seen, cuts_gps_ns=cuts, why_not=""), refitted
 
 
 _WORSE_THAN_REFITS = (

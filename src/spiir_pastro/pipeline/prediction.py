@@ -63,7 +63,7 @@ def predict_files(
     properties: bool = False,
     workers: int | None = None,
 ) -> Iterator[tuple[TriggerRead, pl.DataFrame]]:
-    """Yield blocks of triggers and what is said of them, a row for each row of the source.
+    """Yield blocks of triggers and their predictions, a row for each row of the source.
 
     Parameters
     ----------
@@ -98,10 +98,10 @@ def predict_rows(
     intervals: bool = True,
     workers: int | None = None,
 ) -> pl.DataFrame:
-    """Return what is said of canonical triggers, a row each; see `predict_files`."""
+    """Return the predictions of canonical triggers, a row each; see `predict_files`."""
 
     def predict(block: pl.DataFrame) -> pl.DataFrame:
         return as_table(model.predict(to_candidates(block), intervals=intervals))
 
     blocks = (triggers[rows] for rows in row_blocks(triggers.height))
-    return pl.concat([said for _, said in in_order(predict, blocks, workers=workers)])
+    return pl.concat([block for _, block in in_order(predict, blocks, workers=workers)])

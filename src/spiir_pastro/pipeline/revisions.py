@@ -1,4 +1,4 @@
-"""Find what an earlier revision's evaluation said.
+"""Find the evaluation of an earlier revision.
 
 It comes out of the DVC cache or remote, as the revision's ``dvc.lock`` says, so nothing is computed
 anew and nothing of the working tree is touched.
@@ -33,12 +33,12 @@ def evaluation_of_revision(folder: Path, revision: str) -> Iterator[Path]:
             [*command, "--out", str(found)], capture_output=True, text=True, check=False
         )
         if done.returncode or not found.is_dir():
-            said = next(
+            reason = next(
                 (line for line in reversed(done.stderr.splitlines()) if line.startswith("ERROR")),
                 done.stderr.strip().rpartition("\n")[2],
             )
             raise ConfigError(
-                f"no {folder} at revision {revision!r}: {said}; commit that revision's dvc.lock "
+                f"no {folder} at revision {revision!r}: {reason}; commit that revision's dvc.lock "
                 "and dvc push its outputs, or name a folder with --against-dir"
             )
         yield found

@@ -126,8 +126,8 @@ def _settings(comparison: Comparison) -> Sequence[str]:
     if not changed:
         return []
     rows = [(f"`{name}`", old or "", new or "") for name, (old, new) in changed.items()]
-    said = ["These settings had no effect on any candidate:"] if comparison.had_no_effect else []
-    return [*said, _table(("Setting", "before", "after"), rows)]
+    note = ["These settings had no effect on any candidate:"] if comparison.had_no_effect else []
+    return [*note, _table(("Setting", "before", "after"), rows)]
 
 
 def _row(change: Change, verdict: Verdict) -> Sequence[str]:

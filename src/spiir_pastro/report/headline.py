@@ -92,12 +92,12 @@ def sentence(evaluation: Evaluation) -> str:
     """Say in one sentence, to be quoted, what an evaluation found."""
     pure, classes = _pure(evaluation), _classes(evaluation)[0]
     real = "real" if evaluation.truth == "injection" else f"{evaluation.truth}s"
-    said = (
+    purity = (
         f"Of the {pure.whole:,} events called 0.9 or more, {pure.part:,} are {real}"
         if pure.whole
         else "No event is called 0.9 or more"
     )
-    return f"{said}; classes right for {classes}." if classes.whole else f"{said}."
+    return f"{purity}; classes right for {classes}." if classes.whole else f"{purity}."
 
 
 def _pure(evaluation: Evaluation) -> PartOf:
