@@ -1,6 +1,9 @@
 """``predict DIR`` takes the files of triggers below it, and the table begins with the signals."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -88,3 +91,27 @@ def test_of_many_the_table_shows_the_most_probable(uploads: tuple[Path, Path], m
     result = _predict(uploads[0], "--model", model)
     assert result.stdout.count("\n") == 201
     assert result.stderr == "and 1340 more; --format csv gives all\n"
+
+
+def test_a_person_at_a_terminal_is_shown_how_many_rows_are_done(
+    run: Path, model: Path, tmp_path: Path
+) -> None:
+    triggers = tmp_path / "triggers.parquet"
+    pl.read_csv(run / "b.csv").write_parquet(triggers)
+    ours, theirs = os.openpty()
+    command = [
+        sys.executable,
+        "-m",
+        "spiir_pastro",
+        "predict",
+        str(triggers),
+        "--model",
+        str(model),
+    ]
+    options = ["--format", "csv", "--output", str(tmp_path / "said.csv")]
+    done = subprocess.run([*command, *options], stderr=theirs, check=False)
+    os.close(theirs)
+    shown = os.read(ours, 2**16).decode()
+    os.close(ours)
+    assert done.returncode == 0, shown
+    assert "30 rows" in shown

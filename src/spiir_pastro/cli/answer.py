@@ -8,19 +8,17 @@ from pathlib import Path
 
 import click
 
-from spiir_pastro.cli.options import FILE
+from spiir_pastro.cli.options import NEW_FILE, model_option
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.serve.answering import Answerer, answer_stream
 from spiir_pastro.serve.model_slot import ModelSlot
 
-__all__ = ["command"]
-
 
 @click.command("answer")
-@click.option("--model", type=FILE, required=True, help="Model file that fit wrote.")
+@model_option
 @click.option(
     "--socket",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NEW_FILE,
     help="Answer on this Unix socket, for its owner and group, until SIGTERM.",
 )
 @click.option(

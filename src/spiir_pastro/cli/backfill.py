@@ -6,18 +6,16 @@ from pathlib import Path
 import click
 
 from spiir_pastro.cli.exit_codes import ExitCode
-from spiir_pastro.cli.options import FILE
+from spiir_pastro.cli.options import FILE, model_option
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.serve import startup
-
-__all__ = ["command"]
 
 _FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]
 
 
 @click.command("backfill")
 @click.option("--since", type=click.DateTime(_FORMATS), required=True, help="UTC.")
-@click.option("--model", type=FILE, required=True, help="Model file that fit wrote.")
+@model_option
 @click.option("--config", type=FILE, required=True, help="Settings of the service.")
 def command(*, since: datetime, model: Path, config: Path) -> None:
     """Answer events on GraceDB that lack our file, through the service's spool.

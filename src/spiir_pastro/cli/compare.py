@@ -19,8 +19,6 @@ from spiir_pastro.io.artifact import load_model
 from spiir_pastro.pipeline.differences import differences
 from spiir_pastro.pipeline.evaluations import as_evaluated, read_evaluation
 
-__all__ = ["command"]
-
 _EITHER = click.Path(path_type=Path, exists=True)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import polars as pl
 
-from spiir_pastro.cli.options import from_either
+from spiir_pastro.cli.options import from_either, setting
 from spiir_pastro.cli.output import print_table
 from spiir_pastro.evaluation.change import Tolerance
 from spiir_pastro.evaluation.comparison import Comparison
@@ -32,26 +32,23 @@ _DEFAULT = Tolerance()
 
 def tolerance_options(command: click.decorators.FC) -> click.decorators.FC:
     """Give a command ``--false-alarm-rate`` and ``--negligible``."""
-    rate = click.option(
+    rate = setting(
         "--false-alarm-rate",
         default=_DEFAULT.false_alarm_rate,
-        show_default=True,
         help="Probability that two equally good models differ, in any metric.",
     )
-    negligible = click.option(
+    negligible = setting(
         "--negligible",
         default=_DEFAULT.negligible,
-        show_default=True,
         help="Least change that matters, in standard errors of the metric.",
     )
     return rate(negligible(command))
 
 
-folds_option = click.option(
+folds_option = setting(
     "--folds",
     type=click.IntRange(min=0),
     default=FOLDS,
-    show_default=True,
     help="Where the model was trained on the candidates: score them by models fitted without their "
     "fold of time; 0 to let the model score what it knows.",
 )

@@ -5,17 +5,15 @@ from pathlib import Path
 import click
 
 from spiir_pastro.cli.exit_codes import ExitCode
-from spiir_pastro.cli.options import FILE
+from spiir_pastro.cli.options import FILE, NEW_FILE
 from spiir_pastro.pipeline.localise import distances
-
-__all__ = ["command"]
 
 
 @click.command("distances")
 @click.argument("files", type=FILE, nargs=-1, required=True, metavar="COINC.xml...")
 @click.option(
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NEW_FILE,
     required=True,
     help="CSV file that fit --distances reads; one that exists is continued.",
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from spiir_pastro.cli.comparing import Judge, as_document, folds_option, judge_on, print_comparison
-from spiir_pastro.cli.options import FILE, candidate_options
+from spiir_pastro.cli.options import NEW_FOLDER, candidate_options, model_option
 from spiir_pastro.cli.output import json_option, print_json, print_table
 from spiir_pastro.domain import ASTROPHYSICAL
 from spiir_pastro.evaluation.comparison import Evaluated, compare
@@ -15,23 +15,16 @@ from spiir_pastro.pipeline.assessment import write_evaluation
 from spiir_pastro.pipeline.evaluations import as_evaluated, read_evaluation
 from spiir_pastro.selection.during import During
 
-__all__ = ["command"]
-
 _MOST_MERGERS_SHOWN = 30
 
 
 @click.command("evaluate")
-@click.option("--model", type=FILE, required=True, help="Model file that fit wrote.")
+@model_option
 @candidate_options
 @folds_option
 @click.option("--since", type=float, help="Judge candidates from this GPS second on.")
 @click.option("--until", type=float, help="Judge candidates before this GPS second.")
-@click.option(
-    "--report",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="Folder to write.",
-)
+@click.option("--report", type=NEW_FOLDER, required=True, help="Folder to write.")
 @click.option(
     "--against",
     type=click.Path(path_type=Path, exists=True),

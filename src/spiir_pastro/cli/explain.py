@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiir_pastro.cli.bars import waterfall
-from spiir_pastro.cli.options import FILE, known_events_option
+from spiir_pastro.cli.options import FILE, NEW_FILE, known_events_option, model_option
 from spiir_pastro.cli.output import json_option, print_columns, print_json
 from spiir_pastro.domain import ASTROPHYSICAL, DETECTORS, Candidates, Source, Trigger, join_ifos
 from spiir_pastro.io.artifact import load_model
@@ -23,8 +23,6 @@ from spiir_pastro.models.properties import MCHIRP_BINS, SourceProperties
 from spiir_pastro.report.evidence import FACTS, weigh
 from spiir_pastro.report.numbers import probability
 
-__all__ = ["command"]
-
 _SHARING = {
     ClassSharing.MULTI_COMPONENT: "their own densities, outliers by the mass contour",
     ClassSharing.MASS_CONTOUR: "the mass contour",
@@ -36,12 +34,10 @@ LEAST_BIN = 0.005
 
 @click.command("explain")
 @click.argument("event")
-@click.option("--model", type=FILE, required=True, help="Model file that fit wrote.")
+@model_option
 @click.option("--triggers", type=FILE, help="Where EVENT is an id or a name: the file that has it.")
 @known_events_option
-@click.option(
-    "--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page as well."
-)
+@click.option("--html", type=NEW_FILE, help="Write a page as well.")
 @json_option("the numbers")
 def command(
     *,

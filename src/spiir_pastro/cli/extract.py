@@ -2,23 +2,21 @@
 
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
 import click
 
 from spiir_pastro.cli.exit_codes import ExitCode
-from spiir_pastro.cli.output import json_option, print_json
+from spiir_pastro.cli.options import NEW_FOLDER, setting
+from spiir_pastro.cli.output import json_option, print_json, progress_bar
 from spiir_pastro.domain.columns import canonical_column
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.pipeline.extraction import Outcome, extract
 from spiir_pastro.pipeline.raw import RawFile, raw_files, raw_files_of_runs
 from spiir_pastro.pipeline.staging import Receipt, Status
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-__all__ = ["command"]
 
 
 @click.command(name="extract")
@@ -29,11 +27,10 @@ __all__ = ["command"]
     required=True,
     type=click.Path(exists=True, path_type=Path),
 )
-@click.option(
+@setting(
     "--staging",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=NEW_FOLDER,
     default="data/staging",
-    show_default=True,
     help="Folder to write; files that were extracted before are skipped.",
 )
 @click.option(
@@ -59,7 +56,14 @@ def command(
     Ends with code 3 if a file could not be read; the others are done nevertheless.
     """
     files = _files(paths)
-    with _Bar(files) as bar:
+    fresh = 0
+
+    def count(outcome: Outcome) -> None:
+        nonlocal fresh
+        fresh += outcome.fresh
+        show(outcome.receipt.name)
+
+    with _shown(files) as show:
         receipts = extract(
             files,
             staging,
@@ -67,9 +71,9 @@ def command(
             workers=workers,
             scheduler=scheduler,
             strict=strict,
-            on_outcome=bar.advance,
+            on_outcome=count,
         )
-    summary = _summary(receipts, bar.fresh)
+    summary = _summary(receipts, fresh)
     _report(receipts, summary, as_json=as_json)
     if summary["failed"]:
         raise click.exceptions.Exit(ExitCode.INCOMPLETE)
@@ -125,48 +129,21 @@ def _report(receipts: list[Receipt], summary: dict[str, Any], *, as_json: bool) 
     click.echo("{files} files ({new} new, {failed} failed)".format(**summary) + f"; rows: {counts}")
 
 
-class _Bar:
-    """Progress on stderr with rate and time left; nothing where stderr is no terminal."""
-
-    def __init__(self, files: tuple[RawFile, ...]) -> None:
-        self._sizes = {file.name: file.path.stat().st_size for file in files}
-        self.fresh = 0
-        self._progress = _progress() if sys.stderr.isatty() else None
-
-    def __enter__(self) -> Self:
-        if self._progress is not None:
-            self._progress.start()
-            self._progress.add_task("extract", total=sum(self._sizes.values()))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-
-    def advance(self, outcome: Outcome) -> None:
-        """Count a file as done."""
-        self.fresh += outcome.fresh
-        if self._progress is not None:
-            (task,) = self._progress.task_ids
-            self._progress.advance(task, self._sizes[outcome.receipt.name])
-
-
-def _progress() -> "Progress":
-    from rich.console import Console  # noqa: PLC0415  (slow to load; where nobody looks, not needed)
-    from rich.progress import (  # noqa: PLC0415
+@contextmanager
+def _shown(files: tuple[RawFile, ...]) -> Iterator[Callable[[str], None]]:
+    """Show progress on stderr with rate and time left; give what takes a file, by name, as done."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.progress import (  # noqa: PLC0415  (slow to load; where nobody looks, not needed)
         BarColumn,
         DownloadColumn,
-        Progress,
-        TextColumn,
         TimeRemainingColumn,
         TransferSpeedColumn,
     )
 
-    return Progress(
-        TextColumn("extract"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
+    sizes = {file.name: file.path.stat().st_size for file in files}
+    columns = BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
+    with progress_bar("extract", *columns) as bar:
+        task = bar.add_task("extract", total=sum(sizes.values()))
+        yield lambda name: bar.advance(task, sizes[name])

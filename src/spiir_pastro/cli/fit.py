@@ -8,7 +8,15 @@ import click
 import msgspec
 import polars as pl
 
-from spiir_pastro.cli.options import FILE, candidate_options, from_either
+from spiir_pastro.cli.options import (
+    FILE,
+    NEW_FILE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    candidate_options,
+    from_either,
+    setting,
+)
 from spiir_pastro.cli.output import json_option, print_json, print_table
 from spiir_pastro.domain import ASTROPHYSICAL, MassBoundaries
 from spiir_pastro.io.artifact import ModelArtifact, write_model
@@ -25,8 +33,6 @@ from spiir_pastro.pipeline.counting import counting
 from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.training import TrainingSet, from_processed, from_uploads, within_gps
 from spiir_pastro.selection.during import During
-
-__all__ = ["command"]
 
 _MASSES = MassBoundaries()
 _DENSITIES = {
@@ -67,58 +73,39 @@ def _densities(command: click.Command) -> click.Command:
     type=FILE,
     help="Events with effective and BAYESTAR distances; default: the campaign that ships.",
 )
-@click.option(
-    "--model",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="Model file to write.",
-)
-@click.option(
+@click.option("--model", type=NEW_FILE, required=True, help="Model file to write.")
+@setting(
     "--far-threshold-hz",
-    type=click.FloatRange(min=0, min_open=True),
+    type=POSITIVE,
     default=FitSettings.far_threshold_hz,
-    show_default=True,
     help="Count candidates with a FAR up to this, Hz.",
 )
-@click.option(
+@setting(
     "--sharing",
     type=click.Choice([str(s) for s in ClassSharing]),
     default=str(ClassSharing.MULTI_COMPONENT),
-    show_default=True,
     help="Share p_astro among classes by their densities or by the mass contour.",
 )
-@click.option(
+@setting(
     "--prior",
     type=click.Choice(["jeffreys", "uniform"]),
     default="jeffreys",
-    show_default=True,
     help="Prior of the expected counts.",
 )
-@click.option(
-    "--m-min", default=_MASSES.m_min, show_default=True, help="Least secondary mass, solar masses."
-)
-@click.option(
-    "--ns-max",
-    default=_MASSES.ns_max,
-    show_default=True,
-    help="Heaviest neutron star, solar masses.",
-)
+@setting("--m-min", default=_MASSES.m_min, help="Least secondary mass, solar masses.")
+@setting("--ns-max", default=_MASSES.ns_max, help="Heaviest neutron star, solar masses.")
 @click.option("--gap-max", type=float, help="End of the mass gap, solar masses; none if not given.")
-@click.option(
-    "--m-max", default=_MASSES.m_max, show_default=True, help="Largest primary mass, solar masses."
-)
-@click.option(
+@setting("--m-max", default=_MASSES.m_max, help="Largest primary mass, solar masses.")
+@setting(
     "--mchirp-relative-error",
-    type=click.FloatRange(min=0),
+    type=NOT_NEGATIVE,
     default=FitSettings.mchirp_relative_error,
-    show_default=True,
     help="Standard error of the template's chirp mass, as a fraction of it.",
 )
-@click.option(
+@setting(
     "--distance-estimator",
     type=click.Choice([*ESTIMATORS, "best"]),
     default=FitSettings.distance_estimator,
-    show_default=True,
     help="How distances are fitted; best is the form that predicts distances held out best. Where "
     "--distances are of eight real events or more they choose: a fit to them, one to the campaign "
     "that ships, or PyCBC Live's constants.",
@@ -136,11 +123,10 @@ def _densities(command: click.Command) -> click.Command:
     multiple=True,
     help="SPIIR statistics file of a bank, for the SNR of noise; may be given more than once.",
 )
-@click.option(
+@setting(
     "--noise-trials",
-    type=click.FloatRange(min=0, min_open=True),
+    type=POSITIVE,
     default=FitSettings.noise_trials,
-    show_default=True,
     help="Trials factor: a candidate's FAR over the FAR by its own bank's statistics.",
 )
 @click.option(

@@ -4,15 +4,13 @@ from pathlib import Path
 
 import click
 
-from spiir_pastro.cli.options import FILE
+from spiir_pastro.cli.options import FILE, model_option
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.serve import startup
 
-__all__ = ["command"]
-
 
 @click.command("listen")
-@click.option("--model", type=FILE, required=True, help="Model file that fit wrote.")
+@model_option
 @click.option("--config", type=FILE, required=True, help="Settings, as in deploy/listen.toml.")
 @click.option(
     "--check", is_flag=True, help="Try settings, model, credentials and servers, then end."

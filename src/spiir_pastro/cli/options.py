@@ -1,17 +1,43 @@
 """Options that several commands have: which candidates to work on, and files."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import click
 
-__all__ = ["FILE", "candidate_options", "from_either", "known_events_option"]
+__all__ = [
+    "FILE",
+    "FOLDER",
+    "NEW_FILE",
+    "NEW_FOLDER",
+    "NOT_NEGATIVE",
+    "POSITIVE",
+    "candidate_options",
+    "from_either",
+    "known_events_option",
+    "model_option",
+    "setting",
+]
 
 T = TypeVar("T")
 
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
-"""A file that is there."""
+FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
+"""What is there, to be read."""
+
+NEW_FILE = click.Path(path_type=Path, dir_okay=False)
+NEW_FOLDER = click.Path(path_type=Path, file_okay=False)
+"""What is to be written."""
+
+POSITIVE = click.FloatRange(min=0, min_open=True)
+NOT_NEGATIVE = click.FloatRange(min=0)
+
+setting = partial(click.option, show_default=True)
+"""An option whose default ``--help`` shows."""
+
+model_option = click.option("--model", type=FILE, required=True, help="Model file that fit wrote.")
 
 known_events_option = click.option(
     "--known-events",
@@ -24,9 +50,7 @@ def candidate_options(command: click.decorators.FC) -> click.decorators.FC:
     """Give a command ``--triggers``, ``--processed`` and ``--known-events``; see `from_either`."""
     triggers = click.option("--triggers", type=FILE, help="Uploaded triggers, CSV or Parquet.")
     processed = click.option(
-        "--processed",
-        type=click.Path(path_type=Path, file_okay=False, exists=True),
-        help="A processed campaign, in place of uploads.",
+        "--processed", type=FOLDER, help="A processed campaign, in place of uploads."
     )
     return triggers(processed(known_events_option(command)))
 

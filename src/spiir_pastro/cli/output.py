@@ -14,6 +14,7 @@ from spiir_pastro.io.atomic import atomic_path
 
 if TYPE_CHECKING:
     import polars as pl
+    from rich.progress import Progress, ProgressColumn
 
 __all__ = [
     "FIRST_COLUMNS",
@@ -23,6 +24,7 @@ __all__ = [
     "print_columns",
     "print_json",
     "print_table",
+    "progress_bar",
 ]
 
 FIRST_COLUMNS = ("event_id", "p_astro", "p_astro_low", "p_astro_high")
@@ -83,6 +85,20 @@ def _plain(value: Any) -> Any:  # noqa: ANN401  (anything JSON can hold, and NaN
             return None
         case _:
             return value
+
+
+def progress_bar(*columns: "str | ProgressColumn", transient: bool = False) -> "Progress":
+    """Make a bar on stderr; it shows nothing where stderr is no terminal."""
+    from rich.console import Console  # noqa: PLC0415  (slow to load; where nobody looks, not needed)
+    from rich.progress import Progress  # noqa: PLC0415
+
+    return Progress(
+        *columns,
+        console=Console(stderr=True),
+        transient=transient,
+        redirect_stdout=False,  # results are for stdout, whatever is shown beside them
+        disable=not sys.stderr.isatty(),
+    )
 
 
 @contextmanager

@@ -6,14 +6,12 @@ from pathlib import Path
 import click
 import msgspec
 
-from spiir_pastro.cli.options import FILE
+from spiir_pastro.cli.options import NEW_FILE, model_option, setting
 from spiir_pastro.cli.output import FIRST_COLUMNS, TRIGGER_COLUMNS, opened, print_columns
 from spiir_pastro.domain import Candidates, Trigger, join_ifos
 from spiir_pastro.io.answers import Prediction, as_csv, as_json, as_rows
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.io.candidate_file import only_candidate
-
-__all__ = ["command"]
 
 
 @click.command("predict")
@@ -24,19 +22,16 @@ __all__ = ["command"]
     required=True,
     metavar="FILE|DIR...",
 )
-@click.option("--model", type=FILE, required=True, help="Model file that fit wrote.")
-@click.option(
+@model_option
+@setting(
     "--format",
     "style",
     type=click.Choice(["table", "csv", "json"]),
     default="table",
-    show_default=True,
     help="json is GraceDB's p_astro.json when there is one candidate.",
 )
 @click.option("--json", "style", flag_value="json", help="The same as --format json.")
-@click.option(
-    "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write here, not to stdout."
-)
+@click.option("--output", type=NEW_FILE, help="Write here, not to stdout.")
 @click.option(
     "--no-intervals",
     "without_intervals",

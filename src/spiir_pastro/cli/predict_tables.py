@@ -1,6 +1,5 @@
 """What ``spiir-pastro predict`` does with many triggers: blocks of data frames in, rows out."""
 
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -8,7 +7,6 @@ from typing import BinaryIO
 import click
 import msgspec
 import polars as pl
-from rich.console import Console
 from rich.progress import Progress, TextColumn
 
 from spiir_pastro.cli.output import (
@@ -16,6 +14,7 @@ from spiir_pastro.cli.output import (
     TRIGGER_COLUMNS,
     opened,
     print_table,
+    progress_bar,
 )
 from spiir_pastro.io.answers import Prediction, as_json
 from spiir_pastro.io.trigger_tables import TriggerRead
@@ -83,10 +82,9 @@ def _write_csv(
     blocks: Iterable[tuple[TriggerRead, pl.DataFrame]], out: BinaryIO, *, rows: int | None
 ) -> None:
     """Write rows as they come; show progress to a person if it is known how many will."""
-    watched = rows is not None and sys.stderr.isatty()
-    columns = (*Progress.get_default_columns(), TextColumn("{task.speed:,.0f} rows/s"))
-    with Progress(*columns, console=Console(stderr=True), disable=not watched) as progress:
-        task = progress.add_task("predict", total=rows)
+    done = TextColumn("{task.completed:,} rows")
+    with progress_bar(*Progress.get_default_columns(), done) as progress:
+        task = progress.add_task("predict", total=rows, visible=rows is not None)
         for k, (_, said) in enumerate(blocks):
             out.write(said.write_csv(include_header=k == 0).encode())
             progress.advance(task, said.height)

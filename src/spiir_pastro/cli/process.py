@@ -1,16 +1,20 @@
 """``spiir-pastro process``: staged triggers to foreground and background."""
 
-import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
 import msgspec
-from rich.console import Console
-from rich.progress import Progress
 
-from spiir_pastro.cli.options import FILE, known_events_option
-from spiir_pastro.cli.output import json_option, print_json, print_table
+from spiir_pastro.cli.options import (
+    FILE,
+    FOLDER,
+    NEW_FOLDER,
+    NOT_NEGATIVE,
+    known_events_option,
+    setting,
+)
+from spiir_pastro.cli.output import json_option, print_json, print_table, progress_bar
 from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.io.folders import sole_writer
 from spiir_pastro.io.frames import FrameFormat
@@ -21,83 +25,67 @@ from spiir_pastro.pipeline.processing import process, remove_leftovers
 from spiir_pastro.pipeline.summary import ProcessSettings
 from spiir_pastro.selection import TwinTolerance
 
-__all__ = ["command"]
-
 _DEFAULT = ProcessSettings()
 
 
-def _not_negative(
-    name: str, default: float, text: str
-) -> Callable[[click.decorators.FC], click.decorators.FC]:
-    return click.option(
-        name, type=click.FloatRange(min=0), default=default, show_default=True, help=text
-    )
+_measure = partial(setting, type=NOT_NEGATIVE)
 
 
 @click.command(name="process")
 @click.argument("runs_file", metavar="RUNS.yaml", type=FILE)
-@click.option(
-    "--staging",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default="data/staging",
-    show_default=True,
-    help="Folder that extract wrote.",
-)
-@click.option(
+@setting("--staging", type=FOLDER, default="data/staging", help="Folder that extract wrote.")
+@setting(
     "--processed",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=NEW_FOLDER,
     default="data/processed",
-    show_default=True,
     help="Folder to write; an earlier result in it is replaced.",
 )
 @known_events_option
-@click.option(
+@setting(
     "--format",
     "file_format",
     type=click.Choice([str(kind) for kind in FrameFormat]),
     default=str(FrameFormat.PARQUET),
-    show_default=True,
     help="How tables are stored.",
 )
-@_not_negative(
+@_measure(
     "--cluster-window",
-    _DEFAULT.cluster_window_ns / SECOND_NS,
-    "Of triggers nearer in time only the most significant is a candidate, seconds.",
+    default=_DEFAULT.cluster_window_ns / SECOND_NS,
+    help="Of triggers nearer in time only the most significant is a candidate, seconds.",
 )
-@_not_negative(
+@_measure(
     "--known-window",
-    _DEFAULT.known_window_ns / SECOND_NS,
-    "Largest distance in time of a trigger from its known merger, seconds.",
+    default=_DEFAULT.known_window_ns / SECOND_NS,
+    help="Largest distance in time of a trigger from its known merger, seconds.",
 )
-@_not_negative(
+@_measure(
     "--injection-window",
-    _DEFAULT.injection_window_ns / SECOND_NS,
-    "Largest distance in time of a trigger from its injection, seconds.",
+    default=_DEFAULT.injection_window_ns / SECOND_NS,
+    help="Largest distance in time of a trigger from its injection, seconds.",
 )
-@_not_negative(
+@_measure(
     "--injection-mchirp-tolerance",
-    _DEFAULT.injection_mchirp_tolerance,
-    "Largest distance in chirp mass, as a fraction of the injection's.",
+    default=_DEFAULT.injection_mchirp_tolerance,
+    help="Largest distance in chirp mass, as a fraction of the injection's.",
 )
-@_not_negative(
+@_measure(
     "--twin-window",
-    _DEFAULT.twin.window_ns / SECOND_NS,
-    "Largest distance in time of noise from itself in the twin run, seconds.",
+    default=_DEFAULT.twin.window_ns / SECOND_NS,
+    help="Largest distance in time of noise from itself in the twin run, seconds.",
 )
-@_not_negative(
+@_measure(
     "--twin-mchirp-tolerance",
-    _DEFAULT.twin.mchirp,
-    "Largest distance in chirp mass, as a fraction of the twin's.",
+    default=_DEFAULT.twin.mchirp,
+    help="Largest distance in chirp mass, as a fraction of the twin's.",
 )
-@_not_negative(
+@_measure(
     "--twin-snr-excess",
-    _DEFAULT.twin.snr,
-    "Louder than its twin by more than this fraction, a trigger is no noise.",
+    default=_DEFAULT.twin.snr,
+    help="Louder than its twin by more than this fraction, a trigger is no noise.",
 )
 @click.option(
     "--allow-missing",
     is_flag=True,
-    default=False,
     help="Go on without files that are missing, changed, damaged or not extracted; the summary, "
     "the model and the report name them.",
 )
@@ -135,10 +123,7 @@ def command(
             snr=twin_snr_excess,
         ),
     )
-    with (
-        sole_writer(processed),
-        Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress,
-    ):
+    with sole_writer(processed), progress_bar() as progress:
         remove_leftovers(processed)
         inventory = take_inventory(runs, staging)
         result = process(

@@ -5,19 +5,17 @@ from pathlib import Path
 import click
 
 from spiir_pastro.cli.exit_codes import ExitCode
-from spiir_pastro.cli.options import FILE
+from spiir_pastro.cli.options import FILE, NEW_FOLDER, model_option
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.serve import startup
-
-__all__ = ["command"]
 
 
 @click.command("replay")
 @click.argument("files", type=FILE, nargs=-1, required=True, metavar="FILE...")
-@click.option("--model", type=FILE, required=True, help="Model file that fit wrote.")
+@model_option
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=NEW_FOLDER,
     help="Write the files into this folder's uploads, and a spool beside them.",
 )
 @click.option("--config", type=FILE, help="Upload where these settings say, through their spool.")

@@ -7,36 +7,33 @@ import click
 
 from spiir_pastro.cli.comparing import tolerance_options
 from spiir_pastro.cli.exit_codes import ExitCode
+from spiir_pastro.cli.options import FOLDER, NEW_FILE, setting
 from spiir_pastro.evaluation.change import Tolerance
 from spiir_pastro.evaluation.comparison import compare
 from spiir_pastro.pipeline.evaluations import read_evaluation
 from spiir_pastro.pipeline.revisions import evaluation_of_revision
 from spiir_pastro.report.change_report import write_alone, write_markdown
 
-__all__ = ["command"]
-
-_FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
-
 
 @click.command("report")
-@click.option("--report", type=_FOLDER, default="reports", show_default=True,
-              help="Folder that evaluate wrote.")  # fmt: skip
-@click.option("--against", metavar="REV", help="Git revision whose evaluation, kept by DVC, it is "
-              "compared with.")  # fmt: skip
-@click.option("--against-dir", type=_FOLDER, help="The earlier evaluation itself, in place of REV.")
+@setting("--report", type=FOLDER, default="reports", help="Folder that evaluate wrote.")
 @click.option(
+    "--against",
+    metavar="REV",
+    help="Git revision whose evaluation, kept by DVC, it is compared with.",
+)
+@click.option("--against-dir", type=FOLDER, help="The earlier evaluation itself, in place of REV.")
+@setting(
     "--markdown",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NEW_FILE,
     is_flag=False,
     flag_value="comparison/report.md",
     default="comparison/report.md",
-    show_default=True,
     help="Write Markdown here, and its figures beside it.",
 )
 @click.option("--gate", is_flag=True, help="Exit with 3 if the model got worse beyond noise.")
 @tolerance_options
-@click.option("--moved-by", default=0.05, show_default=True,
-              help="List known mergers whose p_astro changed by more.")  # fmt: skip
+@setting("--moved-by", default=0.05, help="List known mergers whose p_astro changed by more.")
 def command(
     *,
     report: Path,

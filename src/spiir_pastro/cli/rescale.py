@@ -4,11 +4,9 @@ from pathlib import Path
 
 import click
 
-from spiir_pastro.cli.options import FILE
+from spiir_pastro.cli.options import FILE, NEW_FILE, POSITIVE, setting
 from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.io.artifact import load_model, write_model
-
-__all__ = ["command"]
 
 
 @click.command("rescale")
@@ -21,19 +19,16 @@ __all__ = ["command"]
 @click.option(
     "--range",
     "range_factor",
-    type=click.FloatRange(min=0, min_open=True),
+    type=POSITIVE,
     help="Range over that of the training, for all classes alike: volumes are its cube.",
 )
-@click.option(
+@setting(
     "--noise-rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=POSITIVE,
     default=1.0,
-    show_default=True,
     help="Rate of noise candidates over that of the training.",
 )
-@click.option(
-    "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Model file."
-)
+@click.option("--output", type=NEW_FILE, required=True, help="Model file.")
 def command(
     *,
     model: Path,

@@ -2,16 +2,14 @@
 
 import os
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import click
 import polars as pl
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
-from spiir_pastro.cli.options import FILE
-from spiir_pastro.cli.output import print_table
+from spiir_pastro.cli.options import FILE, NEW_FOLDER, setting
+from spiir_pastro.cli.output import print_table, progress_bar
 from spiir_pastro.domain import ASTROPHYSICAL
 from spiir_pastro.evaluation.recovery import recovered
 from spiir_pastro.evaluation.result import Evaluation
@@ -20,8 +18,6 @@ from spiir_pastro.report.headline import sentence
 from spiir_pastro.report.numbers import between, figure
 from spiir_pastro.simulation import CampaignConfig
 
-__all__ = ["command"]
-
 # The second campaign is judged, not learnt from: noise far beyond the FAR threshold may be absent.
 _SECOND_FAR_MAX_HZ = 1e-3
 _EVENTS_SHOWN = 5
@@ -29,13 +25,7 @@ _EVENTS_SHOWN = 5
 
 @click.command(name="run")
 @click.argument("runs_file", metavar="[RUNS.yaml]", required=False, type=FILE)
-@click.option(
-    "--into",
-    type=click.Path(file_okay=False, path_type=Path),
-    default="demo",
-    show_default=True,
-    help="Folder for the results of all stages.",
-)
+@setting("--into", type=NEW_FOLDER, default="demo", help="Folder for the results of all stages.")
 @click.option(
     "--known-events",
     type=FILE,
@@ -46,10 +36,8 @@ _EVENTS_SHOWN = 5
     type=FILE,
     help="CSV of localised events; the BAYESTAR campaign that ships, or a simulated one's own.",
 )
-@click.option(
-    "--days", default=6.0, show_default=True, help="Length of a simulated campaign, days."
-)
-@click.option("--seed", default=0, show_default=True, help="Seed of a simulated campaign.")
+@setting("--days", default=6.0, help="Length of a simulated campaign, days.")
+@setting("--seed", default=0, help="Seed of a simulated campaign.")
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -131,24 +119,13 @@ class _Bar:
     """How far a stage is, on stderr; nothing where stderr is no terminal."""
 
     def __init__(self) -> None:
-        console = Console(stderr=True)
         self._progress: Progress | None = None
-        self._make = partial(
-            Progress,
-            TextColumn("{task.description:9}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            redirect_stdout=False,
-            disable=not console.is_terminal,
-        )
 
     def __call__(self, stage: str, done: int, of: int | None) -> None:
         """Show that a stage has done a part."""
         if self._progress is None:
-            self._progress = self._make()
+            columns = BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+            self._progress = progress_bar("{task.description:9}", *columns, transient=True)
             self._progress.start()
             self._progress.add_task(stage, total=None)
         self._progress.update(self._progress.task_ids[0], completed=done, total=of)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 from click.core import ParameterSource
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 
+from spiir_pastro.cli.options import NEW_FOLDER, setting
+from spiir_pastro.cli.output import progress_bar
 from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.models.early_warning import nearer
 from spiir_pastro.pipeline.campaign_files import is_campaign, simulate
@@ -19,8 +20,6 @@ from spiir_pastro.simulation import (
     CampaignConfig,
     is_detectable,
 )
-
-__all__ = ["command"]
 
 _DEFAULT = CampaignConfig()
 
@@ -36,83 +35,55 @@ def _banks(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[
 
 
 @click.command("simulate")
-@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
-@click.option(
-    "--days", default=_DEFAULT.days, show_default=True, help="Length of the campaign, days."
-)
-@click.option("--seed", default=_DEFAULT.seed, show_default=True, help="Same seed, same bytes.")
-@click.option(
+@click.argument("directory", type=NEW_FOLDER)
+@setting("--days", default=_DEFAULT.days, help="Length of the campaign, days.")
+@setting("--seed", default=_DEFAULT.seed, help="Same seed, same bytes.")
+@setting(
     "--banks",
     default="BNS,NSBH,BBH",
-    show_default=True,
     callback=_banks,
     help="Template banks; by default without those of which an early warning detects nothing.",
 )
-@click.option(
-    "--groups", default=_DEFAULT.groups, show_default=True, help="Groups of templates in each bank."
-)
-@click.option(
-    "--noise-rate",
-    default=_DEFAULT.noise_rate_hz,
-    show_default=True,
-    help="Noise triggers of a bank group, Hz.",
-)
+@setting("--groups", default=_DEFAULT.groups, help="Groups of templates in each bank.")
+@setting("--noise-rate", default=_DEFAULT.noise_rate_hz, help="Noise triggers of a bank group, Hz.")
 @click.option(
     "--far-max",
     type=float,
     default=None,
     help="Write only triggers with a FAR below this (Hz): a year of candidates, cheaply.",
 )
-@click.option(
+@setting(
     "--injection-interval",
     default=_DEFAULT.injection_interval_s,
-    show_default=True,
     help="Seconds from one injection to the next.",
 )
-@click.option(
-    "--mergers-per-day",
-    default=3.0,
-    show_default=True,
-    help="Expected real mergers a day of each class, in all runs.",
+@setting(
+    "--mergers-per-day", default=3.0, help="Expected real mergers a day of each class, in all runs."
 )
-@click.option(
+@setting(
     "--misrecovered",
     default=_DEFAULT.misrecovered,
-    show_default=True,
     help="Fraction of heavy binaries recovered at 0.2 to 0.4 of their chirp mass.",
 )
-@click.option(
+@setting(
     "--observing-run",
     type=click.Choice([*SENSITIVITIES]),
     default=_DEFAULT.observing_run,
-    show_default=True,
     help="Whose noise curves, ranges and duty cycles the detectors have.",
 )
 @click.option("--kagra", is_flag=True, help="Search in K1 too.")
-@click.option(
+@setting(
     "--single-detector",
     default=_DEFAULT.single_detector,
-    show_default=True,
     help="Search while one detector is on: its rate of noise candidates over that of H1 and L1.",
 )
-@click.option(
+@setting(
     "--early-warning",
     default=_DEFAULT.early_warning_s,
-    show_default=True,
     help="End signals so many seconds before the merger; heavy binaries are not detectable then.",
 )
-@click.option(
-    "--gps-start",
-    default=_DEFAULT.gps_start,
-    show_default=True,
-    help="When the campaign begins, GPS seconds.",
-)
-@click.option(
-    "--file-seconds",
-    default=_DEFAULT.file_seconds,
-    show_default=True,
-    help="Length of a file, seconds.",
-)
+@setting("--gps-start", default=_DEFAULT.gps_start, help="When the campaign begins, GPS seconds.")
+@setting("--file-seconds", default=_DEFAULT.file_seconds, help="Length of a file, seconds.")
 @click.option("--legacy", is_flag=True, help="Use the column names of SPIIR's older files.")
 @click.option(
     "--processes",
@@ -180,16 +151,13 @@ def command(
     if (directory / "RUNS.yaml").exists() and is_campaign(directory, config, legacy=legacy):
         click.echo(f"{directory} holds this very campaign already", err=True)
         return
-    console = Console(stderr=True)
     rows = 0
-    with Progress(
-        TextColumn("simulate"),
+    with progress_bar(
+        "simulate",
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("files  {task.fields[rows]:,} rows"),
+        "files  {task.fields[rows]:,} rows",
         TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
     ) as bar:
         task = bar.add_task("simulate", total=None, rows=0)
         for step in simulate(directory, config, legacy=legacy, processes=processes):

@@ -7,27 +7,20 @@ from pathlib import Path
 import click
 import polars as pl
 
+from spiir_pastro.cli.options import FOLDER, setting
 from spiir_pastro.cli.output import json_option, print_json, print_table
 from spiir_pastro.serve.spool import Record, browse
 from spiir_pastro.serve.status_page import utc
 
-__all__ = ["command"]
-
 
 @click.command("spool")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.argument("folder", type=FOLDER)
 @click.option(
     "--model", default="", help="Only what this model answered: its name, or a part of it."
 )
 @click.option("--event", help="Only this event, by its GraceDB id.")
 @click.option("--state", type=click.Choice(["pending", "done"]), help="Only events in this state.")
-@click.option(
-    "--last",
-    type=click.IntRange(1),
-    default=50,
-    show_default=True,
-    help="Number of events, the newest first.",
-)
+@setting("--last", type=click.IntRange(1), default=50, help="Number of events, the newest first.")
 @json_option("the events, and the files' content,")
 def command(
     *, folder: Path, model: str, event: str | None, state: str | None, last: int, as_json: bool

@@ -4,12 +4,10 @@ from pathlib import Path
 
 import click
 
-from spiir_pastro.cli.options import FILE
+from spiir_pastro.cli.options import FILE, NEW_FILE
 from spiir_pastro.domain import ASTROPHYSICAL
 from spiir_pastro.io.artifact import load_model, write_model
 from spiir_pastro.pipeline.counting import update
-
-__all__ = ["command"]
 
 
 @click.command("update")
@@ -17,11 +15,7 @@ __all__ = ["command"]
 @click.option(
     "--counted", type=FILE, required=True, help="Trigger table with the candidates to add."
 )
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Model file to write; MODEL itself if not given.",
-)
+@click.option("--output", type=NEW_FILE, help="Model file to write; MODEL itself if not given.")
 def command(*, model: Path, counted: Path, output: Path | None) -> None:
     """Add new candidates to the counts of MODEL, as if they had been in its fit.
 
