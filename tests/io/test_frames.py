@@ -1,5 +1,6 @@
 """A table written is the table read, by us and by other people's readers."""
 
+import json
 from pathlib import Path
 
 import h5py
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from spiir_pastro.errors import TableError
-from spiir_pastro.io.frames import FrameFormat, read_frame, read_units, write_frame
+from spiir_pastro.io.frames import FrameFormat, _read_notes, read_frame, write_frame
 
 _rows = st.lists(
     st.tuples(
@@ -35,7 +36,7 @@ def test_write_then_read_is_identity(
     frame = pl.DataFrame(rows, schema=_SCHEMA, orient="row")
     write_frame(frame, path, units={"gps_ns": "ns (GPS)", "snr": "", "other": "Hz"})
     assert_frame_equal(read_frame(path), frame)
-    assert read_units(path) == {"gps_ns": "ns (GPS)"}
+    assert json.loads(_read_notes(path, path)["units"]) == {"gps_ns": "ns (GPS)"}
 
 
 def test_pandas_and_h5py_read_hdf5(tmp_path: Path) -> None:

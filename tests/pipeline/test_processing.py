@@ -1,5 +1,6 @@
 """Runs become foreground and background: nothing lost, doubled or in the wrong place."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from spiir_pastro.errors import ConfigError
-from spiir_pastro.io.frames import FrameFormat, read_frame, read_units
+from spiir_pastro.io.frames import FrameFormat, _read_notes, read_frame
 from spiir_pastro.io.runs import RunsFile, read_runs
 from spiir_pastro.pipeline.extraction import extract
 from spiir_pastro.pipeline.inventory import take_inventory
@@ -247,7 +248,7 @@ def test_what_is_written_is_what_was_found(
     }
     foreground = out / f"foreground/BBH.{file_format}"
     assert_frame_equal(read_frame(foreground), done.tables()["foreground/BBH"])
-    units = read_units(foreground)
+    units = json.loads(_read_notes(foreground, foreground)["units"])
     assert (units["far_hz"], units["injection_distance_mpc"]) == ("Hz", "Mpc")
     (injected,) = open_processed(out).summary.injections
     assert (injected.run, injected.bank, injected.found, injected.missed) == (

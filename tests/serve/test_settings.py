@@ -53,7 +53,7 @@ def test_a_url_never_leads_to_a_real_gracedb(tmp_path: Path, url: str) -> None:
         ("", "missing required field `schema`"),
         (GOOD.replace("schema = 1", "schema = 2"), "schema"),
         (GOOD.replace("schema = 1", "schema = "), "is no TOML"),
-        (GOOD + "topic = 1", r"kafka\.topic is an unknown key; keep to consumer_group, host"),
+        (GOOD + "topic = 1", r"unknown field `topic` - at `\$\.kafka`; docs/reference/files"),
         (GOOD.replace('["cbc_spiir"]', "[]"), "topics"),
         (GOOD.replace('["cbc_spiir"]', '["a.b"]'), "topics"),
         (GOOD.replace("me-spiir", "me spiir"), "consumer_group"),

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 import polars as pl
@@ -63,23 +64,12 @@ def judge_on(
     during: During = ALWAYS,
 ) -> Judge:
     """Return what evaluates a model on a processed campaign or on uploads, whichever was given."""
+    shared: dict[str, Any] = {"known_events_path": known_events, "folds": folds, "during": during}
     return from_either(
         processed,
         triggers,
-        of_campaign=lambda folder: partial(
-            evaluate_processed,
-            folder=folder,
-            known_events_path=known_events,
-            folds=folds,
-            during=during,
-        ),
-        of_uploads=lambda path: partial(
-            evaluate_triggers,
-            triggers_path=path,
-            known_events_path=known_events,
-            folds=folds,
-            during=during,
-        ),
+        of_campaign=lambda folder: partial(evaluate_processed, folder=folder, **shared),
+        of_uploads=lambda path: partial(evaluate_triggers, triggers_path=path, **shared),
     )
 
 

@@ -62,13 +62,7 @@ def from_either(
     of_campaign: Callable[[Path], T],
     of_uploads: Callable[[Path], T],
 ) -> T:
-    """Begin with a processed campaign or with uploads, whichever was given.
-
-    Raises
-    ------
-    UsageError
-        If both were given, or none.
-    """
+    """Begin with a processed campaign or with uploads, whichever was given, or refuse."""
     match (processed, triggers):
         case (Path(), None):
             return of_campaign(processed)

@@ -3,6 +3,7 @@
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -94,25 +95,19 @@ def _banks(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     *,
     directory: Path,
-    days: float,
-    seed: int,
-    banks: tuple[Source, ...],
-    groups: int,
     noise_rate: float,
     far_max: float | None,
     injection_interval: float,
     mergers_per_day: float,
-    misrecovered: float,
     observing_run: str,
     kagra: bool,
-    single_detector: float,
     early_warning: float,
-    gps_start: int,
-    file_seconds: int,
     legacy: bool,
     processes: int,
+    **choices: Any,  # noqa: ANN401  (fields of CampaignConfig by their own names)
 ) -> None:
     """Write a SPIIR campaign with known truth into DIRECTORY.
 
@@ -130,21 +125,14 @@ def command(
         observing_run=observing_run,
         bns_range_mpc={ifo: hearing.bns_range_mpc[ifo] for ifo in network},
         duty_cycle={ifo: hearing.duty_cycle[ifo] for ifo in network},
-        single_detector=single_detector,
-        seed=seed,
-        gps_start=gps_start,
-        days=days,
-        banks=banks,
-        groups=groups,
         noise_rate_hz=noise_rate,
         far_max_hz=far_max,
         injection_interval_s=injection_interval,
         mergers_per_day=dict.fromkeys(ASTROPHYSICAL, mergers_per_day),
-        misrecovered=misrecovered,
         merger_population=populations,
         injection_population=populations,
         early_warning_s=early_warning,
-        file_seconds=file_seconds,
+        **choices,
     )
     if early_warning > 0 and ctx.get_parameter_source("banks") is ParameterSource.DEFAULT:
         config = _detectable(config)

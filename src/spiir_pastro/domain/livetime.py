@@ -27,10 +27,7 @@ Segments = NDArray[np.int64]
 def merge_segments(segments: Segments) -> Segments:
     """Unite segments that overlap or touch, (n, 2) to (m, 2), sorted and disjoint.
 
-    Raises
-    ------
-    TableError
-        If a segment ends before it starts.
+    TableError if a segment ends before it starts; so it is in every function here.
 
     Examples
     --------
@@ -57,11 +54,6 @@ def merge_segments(segments: Segments) -> Segments:
 def intersect_segments(one: Segments, other: Segments) -> Segments:
     """Return what lies in segments of both, (n, 2) and (m, 2) to (k, 2), sorted and disjoint.
 
-    Raises
-    ------
-    TableError
-        If a segment ends before it starts.
-
     Examples
     --------
     >>> intersect_segments(np.array([[0, 5], [8, 9]]), np.array([[3, 9]])).tolist()
@@ -87,20 +79,8 @@ def is_within(times: NDArray[np.int64 | np.float64], segments: Segments) -> NDAr
 def livetime_by_combination(segments: Mapping[str, Segments]) -> dict[str, int]:
     """Return the nanoseconds during which exactly each combination of detectors was on.
 
-    Parameters
-    ----------
-    segments
-        Detector to its segments, (n, 2) GPS nanoseconds; they may overlap, which counts once.
-
-    Returns
-    -------
-    dict
-        Combination, written like ``H1L1``, to nanoseconds; only those that occur, sorted.
-
-    Raises
-    ------
-    TableError
-        If a segment ends before it starts.
+    Segments by detector, (n, 2) GPS nanoseconds, may overlap, which counts once. Combinations are
+    written like ``H1L1``; only those that occur are there, sorted.
 
     Examples
     --------
@@ -119,15 +99,7 @@ def livetime_by_combination(segments: Mapping[str, Segments]) -> dict[str, int]:
 def coincident_segments(segments: Mapping[str, Segments]) -> Segments:
     """Return when two detectors or more were on, (m, 2), sorted and disjoint.
 
-    Parameters
-    ----------
-    segments
-        Detector to its segments, (n, 2) GPS nanoseconds.
-
-    Raises
-    ------
-    TableError
-        If a segment ends before it starts.
+    Segments are by detector, (n, 2) GPS nanoseconds.
 
     Examples
     --------

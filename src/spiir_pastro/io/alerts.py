@@ -144,14 +144,9 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         """Read the trigger of a SPIIR event.
 
         ``combined_far`` is preferred to the event's ``far``; a FAR, SNR, chirp mass or effective
-        distance that is 0 or missing is unknown.
-
-        Raises
-        ------
-        AlertError
-            If the id, the coincidence row or its time is missing, or a number absurd.
-        TriggerError
-            If the detectors are no detectors, or the event's FAR is negative.
+        distance that is 0 or missing is unknown. AlertError if the id, the coincidence row or its
+        time is missing, or a number absurd; TriggerError if the detectors are none, or the event's
+        FAR is negative.
         """
         event_id = self.event.graceid
         if event_id is None:

@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import numpy as np
 
-from spiir_pastro.domain import Candidates, MassBoundaries, Source, SourceProbabilities, Trigger
+from spiir_pastro.domain import (
+    ASTROPHYSICAL,
+    Candidates,
+    MassBoundaries,
+    Source,
+    SourceProbabilities,
+    Trigger,
+)
 from spiir_pastro.errors import ArtifactError, PastroError
 from spiir_pastro.io.atomic import remove_drafts, write_atomically
 from spiir_pastro.io.event_properties import as_document as properties_document
@@ -166,9 +173,10 @@ class ModelArtifact:
 
     def describe(self, trigger: Trigger, probabilities: SourceProbabilities) -> dict[str, Any]:
         """Return a trigger's properties as `spiir.properties.json` has them."""
-        shares = [[probabilities.bns, probabilities.nsbh, probabilities.bbh]]
+        said = probabilities.as_mapping()
+        shares = np.array([[said[source] for source in ASTROPHYSICAL]])
         candidates = Candidates.from_triggers([trigger])
-        return properties_document(self._plane.properties(candidates, np.array(shares)))
+        return properties_document(self._plane.properties(candidates, shares))
 
     def rescaled(self, volumes: Mapping[Source, float], *, noise: float = 1.0) -> "ModelArtifact":
         """Return a model for detectors that hear farther; see `PastroModel.rescaled`."""

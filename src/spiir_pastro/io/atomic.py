@@ -23,16 +23,9 @@ _DRAFTS = ".*.part"
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a draft's path that becomes the file when the block ends well, and goes otherwise.
 
-    Parameters
-    ----------
-    path
-        The file to write; its folder is made. The draft is a hidden file beside it, named by the
-        host and the process, so that writers do not meet on a disk that hosts share either.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written; it names the file, not the draft.
+    The file's folder is made. The draft is a hidden file beside it, named by the host and the
+    process, so that writers do not meet on a disk that hosts share either. An OSError names the
+    file, not the draft.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.part")

@@ -46,12 +46,8 @@ def only_candidate(path: Path) -> Trigger | None:
 def read_candidate(path: str | Path) -> Trigger:
     """Read the one candidate of a file the way GraceDB does.
 
-    Raises
-    ------
-    TableError
-        If the file cannot be read, is no LIGO_LW, or has not exactly one candidate.
-    TriggerError
-        If its values make no trigger.
+    TableError if the file cannot be read, is no LIGO_LW, or has not exactly one candidate;
+    TriggerError if its values make no trigger.
     """
     path = Path(path)
     try:

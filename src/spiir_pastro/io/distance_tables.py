@@ -65,13 +65,7 @@ class LocalisedEvents:
 
 
 def read_distances(table: Path | Traversable) -> LocalisedEvents:
-    """Read a CSV table of localised events.
-
-    Raises
-    ------
-    TableError
-        If a column is missing or a cell is no number.
-    """
+    """Read a CSV table of localised events; TableError if it lacks a column or a number is none."""
     reader = csv.DictReader(table.read_text(encoding="utf-8").splitlines())
     rows = list(reader)
     header = reader.fieldnames or ()

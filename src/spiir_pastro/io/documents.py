@@ -20,10 +20,7 @@ __all__ = ["Document", "decode_document", "encode_document", "read_document", "w
 class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A document; each kind adds ``schema_version``, a `Literal` of the only version it reads.
 
-    Attributes
-    ----------
-    checksum
-        SHA-256 of the document without it; empty until it is written.
+    ``checksum`` is the SHA-256 of the rest; empty until it is written.
     """
 
     checksum: str = ""
@@ -48,21 +45,9 @@ def write_document(path: Path, document: Document) -> None:
 
 
 def read_document(path: Path, kind: type[D], *, remedy: str) -> D:
-    """Read a document of a kind.
+    """Read a document of a kind; ``remedy``, how to get a good one, ends the sentence of an error.
 
-    Parameters
-    ----------
-    path
-        The file.
-    kind
-        What it must be.
-    remedy
-        How to get a good one; ends the sentence of an error.
-
-    Raises
-    ------
-    DocumentError
-        If the file is not there, damaged, incomplete or of another version.
+    DocumentError if the file is not there, damaged, incomplete or of another version.
     """
     try:
         text = path.read_bytes()

@@ -21,21 +21,21 @@ def property_plane(model: PastroModel) -> PropertyPlane:
     return PropertyPlane.of(model, model.sources.reach(read_horizons()))
 
 
-def as_document(properties: SourceProperties, k: int = 0) -> dict[str, Any]:
-    """Return a candidate's properties as plain JSON values; null where nothing is said.
+def as_document(properties: SourceProperties) -> dict[str, Any]:
+    """Return the only candidate's properties as plain JSON values; null where nothing is said.
 
     The bins' last edge is null: that bin has no end.
     """
-    low, median, high = (_number(value) for value in properties.source_mchirp[k])
+    low, median, high = (_number(value) for value in properties.source_mchirp[0])
     return {
         "given": "it is a signal",
-        "HasNS": _number(properties.has_ns[k]),
-        "HasMassGap": _number(properties.has_mass_gap[k]),
-        "HasRemnant": _number(properties.has_remnant[k]),
+        "HasNS": _number(properties.has_ns[0]),
+        "HasMassGap": _number(properties.has_mass_gap[0]),
+        "HasRemnant": _number(properties.has_remnant[0]),
         "source_mchirp": {"p05": low, "p50": median, "p95": high},
         "source_mchirp_bins": {
             "bin_edges": [_number(edge) for edge in MCHIRP_BINS],
-            "probabilities": [_number(p) for p in properties.mchirp_bins[k]],
+            "probabilities": [_number(p) for p in properties.mchirp_bins[0]],
         },
     }
 

@@ -30,15 +30,11 @@ def write_folder(
 
     Parameters
     ----------
-    folder
-        Where; made if it is not there.
     files
         Content by path below the folder, or a function that writes it to the path it is given, as
         `spiir_pastro.io.atomic.atomic_path` does.
-    last
-        Name of the file with the hashes.
-    vouch
-        Makes its content of the SHA-256 of each file.
+    last, vouch
+        Name of the file with the hashes, and what makes its content of each file's SHA-256.
     replaces
         Which other files, by path below the folder, are of an earlier result; they are removed.
     """
@@ -62,13 +58,7 @@ def write_folder(
 
 
 def read_verified(path: Path, sha256: str, *, remedy: str) -> bytes:
-    """Read a file that must have the hash its folder names.
-
-    Raises
-    ------
-    DocumentError
-        If it is not.
-    """
+    """Read a file that must have the hash its folder names; DocumentError if it has another."""
     try:
         content = path.read_bytes()
     except OSError as exc:
@@ -84,10 +74,7 @@ def read_verified(path: Path, sha256: str, *, remedy: str) -> bytes:
 def sole_writer(folder: Path) -> Iterator[None]:
     """Lock a folder, which is made; the lock ends with the process, however that ends.
 
-    Raises
-    ------
-    ConfigError
-        If another process has the lock.
+    ConfigError if another process has the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from spiir_pastro.errors import TableError
 from spiir_pastro.io.atomic import atomic_path
 
-__all__ = ["FrameFormat", "read_frame", "read_units", "write_frame"]
+__all__ = ["FrameFormat", "read_frame", "write_frame"]
 
 _VERSION = "1"
 _DATASET = "table"
@@ -35,16 +35,9 @@ class FrameFormat(StrEnum):
 
 
 def write_frame(frame: pl.DataFrame, path: Path, *, units: Mapping[str, str]) -> None:
-    """Write a table, whole or not at all, in the format its suffix names.
+    """Write a table, whole or not at all, in the format its suffix names, ``.parquet`` or ``.h5``.
 
-    Parameters
-    ----------
-    frame
-        Columns of text, integers, floats and booleans.
-    path
-        A file ending in ``.parquet`` or ``.h5``.
-    units
-        Unit of each column that has one.
+    Columns hold text, integers, floats or booleans; ``units`` names those that have one.
     """
     described = {name: units[name] for name in frame.columns if units.get(name)}
     notes = {"spiir_pastro.schema_version": _VERSION, "units": json.dumps(described)}
@@ -57,19 +50,9 @@ def write_frame(frame: pl.DataFrame, path: Path, *, units: Mapping[str, str]) ->
 
 
 def read_frame(path: Path, content: bytes | None = None) -> pl.DataFrame:
-    """Read a table that `write_frame` wrote.
+    """Read a table that `write_frame` wrote, or its bytes where they were read already.
 
-    Parameters
-    ----------
-    path
-        The file.
-    content
-        Its bytes, where they were read already.
-
-    Raises
-    ------
-    TableError
-        If the file is no such table or has another schema version.
+    TableError if it is no such table or has another schema version.
     """
     source = path if content is None else BytesIO(content)
     _read_notes(path, source)
@@ -78,12 +61,6 @@ def read_frame(path: Path, content: bytes | None = None) -> pl.DataFrame:
     with h5py.File(source) as file:
         rows = file[_DATASET][:]
     return pl.DataFrame([_from_h5(name, rows[name]) for name in rows.dtype.names])
-
-
-def read_units(path: Path) -> dict[str, str]:
-    """Read the units of a table that `write_frame` wrote, by column."""
-    units: dict[str, str] = json.loads(_read_notes(path, path)["units"])
-    return units
 
 
 def _read_notes(path: Path, source: Path | BytesIO) -> Mapping[str, str]:

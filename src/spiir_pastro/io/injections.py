@@ -46,25 +46,12 @@ INJECTION_UNITS: Mapping[str, str] = {
 
 
 def from_sim_inspiral(table: pl.DataFrame) -> pl.DataFrame:
-    """Bring a ``sim_inspiral`` table to canonical names.
+    """Bring a ``sim_inspiral`` table, as `spiir_pastro.read_table` returns it, to canonical names.
 
-    Parameters
-    ----------
-    table
-        As `spiir_pastro.read_table` returns it.
-
-    Returns
-    -------
-    polars.DataFrame
-        The columns of ``INJECTION_UNITS``, sorted by (gps_ns, injection_id); unknown ones null.
-        ``gps_ns`` is the merger's arrival at the geocentre. Where the ``simulation_id`` do not
-        tell injections apart (PyCBC's and LALInference's files repeat them), or there are none,
-        an injection is known by its row's number.
-
-    Raises
-    ------
-    TableError
-        If a time, mass or distance is missing.
+    These are the columns of ``INJECTION_UNITS``, sorted by (gps_ns, injection_id); unknown ones are
+    null. ``gps_ns`` is the merger's arrival at the geocentre. Where the ``simulation_id`` do not
+    tell injections apart (PyCBC's and LALInference's files repeat them), or there are none, an
+    injection is known by its row's number. TableError if a time, mass or distance is missing.
     """
     absent = [name for name in _REQUIRED if name not in table.columns]
     if absent:

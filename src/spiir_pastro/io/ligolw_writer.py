@@ -90,17 +90,8 @@ class LigolwTable:
 def write_ligolw(path: str | Path, tables: Iterable[LigolwTable]) -> None:
     """Write a LIGO_LW document, gzipped if its name ends in ``.gz``; whole or not at all.
 
-    Parameters
-    ----------
-    path
-        The file; it appears only once it is complete.
-    tables
-        The tables in order; each one's rows are drawn when their turn comes.
-
-    Raises
-    ------
-    TableError
-        If the file cannot be written, or a frame lacks a column or holds another kind of values.
+    Each table's rows are drawn when their turn comes. TableError if the file cannot be written, or
+    a frame lacks a column or holds another kind of values.
     """
     path = Path(path)
     try:

@@ -18,17 +18,8 @@ _LGSNR, _LGCHISQ = np.array([0.54, 3.0]), np.array([-1.2, 3.5])
 def read_noise_statistics(path: Path, *, ifos: str | None = None) -> NoiseHistogram:
     """Read the time-slid triggers of a file.
 
-    Parameters
-    ----------
-    path
-        The file.
-    ifos
-        Which detectors' SNR and chi-square, like ``"H1"``; by default the coherent ones of all.
-
-    Raises
-    ------
-    TableError
-        If the file is damaged or holds no such counts, or no livetime to make rates of them.
+    ``ifos`` says whose SNR and chi-square, like ``"H1"``; by default the coherent ones of all.
+    TableError if the file is damaged or holds no such counts, or no livetime to make rates of them.
     """
     arrays, params = read_arrays(path), read_params(path)
     combinations = [

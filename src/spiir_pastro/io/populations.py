@@ -40,14 +40,9 @@ def read_populations(
     Parameters
     ----------
     name
-        One of ``SHIPPED_POPULATIONS``, or a YAML file.
+        One of ``SHIPPED_POPULATIONS``, or a YAML file; ConfigError if it describes none.
     boundaries
         Where neutron stars end, see `with_border`; None for where the file has them end.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such population, or it describes none.
     """
     shipped = name in SHIPPED_POPULATIONS
     source = _FOLDER / f"{name}.yaml" if shipped else Path(name)
@@ -78,13 +73,7 @@ def read_populations(
 
 
 def convert_population(content: object) -> BinaryPopulation:
-    """Read one population from the plain values of a YAML or JSON file.
-
-    Raises
-    ------
-    ConfigError
-        If it describes none; what is wrong, and where in it.
-    """
+    """Read one population from plain values of YAML or JSON; ConfigError if they are none."""
     try:
         population = msgspec.convert(content, BinaryPopulation)
     except (msgspec.ValidationError, FitError) as exc:

@@ -220,10 +220,7 @@ def plain_settings(settings: FitSettings) -> Mapping[str, Any]:
 def read_provenance(value: object) -> Provenance:
     """Read what a model file says of its provenance.
 
-    Raises
-    ------
-    ArtifactError
-        If a key is missing or not known, or a value is of another type.
+    ArtifactError if a key is missing or not known, or a value is of another type.
     """
     try:
         provenance = msgspec.convert(value, Provenance, dec_hook=_array_of)

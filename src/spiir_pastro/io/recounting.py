@@ -23,13 +23,7 @@ __all__ = ["recounted", "require_recountable"]
 
 
 def require_recountable(artifact: ModelArtifact) -> None:
-    """Refuse a model whose counts are not those of its candidates.
-
-    Raises
-    ------
-    FitError
-        If it was rescaled.
-    """
+    """Raise FitError if a model's counts are not those of its candidates: a rescaled one's."""
     if artifact.provenance.rescaled:
         raise FitError("this model's counts were rescaled; update the model it was made from")
 
@@ -39,20 +33,9 @@ def recounted(
 ) -> ModelArtifact:
     """Add candidates to a model's counts, as if they had been in its fit; the densities stay.
 
-    Parameters
-    ----------
-    artifact
-        The model.
-    new
-        Independent candidates up to the model's FAR threshold that it has not counted; see
-        `spiir_pastro.selection.uncounted.uncounted`.
-    updates
-        The files that they come from.
-
-    Raises
-    ------
-    FitError
-        If the model was rescaled, or the counts move too far.
+    ``new`` are independent candidates up to the model's FAR threshold that it has not counted (see
+    `spiir_pastro.selection.uncounted.uncounted`), ``updates`` the files that they come from.
+    FitError if the model was rescaled, or the counts move too far.
     """
     # Imported here so that the alert service loads a model without data frames.
     from spiir_pastro.io.trigger_tables import to_candidates  # noqa: PLC0415

@@ -19,8 +19,6 @@ import re
 import reprlib
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from importlib.resources import files
-from inspect import cleandoc
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -32,7 +30,7 @@ from spiir_pastro.errors import ConfigError
 from spiir_pastro.io.populations import convert_population
 from spiir_pastro.models.population import BinaryPopulation
 
-__all__ = ["Bank", "Purpose", "Run", "RunsFile", "read_runs", "runs_schema", "runs_template"]
+__all__ = ["Bank", "Purpose", "Run", "RunsFile", "read_runs"]
 
 
 class Bank(StrEnum):
@@ -165,18 +163,9 @@ class RunsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 def read_runs(path: str | Path, *, staged: bool = False) -> RunsFile:
     """Read a runs file; relative paths in it start from its own directory.
 
-    Parameters
-    ----------
-    path
-        The file.
-    staged
-        Whether what it names was extracted, so that the files themselves need not be there.
-
-    Raises
-    ------
-    ConfigError
-        If the file is no YAML, or with every mistake in it, one a line: its key
-        (``runs[2].bank``), the value and the remedy.
+    If what it names was extracted, ``staged``, the files themselves need not be there. ConfigError
+    if it is no YAML, or with every mistake in it, one a line: its key (``runs[2].bank``), the value
+    and the remedy.
     """
     path = Path(path).absolute()
     content = _load_yaml(path)
@@ -197,25 +186,6 @@ def read_runs(path: str | Path, *, staged: bool = False) -> RunsFile:
     if whole is None or mistakes:
         raise ConfigError("\n  ".join([f"{path} cannot be used:", *mistakes]))
     return whole
-
-
-def runs_schema() -> dict[str, Any]:
-    """Return the JSON schema of the runs file, for editors and validators."""
-
-    def path_as_text(kind: type) -> dict[str, Any]:
-        if kind is not Path:
-            raise NotImplementedError(kind)
-        return {"type": "string"}
-
-    schema = msgspec.json.schema(RunsFile, schema_hook=path_as_text)
-    for kind in schema["$defs"].values():
-        kind["description"] = cleandoc(kind["description"])  # as Python does from 3.13 on
-    return schema
-
-
-def runs_template() -> str:
-    """Return an example runs file, commented, to start from."""
-    return (files("spiir_pastro.io") / "schemas" / "runs.template.yaml").read_text("utf-8")
 
 
 class _Loader(yaml.SafeLoader):

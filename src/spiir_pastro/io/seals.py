@@ -38,14 +38,7 @@ class Chunk(msgspec.Struct, frozen=True, array_like=True):
 class Seal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a Parquet file's bytes must be.
 
-    Attributes
-    ----------
-    size
-        Bytes.
-    rest
-        CRC-32 of what is in no column.
-    columns
-        Each column's chunks, in the order of the row groups.
+    How many, the CRC-32 of what is in no column, and each column's chunks by row group.
     """
 
     size: int
@@ -72,17 +65,7 @@ def seal(path: Path) -> Seal:
 
 
 def damage(path: Path, sealed: Seal, columns: Iterable[str] | None = None) -> str | None:
-    """Say what is wrong with a file, as far as some columns are read from it; None if nothing is.
-
-    Parameters
-    ----------
-    path
-        The file.
-    sealed
-        What it must be.
-    columns
-        Names of columns; all of them if not given.
-    """
+    """Say what is wrong with a file, as far as some columns are read, or all; None if nothing."""
     names = sealed.columns if columns is None else columns
     try:
         with path.open("rb") as file:

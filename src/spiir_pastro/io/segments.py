@@ -25,16 +25,12 @@ def analysed_segments(
     ----------
     files
         Each file's name, for errors, and its tables as `spiir_pastro.read_tables` returns them.
+        TableError if one names no known detector, or defines no such segments.
 
     Returns
     -------
     dict
         Detector, in canonical order, to its merged segments, (n, 2) GPS nanoseconds.
-
-    Raises
-    ------
-    TableError
-        If a file names no known detector, or defines no such segments.
     """
     found: defaultdict[str, list[NDArray[np.int64]]] = defaultdict(list)
     for name, tables in files:

@@ -48,13 +48,7 @@ def candidate_digests(triggers: "pl.DataFrame") -> Digests:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingDigest:
-    """The digests of the candidates a model was trained on.
-
-    Attributes
-    ----------
-    values : (n,)
-        Sorted, each once.
-    """
+    """The digests of the candidates a model was trained on, sorted, each once, (n,)."""
 
     values: Digests = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
 

@@ -52,19 +52,9 @@ def read_triggers(path: str | Path) -> TriggerRead:
 
 
 def trigger_blocks(path: Path, *, rows: int = BLOCK_ROWS) -> Iterator[TriggerRead]:
-    """Read the triggers of a file in blocks, in its order; only tables come in more than one.
+    """Read the triggers of a file as `read_triggers` does, in blocks, in its order.
 
-    Parameters
-    ----------
-    path
-        As in `read_triggers`.
-    rows
-        Of a CSV or Parquet at once.
-
-    Raises
-    ------
-    TableError
-        As in `read_triggers`.
+    Only tables, CSV or Parquet, come in more than one, of so many ``rows``.
     """
     if path.suffix not in (".csv", ".parquet"):
         yield read_triggers(path)

@@ -74,12 +74,7 @@ _GIVEN = "given "  # begins the names of columns as a source has them
 class TriggerRead:
     """What a source held: triggers in its own order, and the rows that are none.
 
-    Attributes
-    ----------
-    triggers
-        The canonical trigger table.
-    rejects
-        Columns ``row`` (0-based position in the source), ``event_id`` and ``rule``.
+    Rejects have the columns ``row`` (0-based position in the source), ``event_id`` and ``rule``.
     """
 
     triggers: pl.DataFrame

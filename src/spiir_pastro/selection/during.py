@@ -14,10 +14,7 @@ __all__ = ["ALWAYS", "During"]
 class During:
     """From a GPS second on, and before another; None for no end.
 
-    Raises
-    ------
-    ConfigError
-        If it ends before it begins.
+    ConfigError if it ends before it begins.
     """
 
     since_s: float | None = None
@@ -37,13 +34,7 @@ class During:
         return inside
 
     def of(self, candidates: pl.DataFrame) -> pl.DataFrame:
-        """Return the candidates of that time.
-
-        Raises
-        ------
-        ConfigError
-            If there were some, and none is left.
-        """
+        """Return the candidates of that time; ConfigError if there were some, and none is left."""
         inside = candidates.filter(self.holds("gps_ns"))
         if inside.is_empty() and not candidates.is_empty():
             times = candidates["gps_ns"].to_numpy() / SECOND_NS

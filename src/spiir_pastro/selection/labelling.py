@@ -10,23 +10,11 @@ __all__ = ["label_known"]
 def label_known(
     triggers: pl.DataFrame, events: pl.DataFrame, *, window_ns: int = KNOWN_WINDOW_NS
 ) -> pl.DataFrame:
-    """Add to each trigger the nearest catalogue event within the window.
+    """Add to each trigger the nearest catalogue event within the window, nanoseconds.
 
-    Parameters
-    ----------
-    triggers
-        With ``gps_ns``.
-    events
-        With ``gps_ns``, ``name``, ``source_class`` and ``is_known``, as
-        `spiir_pastro.io.gwtc.read_known_events` returns them.
-    window_ns
-        Largest distance in time, nanoseconds.
-
-    Returns
-    -------
-    polars.DataFrame
-        The triggers in their order with ``known_event`` (the event's name, null if there is none),
-        ``known_class`` and ``is_known`` (false for marginal events and for no event).
+    ``events`` are as `spiir_pastro.io.gwtc.read_known_events` returns them. The triggers keep their
+    order and get ``known_event`` (the event's name, null if there is none), ``known_class`` and
+    ``is_known`` (false for marginal events and for no event).
     """
     named = events.select(
         "gps_ns",

@@ -57,16 +57,9 @@ def match_injections(
 ) -> Matches:
     """Give each injection its most significant coincident trigger.
 
-    Parameters
-    ----------
-    triggers
-        Columns ``event_id``, ``gps_ns``, ``far_hz``, ``snr``, ``mchirp_det``, and any others.
-    injections
-        Columns ``injection_id`` (unique), ``gps_ns``, ``mchirp_det``, and any others.
-    window_ns
-        Largest distance in time, in nanoseconds.
-    mchirp_tolerance
-        Largest distance in chirp mass, as a fraction of the injection's.
+    Triggers have ``event_id``, ``gps_ns``, ``far_hz``, ``snr``, ``mchirp_det``, injections
+    ``injection_id`` (unique), ``gps_ns``, ``mchirp_det``, and both any others. The chirp mass may
+    differ by ``mchirp_tolerance``, as a fraction of the injection's.
     """
     injections = injections.sort("gps_ns", "injection_id")
     partner = coincident_injection(

@@ -22,7 +22,7 @@ def uncounted(
     judged: Flags,
     counted_ns: Sequence[int] = (),
 ) -> tuple[pl.DataFrame, Mapping[str, int]]:
-    """Return the independent candidates to add to a model's counts.
+    """Return the independent candidates, by time, to add to a model's counts.
 
     A merger makes many triggers, and a later one may be more significant than that which was
     counted: so a candidate is new only if nothing within the window of it was counted.
@@ -30,20 +30,16 @@ def uncounted(
     Parameters
     ----------
     triggers
-        Canonical trigger table, n rows.
-    far_threshold_hz
-        Candidates with a FAR up to this count.
-    known : (n,)
-        Which triggers the model has counted.
-    judged : (n,)
-        Which the model can judge.
+        Canonical trigger table, n rows; those with a FAR up to the threshold count.
+    known, judged : (n,)
+        Which triggers the model has counted, and which it can judge.
     counted_ns
         Times of further candidates that were counted, GPS nanoseconds.
 
     Returns
     -------
     candidates, rows
-        The candidates by time, and how many were ``added``, ``known`` and ``above`` the threshold.
+        The candidates, and how many were ``added``, ``known`` and ``above`` the threshold.
     """
     times = triggers["gps_ns"].to_numpy()
     taken = np.concatenate([times[known], np.array(counted_ns, dtype=np.int64)])

@@ -38,14 +38,9 @@ LEAST_P_VALUE = 1e-6
 class UploadSelection:
     """Independent candidates, and the runs that gave none.
 
-    Attributes
-    ----------
-    candidates
-        Sorted by time, with ``known_event``, ``known_class``, ``is_known`` and ``observing_run``.
-    left_out
-        Why each run without candidates has none.
-    dropped
-        How many triggers were no candidate, by reason.
+    ``candidates`` are sorted by time, with ``known_event``, ``known_class``, ``is_known`` and
+    ``observing_run``; ``left_out`` says why each run without any has none, ``dropped`` how many
+    triggers were no candidate, by reason.
     """
 
     candidates: pl.DataFrame
@@ -56,21 +51,10 @@ class UploadSelection:
 def select_uploads(
     triggers: pl.DataFrame, known_events: pl.DataFrame, *, far_threshold_hz: float
 ) -> UploadSelection:
-    """Cluster, cut, label and test uploads.
+    """Cluster a canonical trigger table, cut it at the FAR threshold, label and test it.
 
-    Parameters
-    ----------
-    triggers
-        Canonical trigger table.
-    known_events
-        As `spiir_pastro.io.gwtc.read_known_events` returns them.
-    far_threshold_hz
-        Candidates with a FAR up to this are kept.
-
-    Raises
-    ------
-    FitError
-        If no candidate is left.
+    ``known_events`` are as `spiir_pastro.io.gwtc.read_known_events` returns them. FitError if no
+    candidate is left.
     """
     below = triggers.filter(pl.col("far_hz") <= far_threshold_hz)
     counted = cluster(below)

@@ -32,19 +32,9 @@ def ranges_within(times: Ints, others: Ints, *, window_ns: int) -> tuple[Ints, I
 def pairs_within(times: Ints, others: Ints, *, window_ns: int) -> Iterator[tuple[Ints, Ints]]:
     """Yield every pair of a time and another within the window, its ends included.
 
-    Parameters
-    ----------
-    times
-        n times in any order.
-    others
-        m times, sorted.
-
-    Yields
-    ------
-    rows, partners
-        Positions in ``times`` and ``others``. The first batch holds the earliest partner of each
-        row that has one, the next the second, and so on: memory stays O(n), and no batch names a
-        row twice.
+    Times may have any order, the others are sorted. Rows and partners are positions in the two. The
+    first batch holds the earliest partner of each row that has one, the next the second, and so on:
+    memory stays O(n), and no batch names a row twice.
     """
     first, after = ranges_within(times, others, window_ns=window_ns)
     rows = np.flatnonzero(after > first)

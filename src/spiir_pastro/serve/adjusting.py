@@ -26,14 +26,8 @@ log = structlog.get_logger(__name__)
 class Adjusted:
     """Makes the model that answers of the model of a file.
 
-    Parameters
-    ----------
-    counted
-        The file with the service's own counts; None if it keeps none.
-    sensitivity
-        The file of what the detectors hear; None if there is none.
-    health
-        Where it is told what is wrong.
+    ``counted`` is the file with the service's own counts, ``sensitivity`` that of what the
+    detectors hear; either may be None.
     """
 
     def __init__(

@@ -45,10 +45,7 @@ class Writer(Protocol):
 class Answerer:
     """Answers lines; requests of several threads one after the other.
 
-    Parameters
-    ----------
-    slot
-        The model in use. Its file is watched, and a new one taken up between two answers.
+    The model's file is watched, and a new one taken up between two answers.
     """
 
     def __init__(self, slot: ModelSlot) -> None:
@@ -56,15 +53,7 @@ class Answerer:
         self._turn = threading.Lock()
 
     def answer(self, line: bytes, *, may_read_files: bool = True) -> bytes:
-        """Answer one line; the answer is a line too.
-
-        Parameters
-        ----------
-        line
-            What was asked.
-        may_read_files
-            Whether a path may be given.
-        """
+        """Answer one line with a line; it may name a file only if ``may_read_files``."""
         with self._turn:
             self._look_for_a_new_model()
             try:

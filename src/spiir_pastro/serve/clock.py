@@ -77,21 +77,10 @@ class Clock(Protocol):
 class SystemClock:
     """The time of the machine, and threads."""
 
-    def wall_s(self) -> float:
-        """Return :func:`time.time`."""
-        return time.time()
-
-    def monotonic_s(self) -> float:
-        """Return :func:`time.monotonic`."""
-        return time.monotonic()
-
-    def condition(self) -> Condition:
-        """Make a :class:`threading.Condition`."""
-        return threading.Condition()
-
-    def flag(self) -> Flag:
-        """Make a :class:`threading.Event`."""
-        return threading.Event()
+    wall_s = staticmethod(time.time)
+    monotonic_s = staticmethod(time.monotonic)
+    condition = staticmethod(threading.Condition)
+    flag = staticmethod(threading.Event)
 
     def spawn(self, work: Callable[[], None], *, name: str) -> Worker:
         """Start a thread that does not keep the process alive."""

@@ -6,7 +6,8 @@ once instead of waiting for a group to settle, and the broker's memory is a copy
 
 import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -100,16 +101,9 @@ class Consumer(Protocol):
 
 
 class KafkaConsumer:
-    """A consumer of the real client.
+    """A consumer of the real client; an answer may take ``timeout_s``.
 
-    Parameters
-    ----------
-    config
-        The client's settings.
-    on_error
-        Called with errors that the client meets in the background.
-    timeout_s
-        How long an answer may take.
+    ``on_error`` is called with errors that the client meets in the background.
     """
 
     def __init__(
@@ -128,10 +122,11 @@ class KafkaConsumer:
     def places(self, topics: Sequence[str]) -> list[Place]:
         """Ask for the topics there are."""
         try:
-            offered = self._consumer.list_topics(timeout=self._timeout_s).topics
-        except KafkaException as exc:
+            with _broker_errors():
+                offered = self._consumer.list_topics(timeout=self._timeout_s).topics
+        except BrokerError:
             self._consumer.poll(0)  # lets the client say what is wrong
-            raise _translated(exc.args[0]) from exc
+            raise
         return [
             (topic, number)
             for topic in topics
@@ -142,20 +137,15 @@ class KafkaConsumer:
     def committed(self, places: Sequence[Place]) -> dict[Place, int]:
         """Ask for the group's offsets."""
         asked = [TopicPartition(*place) for place in places]
-        try:
+        with _broker_errors():
             found = self._consumer.committed(asked, timeout=self._timeout_s)
-        except KafkaException as exc:
-            raise _translated(exc.args[0]) from exc
         return {(p.topic, p.partition): p.offset for p in found if p.offset >= 0}
 
     def bounds(self, place: Place) -> tuple[int, int]:
         """Ask for the first and the next offset."""
-        try:
-            found = self._consumer.get_watermark_offsets(
-                TopicPartition(*place), timeout=self._timeout_s
-            )
-        except KafkaException as exc:
-            raise _translated(exc.args[0]) from exc
+        partition = TopicPartition(*place)
+        with _broker_errors():
+            found = self._consumer.get_watermark_offsets(partition, timeout=self._timeout_s)
         if found is None:
             raise BrokerError(f"no offsets of {place[0]} in {self._timeout_s:g} s")
         low, high = found
@@ -164,10 +154,8 @@ class KafkaConsumer:
     def offset_at(self, place: Place, time_s: float) -> int | None:
         """Ask where a time begins."""
         asked = [TopicPartition(*place, int(1e3 * time_s))]
-        try:
+        with _broker_errors():
             (found,) = self._consumer.offsets_for_times(asked, timeout=self._timeout_s)
-        except KafkaException as exc:
-            raise _translated(exc.args[0]) from exc
         return found.offset if found.offset >= 0 else None
 
     def assign(self, places: Mapping[Place, int]) -> None:
@@ -185,10 +173,8 @@ class KafkaConsumer:
     def commit(self, places: Mapping[Place, int]) -> None:
         """Commit in the background; the spool has the offsets anyway."""
         offsets = [TopicPartition(*place, offset) for place, offset in places.items()]
-        try:
+        with _broker_errors():
             self._consumer.commit(offsets=offsets, asynchronous=True)
-        except KafkaException as exc:
-            raise _translated(exc.args[0]) from exc
 
     def close(self) -> None:
         """Leave; half a second must do, the broker may be gone."""
@@ -201,6 +187,15 @@ class KafkaConsumer:
         if error is not None:
             self._on_error(_translated(error))
         return error is not None
+
+
+@contextmanager
+def _broker_errors() -> Iterator[None]:
+    """Raise the client's errors as ours."""
+    try:
+        yield
+    except KafkaException as exc:
+        raise _translated(exc.args[0]) from exc
 
 
 def _translated(error: KafkaError) -> BrokerError:
@@ -225,10 +220,7 @@ def _message(raw: Any) -> Message:  # noqa: ANN401  (the library ships no types)
 def broker_settings(settings: KafkaSettings) -> dict[str, Any]:
     """Return librdkafka's settings, with the credentials found by the clients' own rules.
 
-    Raises
-    ------
-    ConfigError
-        If no credentials are found.
+    ConfigError if no credentials are found.
     """
     address = f"{settings.host}:{settings.port}"
     return {
@@ -248,10 +240,7 @@ def broker_settings(settings: KafkaSettings) -> dict[str, Any]:
 def require_topics(kafka: KafkaSettings) -> None:
     """Ask a broker for all topics.
 
-    Raises
-    ------
-    ConfigError
-        If it cannot be reached, refuses the credentials, or does not offer one of them.
+    ConfigError if it cannot be reached, refuses the credentials, or does not offer one of them.
     """
     errors: list[BrokerError] = []
     consumer = KafkaConsumer(broker_settings(kafka), errors.append, timeout_s=CHECK_TIMEOUT_S)

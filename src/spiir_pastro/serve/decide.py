@@ -111,16 +111,8 @@ def decide(
 ) -> Decision:
     """Decide about one payload; never raises on account of what it holds.
 
-    Parameters
-    ----------
-    payload
-        As it came.
-    choose
-        Which model answers an event.
-    updates
-        Whether ``update`` alerts are answered as ``new`` ones are.
-    properties
-        Whether the event's properties are told as well, where its model knows any.
+    With ``updates``, ``update`` alerts are answered as ``new`` ones are; with ``properties``, the
+    event's properties are told as well, where its model knows any.
     """
     try:
         alert = parse_alert(payload)

@@ -124,13 +124,7 @@ class Dispatcher:
             worker.join(max(0.0, deadline - self._clock.monotonic_s()))
 
     def mark_again(self) -> None:
-        """Write down what could not be written when it happened.
-
-        Raises
-        ------
-        sqlite3.Error
-            If it still cannot.
-        """
+        """Write down what could not be written when it happened; sqlite3.Error if it cannot yet."""
         while self._unmarked:
             mark, values = self._unmarked[0]
             mark(*values)

@@ -23,14 +23,7 @@ _PREFIX = "spiir_pastro"
 class Gauges(Collector):
     """How spool, dead letters, health and drift stand.
 
-    Parameters
-    ----------
-    spool, letters, health
-        What is looked at.
-    drift
-        Compares what was seen with what is expected.
-    wall_s
-        The time, Unix seconds.
+    ``drift`` compares what was seen with what is expected; ``wall_s`` is the time, Unix seconds.
     """
 
     def __init__(

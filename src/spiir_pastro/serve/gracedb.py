@@ -100,13 +100,8 @@ class GraceDBClient:
     settle_s
         Seconds the server may still be busy with a request that was given up.
     anonymous
-        Send no credentials; otherwise they are found by the client's own rules (SciToken,
-        X.509), renewed as they expire, and must exist.
-
-    Raises
-    ------
-    ConfigError
-        If no credentials are found.
+        Send no credentials; otherwise they are found by the client's own rules (SciToken, X.509),
+        renewed as they expire, and must exist: ConfigError if there are none.
     """
 
     def __init__(

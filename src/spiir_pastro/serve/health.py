@@ -16,12 +16,8 @@ STALLED_AFTER_S = 30.0
 class Health:
     """Problems by the part that has them; every change is logged once.
 
-    The loop calls :meth:`beat` as it turns, so a loop that hangs is a problem too.
-
-    Attributes
-    ----------
-    on_beat
-        Called at each turn of the loop.
+    The loop calls :meth:`beat` at each turn, so a loop that hangs is a problem too; each calls
+    ``on_beat``.
     """
 
     def __init__(self) -> None:
@@ -29,7 +25,7 @@ class Health:
         self._lock = threading.Lock()
         self._last_beat = time.monotonic()
         self._checks: dict[str, Callable[[], str | None]] = {}
-        self.on_beat: Callable[[], None] = _nothing
+        self.on_beat: Callable[[], None] = lambda: None
 
     def beat(self) -> None:
         """Say that the loop is turning."""
@@ -66,7 +62,3 @@ class Health:
         if silent_s > STALLED_AFTER_S:
             found["loop"] = f"the loop has not turned for {silent_s:.0f} s"
         return dict(sorted(found.items()))
-
-
-def _nothing() -> None:
-    """Say nothing to anybody."""

@@ -25,19 +25,10 @@ _RETRY_S = 5.0
 
 
 class StatusServer:
-    """A small server of read-only pages, on its own thread.
+    """A small server of read-only pages, on its own thread; port 0 takes a free one.
 
     A port that is taken is a problem of the status page and not of the alerts, so it is told, and
-    tried again until it is free.
-
-    Parameters
-    ----------
-    host, port
-        Where to listen; port 0 takes a free one.
-    health
-        Whose problems ``/healthz`` tells.
-    metrics, page
-        Make the other two answers; the page of what is asked for by name.
+    tried again until it is free. ``page`` makes the status page of what is asked for by name.
     """
 
     def __init__(

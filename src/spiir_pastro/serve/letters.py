@@ -11,15 +11,8 @@ __all__ = ["DeadLetters"]
 class DeadLetters:
     """A folder of payloads kept whole, under the hash of what they hold.
 
-    Nothing of a payload becomes part of a path. The folder is bounded, so that a flood of rubbish
-    cannot fill the disk.
-
-    Parameters
-    ----------
-    folder
-        Where they are kept.
-    limit, limit_bytes
-        How many, and how large in all, at most.
+    Nothing of a payload becomes part of a path. The folder is bounded in number and bytes, so that
+    a flood of rubbish cannot fill the disk.
     """
 
     def __init__(

@@ -6,7 +6,6 @@ are tried on a thread of their own, so that nothing waits for them.
 """
 
 import hashlib
-import stat
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -23,7 +22,15 @@ from spiir_pastro.io.atomic import write_atomically
 from spiir_pastro.serve.drift import Rate, What, expected_rates
 from spiir_pastro.serve.unforeseen import unforeseen
 
-__all__ = ["LARGEST_BYTES", "Assessor", "Model", "ModelSlot", "Refusal", "load_rehearsed"]
+__all__ = [
+    "LARGEST_BYTES",
+    "Assessor",
+    "Model",
+    "ModelSlot",
+    "Refusal",
+    "load_rehearsed",
+    "signature",
+]
 
 LARGEST_BYTES = 64 * 2**20
 """More than any model has, and less than a second to read."""
@@ -118,19 +125,11 @@ class ModelSlot:
 
     Parameters
     ----------
-    path
-        The model file.
-    load
-        Reads it.
     kept
         Where a copy of the model in use is kept: a start finds it there if the file is bad by then.
+        ArtifactError if there is no valid model to start with.
     describes
         Whether properties will be asked for, so that they are rehearsed, too.
-
-    Raises
-    ------
-    ArtifactError
-        If there is no valid model to start with.
     """
 
     def __init__(
@@ -140,7 +139,7 @@ class ModelSlot:
         self._load = load
         self._describes = describes
         self._kept = kept
-        self._seen = _signature(path)
+        self._seen = _model_signature(path)
         self._at_start: Refusal | None = None
         self.model = self._first()
         self._looked_at = time.monotonic()
@@ -150,13 +149,8 @@ class ModelSlot:
     def refresh(self, *, forced: bool = False) -> Model | Refusal | None:
         """Try the file if it changed, or in any case if forced, and tell how a trial ended.
 
-        Call it often: it looks once a second, and never waits.
-
-        Returns
-        -------
-        Model, Refusal or None
-            The model in use after a trial, the same if the file holds the same; why a file was
-            refused; None if there is no news.
+        That is the model in use after a trial, the same if the file holds the same; why a file was
+        refused; or None for no news. Call it often: it looks once a second, and never waits.
         """
         if self._at_start is not None:
             refusal, self._at_start = self._at_start, None
@@ -164,7 +158,7 @@ class ModelSlot:
         if self._trial is None:
             if not forced and not self._has_changed():
                 return None
-            self._seen = _signature(self.path)
+            self._seen = _model_signature(self.path)
             self._trial = threading.Thread(target=self._try, name="model", daemon=True)
             self._trial.start()
         if self._trial.is_alive():
@@ -201,7 +195,6 @@ class ModelSlot:
         with suppress(OSError):
             content = self.path.read_bytes()
             if hashlib.sha256(content).hexdigest() == self.model.digest:
-                self._kept.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(self._kept, content)
 
     def _has_changed(self) -> bool:
@@ -209,7 +202,7 @@ class ModelSlot:
         if now < self._looked_at + _LOOK_S:
             return False
         self._looked_at = now
-        return _signature(self.path) != self._seen
+        return _model_signature(self.path) != self._seen
 
     def _try(self) -> None:
         try:
@@ -221,16 +214,13 @@ class ModelSlot:
 def load_rehearsed(path: Path, load: Load, *, describes: bool = False) -> Model:
     """Load a model file and try it on its reference triggers, and on a description if asked to.
 
-    Raises
-    ------
-    ArtifactError
-        If it is no file of a model's size, does not load, changes meanwhile, or does not give its
-        reference triggers the probabilities it says.
+    ArtifactError if it is no file of a model's size, does not load, changes meanwhile, or does not
+    give its reference triggers the probabilities it says.
     """
-    signature = _signature(path)
-    if signature is None:
+    before = _model_signature(path)
+    if before is None:
         raise ArtifactError(f"{path}: no such file; put a model there that fit wrote")
-    if signature[-1] > LARGEST_BYTES:
+    if before[-1] > LARGEST_BYTES:
         raise ArtifactError(f"{path}: larger than {LARGEST_BYTES} bytes; no model is")
     # A file that is not what it seems can raise anything anywhere; it must not end the service.
     with unforeseen(lambda said: ArtifactError(f"{path}: damaged model: {said}")):
@@ -244,7 +234,7 @@ def load_rehearsed(path: Path, load: Load, *, describes: bool = False) -> Model:
             # The first takes a tenth of a second, which no alert is to wait for.
             for trigger, probabilities in getattr(assessor, "reference", ())[:1]:
                 assessor.describe(trigger, probabilities)
-    if _signature(path) != signature:
+    if _model_signature(path) != before:
         raise ArtifactError(f"{path}: changed while it was read; put models in place by renaming")
     return Model(assessor=assessor, digest=digest, version=version, expected=expected)
 
@@ -270,12 +260,14 @@ def _rehearse(assessor: Assessor) -> None:
                 )
 
 
-def _signature(path: Path) -> Signature | None:
+def signature(path: Path) -> Signature | None:
     """Return what changes when a file is replaced or rewritten, the size last; None if no file."""
     try:
         found = path.stat()
     except OSError:
         return None
-    if not stat.S_ISREG(found.st_mode):
-        return None
     return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size
+
+
+def _model_signature(path: Path) -> Signature | None:
+    return signature(path) if path.is_file() else None

@@ -42,16 +42,11 @@ def add_to_counts(
     Parameters
     ----------
     artifact
-        The model, or what an earlier call made of it.
+        The model, or what an earlier call made of it; FitError if it was rescaled.
     triggers
         What was answered, also what is counted already.
     base
         SHA-256 of the model's file.
-
-    Raises
-    ------
-    FitError
-        If the model was rescaled, or the counts move too far.
     """
     # Imported here so that the alert service starts without data frames.
     from spiir_pastro.io.trigger_tables import from_trigger_list, to_candidates  # noqa: PLC0415
@@ -80,45 +75,20 @@ def add_to_counts(
 
 
 class CountedFile:
-    """The model file with the service's own counts.
-
-    Parameters
-    ----------
-    path
-        See `counted_path`.
-    """
+    """The model file with the service's own counts; see `counted_path`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def read(self) -> Model | None:
-        """Return the model with its counts, None if there is none.
-
-        Raises
-        ------
-        ArtifactError
-            If the file is damaged.
-        """
+        """Return the model with its counts, None if there is none; ArtifactError if damaged."""
         return load_rehearsed(self.path, load_model) if self.path.exists() else None
 
     def count(self, base: Model, start: Model | None, triggers: Sequence[Trigger]) -> Model | None:
         """Add candidates to the counts and return the new model; None if none is new.
 
-        Parameters
-        ----------
-        base
-            The operator's model.
-        start
-            What an earlier call made of it, if any did.
-        triggers
-            What was answered, also what is counted already.
-
-        Raises
-        ------
-        PastroError
-            If it cannot be done; the file is as it was.
-        OSError
-            If the file cannot be written.
+        ``base`` is the operator's model, ``start`` what an earlier call made of it, if any did.
+        After an error (PastroError, or OSError if it cannot be written) the file is as it was.
         """
         artifact = (start or base).assessor
         if not isinstance(artifact, ModelArtifact):

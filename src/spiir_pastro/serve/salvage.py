@@ -39,20 +39,9 @@ class Salvaged:
 def salvage(path: Path, tables: str, *, schema: int, reason: str) -> Salvaged:
     """Replace a damaged database by a new one with every row that can be read of it.
 
-    Parameters
-    ----------
-    path
-        The database; its write-ahead log is read as well.
-    tables, schema
-        How the new one is made, and its version. Of the old one's columns, those that the new one
-        has too are taken.
-    reason
-        What is wrong with it.
-
-    Raises
-    ------
-    OSError, sqlite3.Error
-        If there is no room for the new one; then nothing has changed.
+    The write-ahead log is read as well. ``tables`` makes the new one, of version ``schema``; of the
+    old one's columns those that the new one has too are taken. OSError or sqlite3.Error if there is
+    no room for the new one; then nothing has changed.
     """
     kept = _set_aside(path)
     draft = path.with_name(f"{path.name}.draft")

@@ -41,9 +41,7 @@ class Models:
     Parameters
     ----------
     path
-        Of the service's own model.
-    load
-        Reads a model file.
+        Of the service's own model; ArtifactError if it, or another, holds no valid one.
     searches
         Model files of other searches, by name.
     kept
@@ -52,13 +50,6 @@ class Models:
         Whether properties will be asked for.
     adjusted
         Adjusts the service's own model to what was counted and to what the detectors hear.
-    metrics, health
-        Where it is told how replacements go.
-
-    Raises
-    ------
-    ArtifactError
-        If a file holds no valid model.
     """
 
     def __init__(  # noqa: PLR0913  (parts meet here)

@@ -12,6 +12,7 @@ A file that is missing, bad or absurd leaves the last good one in use.
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,8 +24,7 @@ import msgspec
 from spiir_pastro.domain import ASTROPHYSICAL, Source, SourceProbabilities, Trigger, split_ifos
 from spiir_pastro.errors import ConfigError, TriggerError
 from spiir_pastro.io.atomic import write_atomically
-from spiir_pastro.serve.clock import Clock, SystemClock
-from spiir_pastro.serve.model_slot import Assessor, Describer, Refusal
+from spiir_pastro.serve.model_slot import Assessor, Describer, Refusal, signature
 
 __all__ = ["Factors", "PresentModel", "Rescalable", "Sensitivity", "SensitivityFile"]
 
@@ -57,16 +57,10 @@ class Factors:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sensitivity:
-    """What a file says.
+    """What a file, of which ``digest`` is the SHA-256, says.
 
-    Attributes
-    ----------
-    digest
-        SHA-256 of the file.
-    general
-        Factors for events of detectors that are not named.
-    by_detectors
-        Factors for events in which just these took part.
+    ``by_detectors`` are the factors for events in which just these took part, ``general`` those for
+    all others.
     """
 
     digest: str
@@ -75,13 +69,7 @@ class Sensitivity:
 
     @classmethod
     def parse(cls, content: bytes) -> "Sensitivity":
-        """Read a file's content.
-
-        Raises
-        ------
-        ConfigError
-            If it says something unknown, impossible or twice.
-        """
+        """Read a file's content; ConfigError if it says something unknown, impossible or twice."""
         try:
             document = msgspec.json.decode(content, type=_Document)
             named = {split_ifos(name): part for name, part in document.detectors.items()}
@@ -109,18 +97,11 @@ def _factors(part: _Factors) -> Factors:
 
 
 class SensitivityFile:
-    """Watches the file; what was last good is kept, also for the next start.
+    """Watches the file; what was last good is ``present``, and kept for the next start."""
 
-    Attributes
-    ----------
-    present
-        What holds now; None until a good file was there.
-    """
-
-    def __init__(self, path: Path, kept: Path | None = None, clock: Clock | None = None) -> None:
+    def __init__(self, path: Path, kept: Path | None = None) -> None:
         self.path = path
         self._kept = kept
-        self._clock = clock or SystemClock()
         self._looked_at = float("-inf")
         self._seen: object = ()
         self.present: Sensitivity | None = None
@@ -130,14 +111,14 @@ class SensitivityFile:
 
     def refresh(self) -> Sensitivity | Refusal | None:
         """Look whether there is another file; what it says, why it is not taken, or no news."""
-        now = self._clock.monotonic_s()
+        now = time.monotonic()
         if now < self._looked_at + LOOK_S:
             return None
         self._looked_at = now
-        signature = _signature(self.path)
-        if signature == self._seen:
+        found = signature(self.path)
+        if found == self._seen:
             return None
-        self._seen = signature
+        self._seen = found
         try:
             content = _read(self.path)
             self.present = Sensitivity.parse(content)
@@ -152,17 +133,7 @@ class SensitivityFile:
         """Keep a copy; without it, a start at which the file is bad has none."""
         if self._kept is not None:
             with suppress(OSError):
-                self._kept.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(self._kept, content)
-
-
-def _signature(path: Path) -> tuple[int, ...] | None:
-    """Return what changes when a file is replaced or rewritten; None if there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size
 
 
 def _read(path: Path) -> bytes:
@@ -186,15 +157,7 @@ class Rescalable(Assessor, Protocol):
 
 
 class PresentModel:
-    """A model with its counts scaled for what the detectors hear now.
-
-    Parameters
-    ----------
-    trained
-        The model as it was fitted.
-    sensitivity
-        How far the detectors hear.
-    """
+    """A trained model with its counts scaled for what the detectors hear now."""
 
     def __init__(self, trained: Rescalable, sensitivity: Sensitivity) -> None:
         self.trained = trained

@@ -64,18 +64,10 @@ class Service:
 
     Parameters
     ----------
-    settings
-        Checked settings.
     spool
         What must not be lost; closed at the end.
-    model
-        The models in use.
-    source
-        Where alerts come from.
     make_uploader
         Makes one uploader for each worker.
-    clock
-        Time, and how to wait.
     duty
         Whether this host is the one that answers; None if there is no other.
     jitter
@@ -167,11 +159,8 @@ class Service:
     def run(self) -> dict[str, int]:
         """Serve until told to stop, or until the source has no more.
 
-        Returns
-        -------
-        dict
-            How many events of the spool are pending and done, and how many payloads are in the
-            dead-letter folder.
+        Returns how many events of the spool are pending and done, and how many ``dead_letters``
+        there are.
         """
         log.info("service.started", model=self.model.own.name)
         try:

@@ -6,7 +6,6 @@ production's own alerts; a URL that leads there is refused.
 
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -234,22 +233,16 @@ class Settings(_Section, frozen=True, kw_only=True):
     def load(cls, path: Path) -> "Settings":
         """Read and check a settings file.
 
-        Raises
-        ------
-        ConfigError
-            If the file cannot be read, or says something unknown, impossible or contradictory.
+        ConfigError if it cannot be read, or says something unknown, impossible or contradictory.
         """
         try:
-            content = tomllib.loads(path.read_text())
-            for mistake in _unknown_keys(content, cls):
-                raise ConfigError(f"{path}: {mistake}")
-            settings = msgspec.convert(content, cls)
+            settings = msgspec.convert(tomllib.loads(path.read_text()), cls)
         except OSError as exc:
             raise ConfigError(f"{path} cannot be read: {exc.strerror}") from exc
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
             raise ConfigError(f"{path} is no TOML: {exc}") from exc
         except msgspec.ValidationError as exc:
-            raise ConfigError(f"{path}: {exc}") from exc
+            raise ConfigError(f"{path}: {exc}; docs/reference/files.md has the keys") from exc
         settings.require_consistent(path)
         found = {name: str(path.parent / file) for name, file in settings.searches.items()}
         file = settings.sensitivity.file
@@ -288,12 +281,3 @@ class Settings(_Section, frozen=True, kw_only=True):
                 f"{gracedb.service} service; set kafka.group to {ALERTS[gracedb.service]!r} or "
                 "gracedb.service to the one meant"
             )
-
-
-def _unknown_keys(given: Mapping[str, object], section: type, place: str = "") -> Iterator[str]:
-    known = {field.name: field.type for field in msgspec.structs.fields(section)}
-    for key, value in given.items():
-        if key not in known:
-            yield f"{place}{key} is an unknown key; keep to {', '.join(known)}"
-        elif isinstance(value, dict) and known[key] in _Section.__subclasses__():
-            yield from _unknown_keys(value, known[key], f"{place}{key}.")

@@ -25,17 +25,8 @@ _SILENT_S = 60.0  # an HTTP client that says nothing is let go; one of the socke
 class SocketAnswers:
     """Answers on a Unix socket: lines in, lines out, for as long as a client stays.
 
-    Parameters
-    ----------
-    answerer
-        Answers a line.
-    path
-        Of the socket, which is for its owner and group; one left by a dead process is replaced.
-
-    Raises
-    ------
-    ConfigError
-        If the path is in use, or cannot be a socket.
+    The socket is for its owner and group; one left by a dead process is replaced. ConfigError if
+    the path is in use, or cannot be a socket.
     """
 
     def __init__(self, answerer: Answerer, path: Path) -> None:
@@ -80,7 +71,7 @@ class HTTPAnswers:
         self._server.server_close()
 
 
-class _UnixServer(socketserver.ThreadingUnixStreamServer):
+class _ManyClients:
     daemon_threads = True
     block_on_close = False
     request_queue_size = 1024
@@ -89,13 +80,10 @@ class _UnixServer(socketserver.ThreadingUnixStreamServer):
         """Clients come and go."""
 
 
-class _LoopbackServer(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 1024
+class _UnixServer(_ManyClients, socketserver.ThreadingUnixStreamServer): ...
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Clients come and go."""
+
+class _LoopbackServer(_ManyClients, ThreadingHTTPServer): ...
 
 
 def _start(server: socketserver.BaseServer) -> None:

@@ -126,23 +126,13 @@ class Standby:
 
 
 class KafkaMembership:
-    """A member of a consumer group, for the seat that partition 0 of a topic is.
+    """A member of a consumer group, for the seat that partition 0 of any topic is.
 
-    Parameters
-    ----------
-    config
-        The client's settings, as for reading.
-    topic
-        Any topic that is there.
-
-    Attributes
-    ----------
-    on_lost
-        Called when the seat is taken, before anybody else has it.
+    ``on_lost`` is called when the seat is taken, before anybody else has it.
     """
 
     def __init__(self, config: dict[str, Any], topic: str, *, session_s: float) -> None:
-        self.on_lost: Callable[[], None] = _nothing
+        self.on_lost: Callable[[], None] = lambda: None
         self._seat = TopicPartition(topic, 0)
         self._consumer = confluent_kafka.Consumer(
             config
@@ -184,7 +174,3 @@ class KafkaMembership:
     def close(self) -> None:
         """Leave the group."""
         self._consumer.close()
-
-
-def _nothing() -> None:
-    """Do nothing."""

@@ -69,10 +69,7 @@ Load = Callable[[Path], Assessor]
 def listen(model: Path, config: Path, *, load: Load, dry_run: bool = False) -> None:
     """Serve until SIGTERM or SIGINT.
 
-    Raises
-    ------
-    SpoolDamaged
-        If the spool's file is damaged or taken away while in use; the next start salvages it.
+    SpoolDamaged if the spool is damaged or taken away while in use; the next start salvages it.
     """
     settings = Settings.load(config)
     if dry_run:
@@ -114,13 +111,7 @@ def replay(
     out: Path | None = None,
     config: Path | None = None,
 ) -> dict[str, int]:
-    """Feed recorded alerts through the service, to a folder or to GraceDB, and end.
-
-    Returns
-    -------
-    dict
-        As :meth:`Service.run` returns it.
-    """
+    """Feed recorded alerts through the service, to a folder or to GraceDB; return its counts."""
     if config is not None:
         settings = Settings.load(config)
     else:
@@ -138,17 +129,10 @@ def replay(
 
 
 def backfill(since: float, model: Path, config: Path, *, load: Load) -> dict[str, int] | None:
-    """Answer the events since a Unix time that lack our file, and end.
+    """Answer the events since a Unix time that lack our file; return the service's counts.
 
-    Returns
-    -------
-    dict or None
-        As :meth:`Service.run` returns it; None if a running service was asked to do it.
-
-    Raises
-    ------
-    PastroError
-        If GraceDB does not answer as it should; what was found until then is in the spool.
+    None if a running service was asked to do it. PastroError if GraceDB does not answer as it
+    should; what was found until then is in the spool.
     """
     settings = Settings.load(config)
     try:

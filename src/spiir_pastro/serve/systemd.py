@@ -18,12 +18,7 @@ _EVERY_S = 5.0
 class Systemd:
     """systemd, if it started this process; otherwise messages go nowhere.
 
-    Parameters
-    ----------
-    problems
-        What is wrong at the moment, by part; shown by ``systemctl status``.
-    environment
-        Where the socket and the watchdog's period are named.
+    ``problems``, by part, are shown by ``systemctl status``.
     """
 
     def __init__(

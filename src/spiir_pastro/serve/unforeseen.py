@@ -15,15 +15,7 @@ __all__ = ["unforeseen"]
 def unforeseen(
     ours: Callable[[str], PastroError], *, but: tuple[type[PastroError], ...] = (PastroError,)
 ) -> Iterator[None]:
-    """Raise an error of ours in place of any other that is raised within.
-
-    Parameters
-    ----------
-    ours
-        Makes the error, of the other's type and text.
-    but
-        What is raised as it is.
-    """
+    """Raise ours, made of its type and text, in place of any other error; ``but`` goes through."""
     try:
         yield
     except but:

@@ -63,20 +63,9 @@ PROPERTIES = Kind(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EventFile:
-    """A file of an event.
+    """A file of an event, and the name of the model that made it, for the comment.
 
-    Attributes
-    ----------
-    event_id
-        The event's GraceDB id.
-    content
-        What the file holds.
-    kind
-        Which of the event's files it is.
-    model
-        The name of the model that made it, for the comment.
-    replaces
-        Whether it takes the place of an earlier version, if that is another.
+    It takes the place of an earlier version that is another only if it ``replaces`` it.
     """
 
     event_id: str
@@ -137,14 +126,8 @@ class Uploader(Protocol):
     ) -> Delivered:
         """Put the file and its label there, or raise Unanswered.
 
-        Parameters
-        ----------
-        file
-            What to put there.
-        look_first
-            Whether it may be there already.
-        on_send
-            Called just before the file is sent, if it is; what it raises goes through.
+        ``look_first``: it may be there already. ``on_send`` is called just before the file is sent,
+        if it is; what it raises goes through.
         """
 
     def close(self) -> None:
@@ -220,13 +203,7 @@ class GraceDBUploader:
         return has_file(self._gracedb, event_id, kind)
 
     def check(self) -> str:
-        """Ask the server who it is and whether it knows the label; return its version.
-
-        Raises
-        ------
-        PastroError
-            If it does not.
-        """
+        """Return the server's version; PastroError if it does not answer or know the label."""
         known = read_document(self._gracedb.service)
         if LABEL not in (known.get("labels") or ()):
             raise PastroError(f"this GraceDB knows no label {LABEL}")

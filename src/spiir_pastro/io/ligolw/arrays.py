@@ -23,26 +23,12 @@ Param = int | float | str | None
 
 
 def read_arrays(path: str | Path, *, max_bytes: int = MAX_BYTES) -> dict[str, NDArray[np.generic]]:
-    """Read every array of a LIGO_LW file.
+    """Read every array of a LIGO_LW file, ``.xml`` or ``.xml.gz``, by its full name.
 
-    Parameters
-    ----------
-    path
-        The file, ``.xml`` or ``.xml.gz``.
-    max_bytes
-        Refuse a file that inflates to more than this.
-
-    Returns
-    -------
-    dict
-        Arrays by full name, like ``"background_feature:H1L1_lgsnr_lgchisq_rate"``; arrays that
-        share a name get ``#1``, ``#2`` from the second one on. The first index runs over the first
-        ``Dim``, that is over the lines of the text (igwn-ligolw gives the transpose).
-
-    Raises
-    ------
-    TableError
-        If the file is damaged or hostile, or an array does not have the cells its dims promise.
+    A name is like ``"background_feature:H1L1_lgsnr_lgchisq_rate"``; arrays that share one get
+    ``#1``, ``#2`` from the second on. The first index runs over the first ``Dim``, that is over the
+    lines of the text (igwn-ligolw gives the transpose). TableError if the file is damaged, hostile
+    or inflates to more than ``max_bytes``, or an array does not have the cells its dims promise.
     """
     return _gather(path, max_bytes).arrays
 

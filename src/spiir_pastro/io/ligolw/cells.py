@@ -36,16 +36,8 @@ class _Row:
 class CellReader:
     """Read one table's text piece by piece.
 
-    Parameters
-    ----------
-    layout
-        The table's columns.
-    delimiter
-        What stands between cells.
-    line
-        The file's line on which the text begins.
-    row
-        Rows of the table that came before, one a line.
+    ``line`` is the file's line on which the text begins, ``row`` how many rows, one a line, came
+    before.
     """
 
     def __init__(self, layout: Layout, *, delimiter: str, line: int, row: int = 0) -> None:

@@ -19,13 +19,7 @@ def table_name(name: str) -> str:
 
 
 class Declarations:
-    """The table being declared, and the layouts of those that were.
-
-    Parameters
-    ----------
-    wanted
-        Tables to read; None for all of them.
-    """
+    """The table being declared, and the layouts of those wanted that were; None wants them all."""
 
     def __init__(self, wanted: Wanted | None) -> None:
         self._wanted = wanted

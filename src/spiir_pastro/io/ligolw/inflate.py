@@ -42,13 +42,7 @@ _keep_freed_memory()
 
 
 class Fingerprint:
-    """What the bytes of a file were, as they went by.
-
-    Attributes
-    ----------
-    status
-        Of the file, taken when it was opened; None before.
-    """
+    """What the bytes of a file were, as they went by, and its ``status`` when it was opened."""
 
     def __init__(self) -> None:
         self.status: os.stat_result | None = None
@@ -76,15 +70,10 @@ def blocks(
 ) -> Generator[bytes]:
     """Yield a plain or gzipped file's content in blocks of 2 to 8 MiB.
 
-    The first are small, so that work on them begins soon. A block ends with a line, if any ends in
-    its last part. Who stops early should close the generator, which closes the file. The
-    fingerprint, if one is given, is that of the file's own bytes, compressed or not.
-
-    Raises
-    ------
-    TableError
-        If the file cannot be opened, is none, is damaged, inflates to more than ``max_bytes``, or
-        holds white space without end.
+    A block ends with a line, if any ends in its last part. Who stops early should close the
+    generator, which closes the file. The fingerprint, if one is given, is that of the file's own
+    bytes, compressed or not. TableError if the file cannot be opened, is none, is damaged, inflates
+    to more than ``max_bytes``, or holds white space without end.
     """
     held: list[bytes] = []
     size, enough = 0, _FIRST_BLOCK_BYTES

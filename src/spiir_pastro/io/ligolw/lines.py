@@ -80,12 +80,7 @@ class ParsedLines:
 def parse_lines(piece: Piece, layout: Layout) -> ParsedLines | None:
     """Have the CSV reader parse whole lines of a table; None if it must not, or cannot.
 
-    Parameters
-    ----------
-    piece
-        Each line is one row and ends in a delimiter.
-    layout
-        The table's columns.
+    Each line is one row and ends in a delimiter.
     """
     # The delimiter that ends each row makes a further, empty field of it.
     text, schema = piece.text, layout.cells | {_LAST: pl.String}

@@ -58,17 +58,7 @@ class Tag:
 
 
 class Piece(NamedTuple):
-    """Whole lines of text.
-
-    Attributes
-    ----------
-    text
-        The lines.
-    line
-        The first one's number in the document.
-    breaks
-        How many line breaks they hold.
-    """
+    """Whole lines of text, the number of the first in the document, and how many breaks follow."""
 
     text: bytes
     line: int
@@ -108,13 +98,7 @@ def decoded(text: bytes) -> str:
 
 
 class Markup:
-    """A document, read forward.
-
-    Parameters
-    ----------
-    blocks
-        The document's bytes.
-    """
+    """A document, read forward."""
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self._blocks = blocks

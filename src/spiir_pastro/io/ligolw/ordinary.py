@@ -25,10 +25,7 @@ _BLANK = b" \t\n"
 def ordinary_batches(blocks: Iterator[bytes], wanted: Wanted | None) -> Generator[Batch]:
     """Yield the rows of the wanted tables in the file's order, at least one batch for a table.
 
-    Raises
-    ------
-    NotOrdinaryError
-        At any moment, if the document is not ordinary; what came before may then be wrong.
+    NotOrdinaryError, at any moment, if the document is not; what came before may then be wrong.
     """
     markup, declarations = Markup(blocks), Declarations(wanted)
     for tag in markup.tags():

@@ -21,10 +21,7 @@ _ENCODINGS = ("utf-8", "us-ascii", "iso-8859-1", "utf-16", "utf-16le", "utf-16be
 def reference_batches(blocks: Iterator[bytes], wanted: Wanted | None) -> Generator[Batch]:
     """Yield the rows of the wanted tables in the file's order, at least one batch for a table.
 
-    Raises
-    ------
-    TableError
-        If the XML or a table is damaged beyond single rows.
+    TableError if the XML or a table is damaged beyond single rows.
     """
     handler = _Tables(wanted)
     for _ in parse(blocks, handler.parser):

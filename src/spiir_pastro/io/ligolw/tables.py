@@ -78,20 +78,9 @@ def sift_tables(
 ) -> dict[str, Sifted]:
     """Read tables, with the rows that break a rule set aside.
 
-    Parameters
-    ----------
-    path
-        The file.
-    wanted
-        Columns by table, None for all of a table's; None for every table. A table the file does
-        not have is not in the answer.
-    max_bytes
-        Refuse a file that inflates to more than this.
-
-    Raises
-    ------
-    TableError
-        If the file is damaged beyond single rows, or hostile.
+    ``wanted`` has the columns by table, None for all of a table's; None for every table. A table
+    the file does not have is not in the answer. TableError if the file is damaged beyond single
+    rows, hostile, or inflates to more than ``max_bytes``.
     """
     return consume(path, gathered, wanted, max_bytes=max_bytes)
 
@@ -108,8 +97,6 @@ def consume(
 
     Parameters
     ----------
-    path
-        The file.
     consumer
         Called with the batches of the fast lane; called afresh with those of the slow lane if the
         file proves not to be ordinary on the way.
