@@ -12,11 +12,7 @@ import pytest
 
 from spiir_pastro.domain import Candidates
 from spiir_pastro.errors import ArtifactError
-from spiir_pastro.io.artifact import load_model, write_model
-from spiir_pastro.io.distance_tables import read_distances
-from spiir_pastro.models.fit_settings import FitSettings
-from spiir_pastro.pipeline.model_fit import fit
-from spiir_pastro.pipeline.training import from_uploads
+from spiir_pastro.io.artifact import load_model
 
 MUTATIONS = 200
 WRONG: tuple[Any, ...] = (
@@ -25,15 +21,9 @@ WRONG: tuple[Any, ...] = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def text(
-    uploads: tuple[Path, Path], distances: Path, tmp_path_factory: pytest.TempPathFactory
-) -> str:
-    settings = FitSettings()
-    training = from_uploads(uploads[0], known_events_path=uploads[1], settings=settings)
-    path = tmp_path_factory.mktemp("model") / "model.json"
-    write_model(fit(training, read_distances(distances), settings=settings), path)
-    return path.read_text()
+@pytest.fixture
+def text(model: Path) -> str:
+    return model.read_text()
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401

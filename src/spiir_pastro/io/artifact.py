@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -288,26 +288,11 @@ def _digest(document: Mapping[str, Any]) -> str:
 
 
 def _reference(entry: Mapping[str, Any]) -> tuple[Trigger, SourceProbabilities]:
-    trigger = msgspec.convert(entry["trigger"], _StoredTrigger)
-    p = entry["probabilities"]
-    return trigger.trigger(), SourceProbabilities.in_order(p[source] for source in Source)
-
-
-class _StoredTrigger(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A trigger as it stands in a model file."""
-
-    kind: Literal["Trigger"]
-    event_id: str
-    gps_ns: int
-    ifos: tuple[str, ...]
-    far_hz: float | None
-    snr: float | None
-    mchirp_det: float | None
-    eff_distance_mpc: dict[str, float]
-    mtotal_det: float | None
-
-    def trigger(self) -> Trigger:
-        return Trigger(**{f.name: getattr(self, f.name) for f in fields(Trigger)})
+    trigger = msgspec.convert(entry["trigger"], Trigger)
+    # A dataclass passes over keys that it does not know, and fills in those that are missing.
+    if entry["trigger"] != {**_encode(trigger), "ifos": [*trigger.ifos]}:
+        raise ArtifactError(f"reference trigger {trigger.event_id} is of another version")
+    return trigger, SourceProbabilities.from_mapping(entry["probabilities"])
 
 
 def _encode(value: Any) -> Any:  # noqa: ANN401  (any part of a model)

@@ -12,11 +12,13 @@ from importlib.resources import files
 from pathlib import Path
 
 import polars as pl
+from polars.exceptions import PolarsError
 
-from spiir_pastro.domain import Body, MassBoundaries, Region, class_of_region
+from spiir_pastro.domain import MassBoundaries
 from spiir_pastro.errors import TableError
+from spiir_pastro.models.mass_plane import class_of_masses
 
-__all__ = ["class_of_masses", "read_known_events"]
+__all__ = ["read_known_events"]
 
 _SCHEMA = {
     "name": pl.String,
@@ -78,9 +80,7 @@ def read_known_events(
         content = source.read_bytes()
         is_json = content.lstrip()[:1] == b"{"
         table = _events_of(content) if is_json else pl.read_csv(content, infer_schema_length=None)
-    except (OSError, LookupError, ValueError, TypeError, AttributeError) as exc:
-        raise TableError(f"{source}: no table of known events: {exc}") from exc
-    except pl.exceptions.PolarsError as exc:
+    except (OSError, LookupError, ValueError, TypeError, AttributeError, PolarsError) as exc:
         raise TableError(f"{source}: no table of known events: {exc}") from exc
     given = _canonical(table, source)
     table = given.select(pl.col(n).cast(t, strict=False) for n, t in _SCHEMA.items())
@@ -94,9 +94,11 @@ def read_known_events(
     table = _last_versions(table, given)
     listed = pl.concat_str("catalogue", "status", ignore_nulls=True)
     marginal = listed.str.contains("marginal|auxiliary")
+    mass1, mass2 = (table[f"mass{k}_source"].to_numpy() for k in (1, 2))
+    classes = class_of_masses(mass1, mass2, boundaries or MassBoundaries())
     return table.with_columns(
         gps_ns=(pl.col("gps") * 1e6).round().cast(pl.Int64) * 1000,
-        source_class=class_of_masses(boundaries or MassBoundaries()),
+        source_class=pl.Series(classes, dtype=pl.String),
         is_known=pl.coalesce(pl.col("p_astro") >= 0.5, ~marginal),
     ).sort("gps_ns", "name")
 
@@ -140,21 +142,3 @@ def _last_versions(table: pl.DataFrame, given: pl.DataFrame) -> pl.DataFrame:
         .unique("name", keep="last", maintain_order=True)
         .drop("version")
     )
-
-
-def class_of_masses(boundaries: MassBoundaries) -> pl.Expr:
-    """Name a binary's class by ``mass1_source`` and ``mass2_source``; null where one is unknown."""
-    masses = ["mass1_source", "mass2_source"]
-    pair = pl.min_horizontal(masses), pl.max_horizontal(masses)
-    classes = {f"{r.secondary}{r.primary}": str(class_of_region(r)) for r in Region}
-    return pl.when(pl.all_horizontal(pl.col(masses).is_not_null())).then(
-        pl.concat_str(_body(mass, boundaries) for mass in pair).replace_strict(classes)
-    )
-
-
-def _body(mass: pl.Expr, boundaries: MassBoundaries) -> pl.Expr:
-    """Name what a component of a known mass is."""
-    heavy = pl.lit(Body.HOLE.value)
-    if boundaries.gap_max is not None:
-        heavy = pl.when(mass <= boundaries.gap_max).then(pl.lit(Body.GAP.value)).otherwise(heavy)
-    return pl.when(mass <= boundaries.ns_max).then(pl.lit(Body.STAR.value)).otherwise(heavy)

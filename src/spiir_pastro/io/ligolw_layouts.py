@@ -8,6 +8,7 @@ files name detectors by one letter; `LEGACY_NAMES` maps today's names to theirs.
 import re
 from collections.abc import Collection, Mapping
 
+from spiir_pastro.domain import DETECTORS
 from spiir_pastro.domain.columns import POSTCOH_TYPES
 
 __all__ = [
@@ -60,7 +61,7 @@ PROCESS: Mapping[str, str] = _columns(
 
 def postcoh_layout(ifos: Collection[str]) -> Mapping[str, str]:
     """Return the columns of a trigger table, and their types, of a network of detectors."""
-    others = tuple(f"_{ifo}" for ifo in ("H1", "L1", "V1", "K1") if ifo not in ifos)
+    others = tuple(f"_{ifo}" for ifo in DETECTORS if ifo not in ifos)
     return {
         name: POSTCOH_TYPES[name] for name in sorted(POSTCOH_TYPES) if not name.endswith(others)
     }

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from spiir_pastro.domain.columns import POSTCOH_UNITS
+from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.io.injections import INJECTION_UNITS
 from spiir_pastro.io.trigger_tables import TRIGGER_UNITS
 
@@ -58,7 +59,9 @@ def to_qtable(frame: pl.DataFrame) -> "QTable":
     table = QTable()
     for name in frame.columns:
         if name.endswith("gps_ns"):
-            table[name.removesuffix("_ns")] = _time(frame[name] // 10**9, frame[name] % 10**9)
+            table[name.removesuffix("_ns")] = _time(
+                frame[name] // SECOND_NS, frame[name] % SECOND_NS
+            )
         elif name == "end_time" and "end_time_ns" in frame.columns:
             table["gps"] = _time(frame[name], frame["end_time_ns"])
         elif name != "end_time_ns" or "end_time" not in frame.columns:

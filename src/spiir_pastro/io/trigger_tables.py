@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from spiir_pastro.domain import DETECTORS, Candidates, Trigger, join_ifos, split_ifos
+from spiir_pastro.domain import DETECTORS, Candidates, Trigger, join_ifos
 from spiir_pastro.domain.columns import TRIGGER_COLUMNS, canonical_trigger_columns
 from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.errors import TableError, TriggerError
-from spiir_pastro.io.trigger_lines import canonical_row
+from spiir_pastro.io.trigger_lines import canonical_row, trigger_from_row
 
 __all__ = [
     "TRIGGER_TYPES",
@@ -192,23 +192,7 @@ def from_trigger_list(triggers: Sequence[Trigger]) -> pl.DataFrame:
 
 def to_trigger_list(triggers: pl.DataFrame) -> list[Trigger]:
     """Take the rows of a canonical trigger table one by one."""
-    return [
-        Trigger(
-            event_id=row["event_id"],
-            gps_ns=row["gps_ns"],
-            ifos=split_ifos(row["ifos"]),
-            far_hz=row["far_hz"],
-            snr=row["snr"],
-            mchirp_det=row["mchirp_det"],
-            eff_distance_mpc={
-                ifo: distance
-                for ifo in DETECTORS
-                if (distance := row[f"eff_distance_mpc_{ifo}"]) is not None
-            },
-            mtotal_det=row["mtotal_det"],
-        )
-        for row in triggers.iter_rows(named=True)
-    ]
+    return [trigger_from_row(row) for row in triggers.iter_rows(named=True)]
 
 
 def _canonical(table: pl.DataFrame) -> TriggerRead:

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from spiir_pastro.domain import Body, MassBoundaries, Region
+from spiir_pastro.domain import Body, MassBoundaries, Region, Source, class_of_region
 
 Floats = NDArray[np.float64]
 
@@ -42,6 +42,20 @@ def region_bounds(
     edges = _edges(boundaries)
     secondary, primary = _bins(region, boundaries)
     return (edges[secondary], edges[secondary + 1]), (edges[primary], edges[primary + 1])
+
+
+def class_of_masses(
+    mass1: Floats, mass2: Floats, boundaries: MassBoundaries
+) -> list[Source | None]:
+    """Return each binary's class by its source-frame masses, (n,); None where one is unknown."""
+    names = np.full((len(Body), len(Body)), None, dtype=object)
+    for region in regions(boundaries):
+        names[_bins(region, boundaries)] = class_of_region(region)
+    pair = np.sort([mass1, mass2], axis=0)  # what is not known last
+    # A component of just a boundary's mass is what is below it.
+    secondary, primary = np.searchsorted(_edges(boundaries)[1:-1], pair)
+    classes: list[Source | None] = names[secondary, primary].tolist()
+    return [None if np.isnan(m) else c for m, c in zip(pair[1], classes, strict=True)]
 
 
 def _edges(boundaries: MassBoundaries) -> tuple[float, ...]:

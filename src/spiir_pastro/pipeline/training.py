@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from spiir_pastro.domain import MassBoundaries, Source
 from spiir_pastro.domain.times import SECOND_NS, YEAR_S
 from spiir_pastro.errors import FitError
-from spiir_pastro.io.gwtc import class_of_masses, read_known_events
+from spiir_pastro.io.gwtc import read_known_events
 from spiir_pastro.io.provenance import InputFile, TrainingData
 from spiir_pastro.io.trigger_files import read_triggers
 from spiir_pastro.io.trigger_tables import to_candidates
 from spiir_pastro.models.cosmology import redshift
 from spiir_pastro.models.fit_settings import FitSettings
+from spiir_pastro.models.mass_plane import class_of_masses
 from spiir_pastro.models.response import Response, mass_difference
 from spiir_pastro.pipeline.processed import open_processed
 from spiir_pastro.pipeline.sensitivity import (
@@ -224,13 +225,8 @@ def source_class(
 ) -> pl.Series:
     """Name each injection's class by its source-frame masses."""
     z = redshift(injections[f"{prefix}distance_mpc"].to_numpy())
-    masses = pl.DataFrame(
-        {
-            "mass1_source": injections[f"{prefix}mass1_det"] / (1 + z),
-            "mass2_source": injections[f"{prefix}mass2_det"] / (1 + z),
-        }
-    )
-    return masses.select(class_of_masses(boundaries)).to_series()
+    mass1, mass2 = (injections[f"{prefix}mass{k}_det"].to_numpy() / (1 + z) for k in (1, 2))
+    return pl.Series(class_of_masses(mass1, mass2, boundaries), dtype=pl.String)
 
 
 def fingerprints(paths: Iterable[Path | None]) -> tuple[InputFile, ...]:

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from scipy.stats import kstest
 
+from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.errors import FitError
 from spiir_pastro.selection.clustering import cluster
 from spiir_pastro.selection.labelling import label_known
@@ -59,7 +60,7 @@ def select_uploads(
     below = triggers.filter(pl.col("far_hz") <= far_threshold_hz)
     counted = cluster(below)
     names = np.array(["before O1", *OBSERVING_RUN_STARTS])
-    starts = np.array(list(OBSERVING_RUN_STARTS.values())) * 10**9
+    starts = np.array(list(OBSERVING_RUN_STARTS.values())) * SECOND_NS
     runs = names[np.searchsorted(starts, counted["gps_ns"].to_numpy(), side="right")]
     candidates = label_known(counted, known_events).with_columns(
         pl.Series("observing_run", runs.tolist(), pl.String)

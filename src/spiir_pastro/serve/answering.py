@@ -8,7 +8,8 @@ A line is a JSON object as `spiir_pastro.io.trigger_lines` reads it, the path of
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Protocol
+from io import BufferedIOBase
+from typing import BinaryIO
 
 import msgspec
 
@@ -20,26 +21,10 @@ from spiir_pastro.serve.unforeseen import unforeseen
 
 __all__ = ["Answerer", "answer_stream"]
 
+Stream = BinaryIO | BufferedIOBase
 
 _LONGEST_ERROR = 500
 """Characters; what was asked wrong may be much longer."""
-
-
-class Reader(Protocol):
-    """Where lines come from."""
-
-    def readline(self, size: int, /) -> bytes:
-        """Return a line, or its next so many bytes."""
-
-
-class Writer(Protocol):
-    """Where answers go."""
-
-    def write(self, answer: bytes, /) -> object:
-        """Take an answer."""
-
-    def flush(self) -> object:
-        """Send it."""
 
 
 class Answerer:
@@ -83,14 +68,14 @@ class Answerer:
                 print(f"spiir-pastro: {before.name} stays: {refusal.reason}", file=sys.stderr)  # noqa: T201
 
 
-def answer_stream(answerer: Answerer, lines: Reader, answers: Writer) -> None:
+def answer_stream(answerer: Answerer, lines: Stream, answers: Stream) -> None:
     """Answer a stream line by line, each before the next is read, until it ends."""
     for line in _lines(lines):
         answers.write(answerer.answer(line))
         answers.flush()
 
 
-def _lines(stream: Reader) -> Iterator[bytes]:
+def _lines(stream: Stream) -> Iterator[bytes]:
     """Yield lines that say something; of one that is too long its beginning, which is refused."""
     while line := stream.readline(MAX_LINE_BYTES + 2):
         rest = line

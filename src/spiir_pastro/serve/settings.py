@@ -17,17 +17,10 @@ from spiir_pastro.serve.drift import What
 
 __all__ = ["DriftSettings", "GraceDBSettings", "HTTPSettings", "KafkaSettings", "Settings"]
 
-SERVICES = {
-    "production": "https://gracedb.ligo.org/api/",
-    "playground": "https://gracedb-playground.ligo.org/api/",
-    "test": "https://gracedb-test.ligo.org/api/",
-}
-ALERTS = {
-    "production": "gracedb",
-    "playground": "gracedb-playground",
-    "test": "gracedb-test",
-}
+ALERTS = {"production": "gracedb", "playground": "gracedb-playground", "test": "gracedb-test"}
 """The group, that is the topics' prefix, of each service's alerts."""
+
+SERVICES = {name: f"https://{group}.ligo.org/api/" for name, group in ALERTS.items()}
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]

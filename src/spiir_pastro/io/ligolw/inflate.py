@@ -6,7 +6,7 @@ isal's igzip inflates two to three times faster than zlib and checks each member
 import hashlib
 import os
 import stat
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -96,12 +96,15 @@ def _chunks(path: Path, max_bytes: int, fingerprint: Fingerprint) -> Iterator[by
     try:
         with _opened(path) as file:
             fingerprint.begin(os.fstat(file.fileno()))
-            source = _Source(file, fingerprint)
-            start = source.read(_CHUNK_BYTES)
+
+            def read() -> bytes:
+                return fingerprint.take(file.read(_CHUNK_BYTES))
+
+            start = read()
             for kind in (kind for mark, kind in _FOREIGN.items() if start.startswith(mark)):
                 raise TableError(f"compressed with {kind}; unpack it, or compress it with gzip")
             inflate = _inflated if start.startswith(_GZIP) else _plain
-            for chunk in inflate(source, start):
+            for chunk in inflate(read, start):
                 total += len(chunk)
                 if total > max_bytes:
                     raise TableError(
@@ -128,25 +131,13 @@ def _opened(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
-class _Source:
-    """A file whose bytes are counted as they are read."""
-
-    def __init__(self, file: BinaryIO, fingerprint: Fingerprint) -> None:
-        self._file = file
-        self._fingerprint = fingerprint
-
-    def read(self, size: int) -> bytes:
-        """Read up to so many bytes."""
-        return self._fingerprint.take(self._file.read(size))
-
-
-def _plain(file: _Source, chunk: bytes) -> Iterator[bytes]:
+def _plain(read: Callable[[], bytes], chunk: bytes) -> Iterator[bytes]:
     while chunk:
         yield chunk
-        chunk = file.read(_CHUNK_BYTES)
+        chunk = read()
 
 
-def _inflated(file: _Source, compressed: bytes) -> Iterator[bytes]:
+def _inflated(read: Callable[[], bytes], compressed: bytes) -> Iterator[bytes]:
     """Inflate one gzip member after the other."""
     done = 0
     while compressed:
@@ -163,15 +154,15 @@ def _inflated(file: _Source, compressed: bytes) -> Iterator[bytes]:
                 yield chunk
             compressed = b""
             if member.needs_input and not member.eof:
-                compressed = file.read(_CHUNK_BYTES)
+                compressed = read()
                 if not compressed:
                     raise TableError(
                         f"the gzip data end early, after {done} inflated bytes: "
                         "the file was cut short; copy it again"
                     )
         # A gzip file is a sequence of members, and tar or tape tools pad it with zeros.
-        compressed = (member.unused_data or file.read(_CHUNK_BYTES)).lstrip(b"\0")
-        while not compressed and (more := file.read(_CHUNK_BYTES)):  # padding is allowed
+        compressed = (member.unused_data or read()).lstrip(b"\0")
+        while not compressed and (more := read()):  # padding is allowed
             compressed = more.lstrip(b"\0")
         if compressed and not compressed.startswith(_GZIP[: len(compressed)]):
             raise TableError(
