@@ -30,7 +30,8 @@ from spiir_pastro.io.injections import from_sim_inspiral
 from spiir_pastro.io.ligolw.layout import DTYPES
 from spiir_pastro.io.predictions import as_table
 from spiir_pastro.io.runs import Run, RunsFile
-from spiir_pastro.models.pastro import Predictions
+from spiir_pastro.models.components import FactorDensity
+from spiir_pastro.models.pastro import PastroModel, Predictions
 from spiir_pastro.pipeline import processing
 from spiir_pastro.pipeline.analysed_time import livetime_table
 from spiir_pastro.pipeline.processed import UNITS
@@ -135,7 +136,7 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
 def model_file() -> str:
     """Describe every kind of object in a model file."""
     parts = []
-    for name, kind in artifact._KINDS.items():  # noqa: SLF001  (the closed set that reading accepts)
+    for name, kind in sorted(_kinds(PastroModel).items()):
         said, types = _attributes(kind), get_type_hints(kind)
         fields = [f.name for f in dataclasses.fields(kind) if f.init]
         rows = [(f"`{f}`", _type(types[f]), _cell(said.get(f, ""))) for f in fields]
@@ -143,6 +144,21 @@ def model_file() -> str:
         parts.append(f"### {name}\n\n{_cell(summary)}\n\n")
         parts[-1] += _lines(("field", "type", "meaning"), rows)
     return "\n\n".join(parts)
+
+
+def _kinds(kind: object) -> dict[str, type]:
+    """Find the dataclasses that a value of a type is made of, itself included."""
+    found: dict[str, type] = {}
+    waiting: list[object] = [kind]
+    while waiting:
+        part = waiting.pop()
+        waiting += get_args(part)
+        if part is FactorDensity:
+            waiting += artifact.DENSITIES.values()
+        if inspect.isclass(part) and dataclasses.is_dataclass(part) and part.__name__ not in found:
+            found[part.__name__] = part
+            waiting += get_type_hints(part).values()
+    return found
 
 
 def compared() -> str:

@@ -207,7 +207,7 @@ def test_a_trigger_without_far_is_not_assessed(artifact: ModelArtifact) -> None:
         ('"exponent":1.0', '"exponent":-1.0', "exponent is -1.0"),
         ('"exponent":1.0', '"exponent":"1"', "damaged model"),
         ('"exponent":1.0', '"exponent":NaN', "no model file: JSON is malformed"),
-        ('"exponent":1.0', '"exponents":1.0', "lacks or should not have exponent, exponents"),
+        ('"exponent":1.0', '"exponents":1.0', "missing required field `exponent`"),
         ('{\n"schema"', '[\n"schema"', "no model file"),
     ],
 )

@@ -1,14 +1,14 @@
 """The model file: parameters and provenance as JSON, never code.
 
-A model is written as nested objects, each naming its ``kind``. Reading accepts the kinds listed
-here and no other, gives each exactly its own fields, and lets its constructor judge the values, so
-a hostile file can at worst be refused. Numbers survive exactly: JSON holds the shortest decimals
-that read back as the same float.
+A model is written as nested objects, each naming its ``kind``. Reading makes of each what is
+declared to stand in its place, lets its constructor judge the values, and refuses what the result
+does not say again. So a hostile file can at worst be refused. Numbers survive exactly: JSON holds
+the shortest decimals that read back as the same float.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,36 +19,24 @@ import numpy as np
 from spiir_pastro.domain import (
     ASTROPHYSICAL,
     Candidates,
-    MassBoundaries,
     Source,
     SourceProbabilities,
     Trigger,
 )
 from spiir_pastro.errors import ArtifactError, PastroError
 from spiir_pastro.io.atomic import remove_drafts, write_atomically
+from spiir_pastro.io.documents import unread_places
 from spiir_pastro.io.event_properties import as_document as properties_document
 from spiir_pastro.io.event_properties import property_plane
-from spiir_pastro.io.field_types import misfits
 from spiir_pastro.io.provenance import Provenance, plain_provenance, read_provenance
 from spiir_pastro.io.training_digest import TrainingDigest
-from spiir_pastro.models.components import (
-    ByDetectors,
-    CandidateDensity,
-    ComponentDensities,
-    Outliers,
-)
+from spiir_pastro.models.components import ByDetectors, FactorDensity
 from spiir_pastro.models.conditional import ConditionalGrid, LeaningGrid
-from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.densities import GridDensity
-from spiir_pastro.models.distance import DistanceFit, DistanceModel
 from spiir_pastro.models.far_density import PowerLaw
-from spiir_pastro.models.mass_contour import MassContourClassifier
-from spiir_pastro.models.pastro import ClassSharing, PastroModel
-from spiir_pastro.models.population import BinaryPopulation, MassLaw, RedshiftLaw
+from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.models.properties import PropertyPlane
 from spiir_pastro.models.regression import StudentRegression
-from spiir_pastro.models.response import Response
-from spiir_pastro.models.source_model import SourceModel
 
 if TYPE_CHECKING:
     import polars as pl
@@ -61,35 +49,20 @@ SCHEMA = "spiir-pastro/model/3"
 """What is written and read; its classes come from the mass plane."""
 
 _LARGEST_BYTES = 64 * 2**20
+_DAMAGE = (TypeError, ValueError, KeyError, OverflowError, RecursionError, msgspec.MsgspecError)
 
-_KINDS: Mapping[str, type] = {
+DENSITIES: Mapping[str, type] = {
     kind.__name__: kind
     for kind in (
-        BinaryPopulation,
         ByDetectors,
-        CandidateDensity,
-        ComponentDensities,
         ConditionalGrid,
-        CountSummary,
-        DistanceFit,
-        DistanceModel,
         GridDensity,
         LeaningGrid,
-        MassBoundaries,
-        MassContourClassifier,
-        MassLaw,
-        Outliers,
-        PastroModel,
         PowerLaw,
-        RedshiftLaw,
-        Response,
-        SourceModel,
         StudentRegression,
     )
 }
-
-
-_NAMES: Mapping[str, Source] = {str(source): source for source in Source}
+"""What may stand where any density of a variable may; all else has one type."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,19 +229,17 @@ def load_model(path: str | Path) -> ModelArtifact:
         )
     try:
         return _artifact(document)
-    except (TypeError, ValueError, KeyError, OverflowError, RecursionError, PastroError) as exc:
+    except (*_DAMAGE, PastroError) as exc:
         raise ArtifactError(f"{path}: damaged model: {exc}; fit the model again") from exc
 
 
 def _artifact(document: Mapping[str, Any]) -> ModelArtifact:
     """Make a model of a file's content, part by part."""
-    model, counts = _decode(document["model"]), document["counts"]
-    if not isinstance(model, PastroModel):
-        raise ArtifactError(f"it holds a {type(model).__name__}, not a PastroModel")
+    counts = document["counts"]
     if not isinstance(counts, dict):
         raise ArtifactError("its counts are no object")
     return ModelArtifact(
-        model=model,
+        model=_model(document["model"]),
         provenance=read_provenance(document["provenance"]),
         compressed_counts=counts,
         reference=[_reference(entry) for entry in document["reference"]],
@@ -289,8 +260,7 @@ def _digest(document: Mapping[str, Any]) -> str:
 
 def _reference(entry: Mapping[str, Any]) -> tuple[Trigger, SourceProbabilities]:
     trigger = msgspec.convert(entry["trigger"], Trigger)
-    # A dataclass passes over keys that it does not know, and fills in those that are missing.
-    if entry["trigger"] != {**_encode(trigger), "ifos": [*trigger.ifos]}:
+    if entry["trigger"] != _encode(trigger):
         raise ArtifactError(f"reference trigger {trigger.event_id} is of another version")
     return trigger, SourceProbabilities.from_mapping(entry["probabilities"])
 
@@ -301,27 +271,22 @@ def _encode(value: Any) -> Any:  # noqa: ANN401  (any part of a model)
         return {"kind": type(value).__name__, **parts}
     if isinstance(value, Mapping):
         return {str(key): _encode(part) for key, part in value.items()}
+    if isinstance(value, tuple):
+        return [_encode(part) for part in value]
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def _decode(value: Any) -> Any:  # noqa: ANN401  (any part of a model)
-    if isinstance(value, list):
+def _model(content: object) -> PastroModel:
+    """Make a model of a file's plain values, all of which it must say again."""
+    model = msgspec.convert(content, PastroModel, dec_hook=_part)
+    if unread := next(unread_places(content, _encode(model)), None):
+        raise ArtifactError(f"{unread} is none of a model of this version")
+    return model
+
+
+def _part(kind: type, value: Any) -> object:  # noqa: ANN401  (any part of a model)
+    if kind is not FactorDensity:
         return np.array(value, dtype=np.float64)
-    if not isinstance(value, dict):
-        return value
-    if "kind" not in value:
-        return {_NAMES.get(key, key): _decode(part) for key, part in value.items()}
-    kind = _KINDS.get(value["kind"])
-    if kind is None:
-        raise ArtifactError(f"kind {value['kind']!r} is none of {', '.join(_KINDS)}")
-    own = [f for f in fields(kind) if f.init]
-    given = set(value) - {"kind"}
-    needed = {f.name for f in own if f.default is MISSING and f.default_factory is MISSING}
-    if wrong := (given - {f.name for f in own}) | (needed - given):
-        raise ArtifactError(f"{value['kind']} lacks or should not have {', '.join(sorted(wrong))}")
-    parts = {name: _decode(value[name]) for name in sorted(given)}
-    if kind is PastroModel:
-        parts["sharing"] = ClassSharing(parts["sharing"])
-    if wrong_types := misfits(kind, parts):
-        raise ArtifactError(f"{value['kind']} has no such {', '.join(wrong_types)}")
-    return kind(**parts)
+    if value["kind"] not in DENSITIES:
+        raise ArtifactError(f"kind {value['kind']!r} is none of {', '.join(DENSITIES)}")
+    return msgspec.convert(value, DENSITIES[value["kind"]], dec_hook=_part)

@@ -6,15 +6,23 @@ of another type and a checksum that does not fit, each in one sentence with the 
 """
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from spiir_pastro.errors import DocumentError
 from spiir_pastro.io.atomic import write_atomically
 
-__all__ = ["Document", "decode_document", "encode_document", "read_document", "write_document"]
+__all__ = [
+    "Document",
+    "decode_document",
+    "encode_document",
+    "read_document",
+    "unread_places",
+    "write_document",
+]
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -75,6 +83,21 @@ def decode_document(text: bytes, kind: type[D]) -> D:
     if document.checksum != _checksum(document):
         raise DocumentError("damaged or edited: its checksum does not fit what it says")
     return document
+
+
+def unread_places(given: Any, made: Any, place: str = "") -> Iterator[str]:  # noqa: ANN401  (JSON)
+    """Name the places of a document that say something else than what was made of it.
+
+    Dataclasses pass over keys that they do not know; a document of ours must not have any.
+    """
+    if isinstance(given, dict) and isinstance(made, dict):
+        for key, value in given.items():
+            if key in made:
+                yield from unread_places(value, made[key], f"{place}{key}.")
+            else:
+                yield f"{place}{key}"
+    elif given != made:
+        yield place.removesuffix(".")
 
 
 def _checksum(document: Document) -> str:

@@ -9,16 +9,16 @@ A population is a mapping with the attributes of `spiir_pastro.models.population
 A population file has one for each class of signals.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import yaml
 
 from spiir_pastro.domain import ASTROPHYSICAL, MassBoundaries, Source
 from spiir_pastro.errors import ConfigError, FitError
+from spiir_pastro.io.documents import unread_places
 from spiir_pastro.models.population import BinaryPopulation, with_border
 
 __all__ = ["MASS_PLANE", "SHIPPED_POPULATIONS", "convert_population", "read_populations"]
@@ -78,16 +78,6 @@ def convert_population(content: object) -> BinaryPopulation:
         population = msgspec.convert(content, BinaryPopulation)
     except (msgspec.ValidationError, FitError) as exc:
         raise ConfigError(f"no population: {exc}") from exc
-    if unknown := next(_unknown(content, msgspec.to_builtins(population)), None):
+    if unknown := next(unread_places(content, msgspec.to_builtins(population)), None):
         raise ConfigError(f"no population: {unknown} is an unknown key; correct or drop it")
     return population
-
-
-def _unknown(given: Any, known: Any, place: str = "") -> Iterator[str]:  # noqa: ANN401  (YAML)
-    """Name the keys given that nothing was made of."""
-    if isinstance(given, dict):
-        for key, value in given.items():
-            if key not in known:
-                yield f"{place}{key}"
-            else:
-                yield from _unknown(value, known[key], f"{place}{key}.")

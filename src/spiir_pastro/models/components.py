@@ -26,7 +26,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from itertools import groupby
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +94,7 @@ def values_of(candidates: Candidates, *, far_threshold_hz: float) -> Values:
     )
 
 
+@runtime_checkable
 class FactorDensity(Protocol):
     """A normalised density of one variable, given features or not."""
 

@@ -147,7 +147,7 @@ class StudentRegression:
             coefficients=solution,
             scale=math.sqrt(max(variance, 1e-12)),
             dof=dof,
-            events=size,
+            events=float(size),
             inverse_moments=np.asarray(np.linalg.pinv(moments, hermitian=True), dtype=np.float64),
         )
 
