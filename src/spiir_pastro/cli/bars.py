@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-__all__ = ["waterfall"]
-
 _BLOCK, _ZERO = "█", "│"
 
 

@@ -17,15 +17,6 @@ from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.pipeline.assessment import FOLDS, evaluate_processed, evaluate_triggers
 from spiir_pastro.selection.during import ALWAYS, During
 
-__all__ = [
-    "Judge",
-    "as_document",
-    "folds_option",
-    "judge_on",
-    "print_comparison",
-    "tolerance_options",
-]
-
 Judge = Callable[[ModelArtifact], Evaluation]
 
 _DEFAULT = Tolerance()

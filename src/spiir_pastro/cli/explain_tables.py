@@ -12,8 +12,6 @@ from spiir_pastro.io.trigger_files import read_triggers
 from spiir_pastro.models.pastro import Predictions
 from spiir_pastro.selection.labelling import label_known
 
-__all__ = ["find", "write_page"]
-
 
 def find(event: str, triggers: Path | None, known_events: Path | None) -> pl.DataFrame:
     """Return the one candidate meant, as a canonical trigger table of one row."""

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-__all__ = ["remedy_for"]
-
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "serve": ("confluent_kafka", "igwn_alert", "ligo.gracedb", "ligo", "prometheus_client",
               "structlog"),

@@ -7,20 +7,6 @@ from typing import TypeVar
 
 import click
 
-__all__ = [
-    "FILE",
-    "FOLDER",
-    "NEW_FILE",
-    "NEW_FOLDER",
-    "NOT_NEGATIVE",
-    "POSITIVE",
-    "candidate_options",
-    "from_either",
-    "known_events_option",
-    "model_option",
-    "setting",
-]
-
 T = TypeVar("T")
 
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)

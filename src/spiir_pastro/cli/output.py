@@ -16,17 +16,6 @@ if TYPE_CHECKING:
     import polars as pl
     from rich.progress import Progress, ProgressColumn
 
-__all__ = [
-    "FIRST_COLUMNS",
-    "TRIGGER_COLUMNS",
-    "json_option",
-    "opened",
-    "print_columns",
-    "print_json",
-    "print_table",
-    "progress_bar",
-]
-
 FIRST_COLUMNS = ("event_id", "p_astro", "p_astro_low", "p_astro_high")
 """With which a table of predictions begins."""
 

@@ -21,8 +21,6 @@ from spiir_pastro.io.trigger_tables import TriggerRead
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.pipeline.prediction import predict_files
 
-__all__ = ["predict_tables"]
-
 _MOST_ROWS_SHOWN = 200
 
 

@@ -15,8 +15,6 @@ from spiir_pastro.domain.detectors import DETECTORS
 from spiir_pastro.domain.trigger import Trigger
 from spiir_pastro.errors import TriggerError
 
-__all__ = ["Candidates"]
-
 Floats = NDArray[np.float64]
 
 _UNKNOWN: Floats = np.array(np.nan)

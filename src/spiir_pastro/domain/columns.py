@@ -17,16 +17,6 @@ from types import MappingProxyType
 from spiir_pastro.domain.detectors import DETECTORS
 from spiir_pastro.domain.sources import CLASSES
 
-__all__ = [
-    "MEANINGS",
-    "POSTCOH_TYPES",
-    "POSTCOH_UNITS",
-    "TRIGGER_COLUMNS",
-    "TriggerColumn",
-    "canonical_column",
-    "canonical_trigger_columns",
-]
-
 _PER_DETECTOR = {
     "chisq": "real_4",
     "coaphase": "real_4",

@@ -5,8 +5,6 @@ from collections.abc import Iterable
 
 from spiir_pastro.errors import TriggerError
 
-__all__ = ["DETECTORS", "join_ifos", "split_ifos"]
-
 DETECTORS = ("H1", "L1", "V1", "K1")
 """LIGO Hanford, LIGO Livingston, Virgo and KAGRA, in the order of every detector axis."""
 

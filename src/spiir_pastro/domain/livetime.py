@@ -13,14 +13,6 @@ from numpy.typing import NDArray
 from spiir_pastro.domain.detectors import join_ifos
 from spiir_pastro.errors import TableError
 
-__all__ = [
-    "coincident_segments",
-    "intersect_segments",
-    "is_within",
-    "livetime_by_combination",
-    "merge_segments",
-]
-
 Segments = NDArray[np.int64]
 
 

@@ -7,8 +7,6 @@ from enum import StrEnum
 
 from spiir_pastro.errors import ConfigError
 
-__all__ = ["Body", "MassBoundaries", "Region"]
-
 
 class Body(StrEnum):
     """What a component is, by its mass."""

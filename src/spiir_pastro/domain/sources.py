@@ -14,17 +14,6 @@ from typing import Self
 from spiir_pastro.domain.masses import Body, Region
 from spiir_pastro.errors import TriggerError
 
-__all__ = [
-    "ASTROPHYSICAL",
-    "CLASSES",
-    "SOURCE_COLOURS",
-    "SOURCE_MARKS",
-    "Source",
-    "SourceClass",
-    "SourceProbabilities",
-    "class_of_region",
-]
-
 _SUM_TOLERANCE = 1e-9
 
 

@@ -1,7 +1,5 @@
 """Lengths of time, by unit: GPS times are integer nanoseconds, livetimes seconds or years."""
 
-__all__ = ["DAY_S", "SECOND_NS", "YEAR_S"]
-
 SECOND_NS = 1_000_000_000
 
 DAY_S = 86_400.0

@@ -8,8 +8,6 @@ from types import MappingProxyType
 from spiir_pastro.domain.detectors import DETECTORS
 from spiir_pastro.errors import TriggerError
 
-__all__ = ["Trigger"]
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trigger:

@@ -14,18 +14,6 @@ from spiir_pastro.domain import DETECTORS, Trigger, split_ifos
 from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.errors import AlertError
 
-__all__ = [
-    "ALL_SKY",
-    "INJECTION",
-    "MAX_PAYLOAD_BYTES",
-    "OFFLINE",
-    "Alert",
-    "CoincInspiral",
-    "Event",
-    "SingleInspiral",
-    "parse_alert",
-]
-
 MAX_PAYLOAD_BYTES = 2**20
 """A SPIIR alert has 12 kB; a broker takes a megabyte unless told otherwise."""
 

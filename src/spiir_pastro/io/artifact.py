@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 
     from spiir_pastro.models.counts import CountPosterior
 
-__all__ = ["SCHEMA", "ModelArtifact", "as_document", "load_model", "write_model"]
-
 SCHEMA = "spiir-pastro/model/3"
 """What is written and read; its classes come from the mass plane."""
 

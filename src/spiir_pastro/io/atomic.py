@@ -7,15 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = [
-    "atomic_path",
-    "is_draft",
-    "remove_drafts",
-    "sync_folder",
-    "system_errors",
-    "write_atomically",
-]
-
 _DRAFTS = ".*.part"
 
 

@@ -13,8 +13,6 @@ from spiir_pastro.errors import PastroError, TableError, TriggerError
 from spiir_pastro.io.alerts import parse_alert
 from spiir_pastro.io.trigger_lines import trigger_from_row
 
-__all__ = ["only_candidate", "read_candidate"]
-
 _LARGEST_BYTES = 2**24
 """A candidate's file has 20 kB; with the SNR series of three detectors half a megabyte."""
 

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from spiir_pastro.domain import DETECTORS
 from spiir_pastro.errors import TableError
 
-__all__ = ["CAMPAIGN", "LocalisedEvents", "read_distances"]
-
 Floats = NDArray[np.float64]
 
 CAMPAIGN: Traversable = files("spiir_pastro.io") / "data" / "bayestar_campaign.csv"

@@ -15,15 +15,6 @@ import msgspec
 from spiir_pastro.errors import DocumentError
 from spiir_pastro.io.atomic import write_atomically
 
-__all__ = [
-    "Document",
-    "decode_document",
-    "encode_document",
-    "read_document",
-    "unread_places",
-    "write_document",
-]
-
 
 class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A document; each kind adds ``schema_version``, a `Literal` of the only version it reads.

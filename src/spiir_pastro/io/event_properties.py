@@ -10,8 +10,6 @@ from spiir_pastro.io.horizons import read_horizons
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.models.properties import MCHIRP_BINS, PropertyPlane, SourceProperties
 
-__all__ = ["as_document", "property_plane"]
-
 DIGITS = 6
 """After the point: more than the plane knows, few enough to be the same on every machine."""
 

@@ -15,8 +15,6 @@ from pathlib import Path
 from spiir_pastro.errors import ConfigError, DocumentError
 from spiir_pastro.io.atomic import remove_drafts, write_atomically
 
-__all__ = ["read_verified", "sole_writer", "write_folder"]
-
 
 def write_folder(
     folder: Path,

@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 from spiir_pastro.errors import TableError
 from spiir_pastro.io.atomic import atomic_path
 
-__all__ = ["FrameFormat", "read_frame", "write_frame"]
-
 _VERSION = "1"
 _DATASET = "table"
 _UNKNOWN_INTEGER = np.iinfo(np.int64).min

@@ -18,8 +18,6 @@ from spiir_pastro.domain import MassBoundaries
 from spiir_pastro.errors import TableError
 from spiir_pastro.models.mass_plane import class_of_masses
 
-__all__ = ["read_known_events"]
-
 _SCHEMA = {
     "name": pl.String,
     "gps": pl.Float64,

@@ -5,8 +5,6 @@ from importlib.resources import files
 
 from spiir_pastro.models.horizon import Horizons
 
-__all__ = ["read_horizons"]
-
 
 @cache
 def read_horizons() -> Horizons:

@@ -11,8 +11,6 @@ from spiir_pastro.domain import DETECTORS
 from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.errors import TableError
 
-__all__ = ["INJECTION_UNITS", "from_sim_inspiral"]
-
 _NAMES = {
     "simulation_id": "injection_id",
     "mchirp": "mchirp_det",

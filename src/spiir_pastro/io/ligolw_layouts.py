@@ -11,18 +11,6 @@ from collections.abc import Collection, Mapping
 from spiir_pastro.domain import DETECTORS
 from spiir_pastro.domain.columns import POSTCOH_TYPES
 
-__all__ = [
-    "ID_OWNERS",
-    "LEGACY_NAMES",
-    "LEGACY_POSTCOH",
-    "POSTCOH",
-    "PROCESS",
-    "SEGMENT",
-    "SEGMENT_DEFINER",
-    "SIM_INSPIRAL",
-    "postcoh_layout",
-]
-
 ID_OWNERS: Mapping[str, str] = {
     "process_id": "process",
     "segment_def_id": "segment_definer",

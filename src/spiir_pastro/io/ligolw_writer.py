@@ -25,8 +25,6 @@ from spiir_pastro.errors import TableError
 from spiir_pastro.io.atomic import atomic_path
 from spiir_pastro.io.ligolw.layout import DTYPES
 
-__all__ = ["LigolwTable", "write_ligolw"]
-
 _HEAD = """<?xml version='1.0' encoding='utf-8'?>
 <!DOCTYPE LIGO_LW SYSTEM "http://ldas-sw.ligo.caltech.edu/doc/ligolwAPI/html/ligolw_dtd.txt">
 <LIGO_LW>

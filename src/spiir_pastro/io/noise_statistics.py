@@ -8,8 +8,6 @@ from spiir_pastro.errors import PastroError, TableError
 from spiir_pastro.io.ligolw.arrays import read_arrays, read_params
 from spiir_pastro.models.noise_histogram import NoiseHistogram
 
-__all__ = ["read_noise_statistics"]
-
 _PREFIX, _SUFFIX = "background_feature:", "_lgsnr_lgchisq_rate"
 _LGSNR, _LGCHISQ = np.array([0.54, 3.0]), np.array([-1.2, 3.5])
 """Centres of the first and the last bin: no file says; these are of SPIIR since 2019."""

@@ -21,8 +21,6 @@ from spiir_pastro.errors import ConfigError, FitError
 from spiir_pastro.io.documents import unread_places
 from spiir_pastro.models.population import BinaryPopulation, with_border
 
-__all__ = ["MASS_PLANE", "SHIPPED_POPULATIONS", "convert_population", "read_populations"]
-
 _FOLDER = files("spiir_pastro.io") / "data" / "populations"
 
 MASS_PLANE = "mass-plane"

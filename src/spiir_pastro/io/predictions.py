@@ -11,14 +11,6 @@ from spiir_pastro.models.pastro import PastroModel, Predictions
 from spiir_pastro.models.properties import MCHIRP_BINS, SourceProperties, source_properties
 from spiir_pastro.models.source_model import Reach
 
-__all__ = [
-    "as_csv",
-    "as_table",
-    "predict_read",
-    "predict_table",
-    "predict_triggers",
-]
-
 
 def predict_table(model: PastroModel, table: pl.DataFrame) -> pl.DataFrame:
     """Give every row its probabilities; see `spiir_pastro.io.artifact.ModelArtifact.predict`."""

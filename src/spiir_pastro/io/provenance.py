@@ -13,22 +13,6 @@ from spiir_pastro.errors import ArtifactError
 from spiir_pastro.models.exposure import Exposure
 from spiir_pastro.models.fit_settings import FitSettings
 
-__all__ = [
-    "ClassRates",
-    "Counted",
-    "DistanceRecord",
-    "InputFile",
-    "NoiseStatistics",
-    "Provenance",
-    "Quantiles",
-    "Rates",
-    "ServiceCounts",
-    "TrainingData",
-    "plain_provenance",
-    "plain_settings",
-    "read_provenance",
-]
-
 Quantiles = tuple[float, float, float]
 """Median, and the ends of the central 90 % interval."""
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from astropy.time import Time
     from astropy.units import Quantity
 
-__all__ = ["to_qtable"]
-
 _UNITS: Mapping[str, str] = {
     name: unit.partition(" ")[0]  # the scale of a time stands behind its unit
     for name, unit in {

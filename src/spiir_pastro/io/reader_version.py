@@ -1,6 +1,4 @@
 """The version of the LIGO_LW reader, for those who compare it without reading."""
 
-__all__ = ["READER_VERSION"]
-
 READER_VERSION = 1
 """Raised whenever the same file gives other rows; a test holds it to what the reader gives."""

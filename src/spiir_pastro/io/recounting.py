@@ -19,8 +19,6 @@ from spiir_pastro.models.count_summary import CountSummary
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["recounted", "require_recountable"]
-
 
 def require_recountable(artifact: ModelArtifact) -> None:
     """Raise FitError if a model's counts are not those of its candidates: a rescaled one's."""

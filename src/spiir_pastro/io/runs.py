@@ -30,8 +30,6 @@ from spiir_pastro.errors import ConfigError
 from spiir_pastro.io.populations import convert_population
 from spiir_pastro.models.population import BinaryPopulation
 
-__all__ = ["Bank", "Purpose", "Run", "RunsFile", "read_runs"]
-
 
 class Bank(StrEnum):
     """A template bank, named by the binaries it is made for."""

@@ -19,8 +19,6 @@ from isal import isal_zlib
 
 from spiir_pastro.errors import TableError
 
-__all__ = ["Chunk", "Seal", "damage", "seal"]
-
 _MAGIC = b"PAR1"
 _TAIL = 8  # bytes: the footer's length, and the magic number
 _ROW_GROUPS, _COLUMNS, _META = 4, 1, 3  # fields of FileMetaData, RowGroup and ColumnChunk

@@ -11,8 +11,6 @@ from spiir_pastro.domain import DETECTORS, merge_segments
 from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.errors import TableError
 
-__all__ = ["analysed_segments"]
-
 _ANALYSED = "postcohprocessed"
 
 

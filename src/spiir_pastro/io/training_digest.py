@@ -19,8 +19,6 @@ from spiir_pastro.errors import ArtifactError
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["TrainingDigest", "candidate_digests"]
-
 Digests = NDArray[np.uint64]
 
 BYTES = 6

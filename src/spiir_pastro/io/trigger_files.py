@@ -13,8 +13,6 @@ from spiir_pastro.io.trigger_lines import canonical_row
 from spiir_pastro.io.trigger_tables import TriggerRead, from_coinc, from_csv, from_postcoh
 from spiir_pastro.models.blocks import BLOCK_ROWS
 
-__all__ = ["read_triggers", "trigger_blocks"]
-
 
 def read_triggers(path: str | Path) -> TriggerRead:
     """Read the triggers of a file, told apart by its name and tables.

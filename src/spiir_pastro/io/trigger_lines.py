@@ -18,14 +18,6 @@ from spiir_pastro.domain.columns import canonical_trigger_columns
 from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.errors import TriggerError
 
-__all__ = [
-    "MAX_LINE_BYTES",
-    "canonical_row",
-    "format_trigger_line",
-    "parse_trigger_line",
-    "trigger_from_row",
-]
-
 MAX_LINE_BYTES = 2**16
 """A row of a trigger CSV with all of its names has one or two thousand."""
 

@@ -20,18 +20,6 @@ from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.errors import TableError, TriggerError
 from spiir_pastro.io.trigger_lines import canonical_row, trigger_from_row
 
-__all__ = [
-    "TRIGGER_TYPES",
-    "TRIGGER_UNITS",
-    "TriggerRead",
-    "from_coinc",
-    "from_csv",
-    "from_postcoh",
-    "from_trigger_list",
-    "to_candidates",
-    "to_trigger_list",
-]
-
 EFF_DISTANCES = tuple(f"eff_distance_mpc_{ifo}" for ifo in DETECTORS)
 
 TRIGGER_UNITS: Mapping[str, str] = {name: one.unit for name, one in TRIGGER_COLUMNS.items()}

@@ -16,8 +16,6 @@ import polars as pl
 from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.selection.windows import Ints, ranges_within
 
-__all__ = ["CLUSTER_WINDOW_NS", "cluster", "significance_rank"]
-
 CLUSTER_WINDOW_NS = SECOND_NS
 """SPIIR's practice: one merger is uploaded up to ten times, within a second."""
 

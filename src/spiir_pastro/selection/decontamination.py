@@ -17,8 +17,6 @@ import polars as pl
 from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.selection.windows import Ints, is_near, pairs_within
 
-__all__ = ["KNOWN_WINDOW_NS", "TWIN_COLUMNS", "TwinTolerance", "remove_twin_noise", "split_near"]
-
 KNOWN_WINDOW_NS = SECOND_NS
 """How near in time to a catalogue's merger a trigger is taken for it."""
 

@@ -7,8 +7,6 @@ import polars as pl
 from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.errors import ConfigError
 
-__all__ = ["ALWAYS", "During"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class During:

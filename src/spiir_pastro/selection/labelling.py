@@ -4,8 +4,6 @@ import polars as pl
 
 from spiir_pastro.selection.decontamination import KNOWN_WINDOW_NS
 
-__all__ = ["label_known"]
-
 
 def label_known(
     triggers: pl.DataFrame, events: pl.DataFrame, *, window_ns: int = KNOWN_WINDOW_NS

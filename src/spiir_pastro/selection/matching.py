@@ -17,14 +17,6 @@ from numpy.typing import NDArray
 from spiir_pastro.selection.clustering import significance_rank
 from spiir_pastro.selection.windows import Ints, pairs_within
 
-__all__ = [
-    "INJECTION_MCHIRP_TOLERANCE",
-    "INJECTION_WINDOW_NS",
-    "Matches",
-    "coincident_injection",
-    "match_injections",
-]
-
 INJECTION_WINDOW_NS = 900_000_000
 INJECTION_MCHIRP_TOLERANCE = 0.1
 

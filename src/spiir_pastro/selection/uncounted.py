@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from spiir_pastro.selection.clustering import CLUSTER_WINDOW_NS, cluster
 from spiir_pastro.selection.windows import is_near
 
-__all__ = ["uncounted"]
-
 Flags = NDArray[np.bool_]
 
 

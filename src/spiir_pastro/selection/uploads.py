@@ -18,8 +18,6 @@ from spiir_pastro.errors import FitError
 from spiir_pastro.selection.clustering import cluster
 from spiir_pastro.selection.labelling import label_known
 
-__all__ = ["OBSERVING_RUN_STARTS", "UploadSelection", "select_uploads"]
-
 OBSERVING_RUN_STARTS: Mapping[str, int] = {
     "O1": 1_126_051_217,
     "O2": 1_164_556_817,

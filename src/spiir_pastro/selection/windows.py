@@ -9,8 +9,6 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ints", "is_near", "pairs_within", "ranges_within"]
-
 Ints = NDArray[np.int64]
 
 

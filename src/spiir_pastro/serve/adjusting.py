@@ -18,8 +18,6 @@ from spiir_pastro.serve.sensitivity_file import (
     SensitivityFile,
 )
 
-__all__ = ["Adjusted"]
-
 log = structlog.get_logger(__name__)
 
 

@@ -19,8 +19,6 @@ from spiir_pastro.io.trigger_lines import MAX_LINE_BYTES, parse_trigger_line
 from spiir_pastro.serve.model_slot import Model, ModelSlot, Refusal
 from spiir_pastro.serve.unforeseen import unforeseen
 
-__all__ = ["Answerer", "answer_stream"]
-
 Stream = BinaryIO | BufferedIOBase
 
 _LONGEST_ERROR = 500

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
-__all__ = ["Clock", "Condition", "Flag", "SystemClock", "Worker"]
-
 
 class Condition(Protocol):
     """As :class:`threading.Condition`."""

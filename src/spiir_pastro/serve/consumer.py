@@ -20,15 +20,6 @@ from spiir_pastro.errors import ConfigError, PastroError
 from spiir_pastro.serve.settings import KafkaSettings
 from spiir_pastro.serve.spool import Place
 
-__all__ = [
-    "BrokerError",
-    "Consumer",
-    "KafkaConsumer",
-    "Message",
-    "broker_settings",
-    "require_topics",
-]
-
 CONNECT_TIMEOUT_S = 1.0
 CHECK_TIMEOUT_S = 8.0
 CLOSE_S = 0.5

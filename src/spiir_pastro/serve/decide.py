@@ -13,8 +13,6 @@ from spiir_pastro.errors import AlertError, TriggerError
 from spiir_pastro.io.alerts import ALL_SKY, Alert, Event, parse_alert
 from spiir_pastro.serve.model_slot import Model
 
-__all__ = ["LABEL", "Choose", "Decision", "Skip", "SkipReason", "Upload", "decide"]
-
 PIPELINE = "spiir"
 LABEL = "PASTRO_READY"
 """What an event has whose probabilities are there."""

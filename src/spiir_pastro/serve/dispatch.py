@@ -19,8 +19,6 @@ from spiir_pastro.serve.spool import Spool
 from spiir_pastro.serve.unforeseen import unforeseen
 from spiir_pastro.serve.upload import P_ASTRO, PROPERTIES, EventFile, Kind, Unanswered, Uploader
 
-__all__ = ["Alone", "Backoff", "Delivery", "Dispatcher", "Duty"]
-
 log = structlog.get_logger(__name__)
 
 SILENT_S = 4.0

@@ -14,8 +14,6 @@ from spiir_pastro.domain import ASTROPHYSICAL
 from spiir_pastro.domain.times import DAY_S, SECOND_NS
 from spiir_pastro.io.artifact import ModelArtifact
 
-__all__ = ["Drift", "Rate", "What", "compare", "expected_rates", "poisson_p_value"]
-
 What = Literal["alerts", "signals", "BNS", "NSBH", "BBH", "Terrestrial"]
 """What is counted: all events, those with p_astro > 0.5, and those most probably of a class."""
 

@@ -15,8 +15,6 @@ from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.letters import DeadLetters
 from spiir_pastro.serve.spool import Spool
 
-__all__ = ["Gauges"]
-
 _PREFIX = "spiir_pastro"
 
 

@@ -17,8 +17,6 @@ from ligo.gracedb.rest import GraceDb
 
 from spiir_pastro.errors import ConfigError, PastroError
 
-__all__ = ["Answer", "GraceDB", "GraceDBClient", "NoAnswer"]
-
 RETRY_AFTER_LIMIT_S = 300.0
 _GATEWAYS = frozenset({502, 504})
 """Statuses of a proxy whose server may be at work on the request yet."""

@@ -6,8 +6,6 @@ from collections.abc import Callable
 
 import structlog
 
-__all__ = ["Health"]
-
 log = structlog.get_logger(__name__)
 
 STALLED_AFTER_S = 30.0

@@ -15,8 +15,6 @@ from spiir_pastro.serve.clock import Clock
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.spool import Spool
 
-__all__ = ["history_path", "recall_first_start"]
-
 log = structlog.get_logger(__name__)
 
 _FACT = "first_start"

@@ -12,8 +12,6 @@ import structlog
 
 from spiir_pastro.serve.health import Health
 
-__all__ = ["StatusServer"]
-
 log = structlog.get_logger(__name__)
 
 Answer = tuple[HTTPStatus, str, bytes]

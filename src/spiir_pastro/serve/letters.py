@@ -5,8 +5,6 @@ from pathlib import Path
 
 from spiir_pastro.serve.spool_file import Disk, LocalDisk
 
-__all__ = ["DeadLetters"]
-
 
 class DeadLetters:
     """A folder of payloads kept whole, under the hash of what they hold.

@@ -22,16 +22,6 @@ from spiir_pastro.io.atomic import write_atomically
 from spiir_pastro.serve.drift import Rate, What, expected_rates
 from spiir_pastro.serve.unforeseen import unforeseen
 
-__all__ = [
-    "LARGEST_BYTES",
-    "Assessor",
-    "Model",
-    "ModelSlot",
-    "Refusal",
-    "load_rehearsed",
-    "signature",
-]
-
 LARGEST_BYTES = 64 * 2**20
 """More than any model has, and less than a second to read."""
 

@@ -21,8 +21,6 @@ from spiir_pastro.io.provenance import ServiceCounts
 from spiir_pastro.io.recounting import recounted, require_recountable
 from spiir_pastro.serve.model_slot import Model, load_rehearsed
 
-__all__ = ["SETTLED_S", "CountedFile", "add_to_counts", "counted_path", "is_made_from"]
-
 log = structlog.get_logger(__name__)
 
 SETTLED_S = 3600.0

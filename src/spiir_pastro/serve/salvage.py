@@ -14,8 +14,6 @@ from pathlib import Path
 
 from spiir_pastro.io.atomic import sync_folder
 
-__all__ = ["Salvaged", "finish_salvage", "salvage"]
-
 _KEYS = {"events": "read_at", "facts": "name"}
 _DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
 _STATES = ("pending", "done")

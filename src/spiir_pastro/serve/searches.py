@@ -23,8 +23,6 @@ from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.model_slot import Assessor, Model, ModelSlot, Refusal
 
-__all__ = ["Models"]
-
 log = structlog.get_logger(__name__)
 
 _UNNAMED: Mapping[str, SkipReason] = {

@@ -26,8 +26,6 @@ from spiir_pastro.errors import ConfigError, TriggerError
 from spiir_pastro.io.atomic import write_atomically
 from spiir_pastro.serve.model_slot import Assessor, Describer, Refusal, signature
 
-__all__ = ["Factors", "PresentModel", "Rescalable", "Sensitivity", "SensitivityFile"]
-
 LARGEST_BYTES = 65_536
 LOOK_S = 1.0
 

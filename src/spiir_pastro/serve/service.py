@@ -29,11 +29,12 @@ from spiir_pastro.serve.alert_source import Source
 from spiir_pastro.serve.clock import Clock, SystemClock
 from spiir_pastro.serve.consumer import Message
 from spiir_pastro.serve.decide import Decision, Skip, SkipReason, Upload, decide
-from spiir_pastro.serve.dispatch import Backoff, Delivery, Dispatcher, Duty
+from spiir_pastro.serve.dispatch import Dispatcher, Duty
 from spiir_pastro.serve.drift import Drift, Rate, compare
 from spiir_pastro.serve.gauges import Gauges
 from spiir_pastro.serve.gracedb import GraceDB
 from spiir_pastro.serve.letters import DeadLetters
+from spiir_pastro.serve.queueing import Backoff, Delivery
 from spiir_pastro.serve.running_counts import SETTLED_S
 from spiir_pastro.serve.searches import Models
 from spiir_pastro.serve.settings import Settings
@@ -44,8 +45,6 @@ from spiir_pastro.serve.status_page import Status, duration, utc
 from spiir_pastro.serve.sweeps import SWEPT, Backfiller, BackfillPlan, redelivery
 from spiir_pastro.serve.unforeseen import unforeseen
 from spiir_pastro.serve.upload import Uploader
-
-__all__ = ["Service"]
 
 log = structlog.get_logger(__name__)
 

@@ -15,8 +15,6 @@ import msgspec
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.serve.drift import What
 
-__all__ = ["DriftSettings", "GraceDBSettings", "HTTPSettings", "KafkaSettings", "Settings"]
-
 ALERTS = {"production": "gracedb", "playground": "gracedb-playground", "test": "gracedb-test"}
 """The group, that is the topics' prefix, of each service's alerts."""
 

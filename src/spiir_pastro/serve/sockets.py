@@ -17,8 +17,6 @@ from spiir_pastro.errors import ConfigError
 from spiir_pastro.io.trigger_lines import MAX_LINE_BYTES
 from spiir_pastro.serve.answering import Answerer, answer_stream
 
-__all__ = ["HTTPAnswers", "SocketAnswers"]
-
 _SILENT_S = 60.0  # an HTTP client that says nothing is let go; one of the socket may stay
 
 

@@ -19,8 +19,6 @@ from spiir_pastro.serve.clock import Clock, Flag
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
 
-__all__ = ["KafkaMembership", "Membership", "Standby", "session_s"]
-
 log = structlog.get_logger(__name__)
 
 POLL_S = 0.5

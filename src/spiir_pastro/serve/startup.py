@@ -37,8 +37,6 @@ from spiir_pastro.serve.sweeps import BackfillPlan, request_backfill
 from spiir_pastro.serve.systemd import Systemd
 from spiir_pastro.serve.upload import FileUploader, GraceDBUploader, Uploader
 
-__all__ = ["backfill", "check", "configure_logs", "listen", "replay"]
-
 log = structlog.get_logger(__name__)
 
 

@@ -20,8 +20,6 @@ from spiir_pastro.serve.spool import Record
 if TYPE_CHECKING:
     from jinja2 import Template
 
-__all__ = ["Status", "duration", "render", "utc"]
-
 _STATES = {"done": ("on GraceDB", "good"), "pending": ("waiting", "wait")}
 """What a record's state is called, and its tone."""
 

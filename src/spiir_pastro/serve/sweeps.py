@@ -17,14 +17,14 @@ import structlog
 
 from spiir_pastro.domain.times import DAY_S
 from spiir_pastro.serve.clock import Clock, Flag
-from spiir_pastro.serve.decide import Decision, Skip, Upload
+from spiir_pastro.serve.decide import LABEL, Decision, Skip, Upload
 from spiir_pastro.serve.gracedb import GraceDB
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.queueing import Delivery
 from spiir_pastro.serve.spool import Record, Spool
 from spiir_pastro.serve.spool_file import spool_path
-from spiir_pastro.serve.upload import LABEL, PROPERTIES, Unanswered, has_file, read_document
+from spiir_pastro.serve.upload import PROPERTIES, Unanswered, has_file, read_document
 
 __all__ = ["SWEPT", "BackfillPlan", "Backfiller", "is_of_topics", "redelivery", "request_backfill"]
 

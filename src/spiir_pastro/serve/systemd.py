@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-__all__ = ["Systemd"]
-
 _EVERY_S = 5.0
 
 

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 
 from spiir_pastro.errors import PastroError
 
-__all__ = ["unforeseen"]
-
 
 @contextmanager
 def unforeseen(

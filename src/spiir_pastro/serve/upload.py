@@ -18,23 +18,6 @@ from spiir_pastro.io.atomic import write_atomically
 from spiir_pastro.serve.decide import LABEL
 from spiir_pastro.serve.gracedb import Answer, GraceDB, NoAnswer
 
-__all__ = [
-    "FILE_NAME",
-    "LABEL",
-    "PROPERTIES",
-    "P_ASTRO",
-    "Delivered",
-    "EventFile",
-    "FileUploader",
-    "GraceDBUploader",
-    "Kind",
-    "Unanswered",
-    "Uploader",
-    "has_file",
-    "is_own_problem",
-    "read_document",
-]
-
 FILE_NAME = "spiir.p_astro.json"
 TAG = "p_astro"
 

@@ -17,8 +17,6 @@ from spiir_pastro.io.ligolw.inflate import MAX_BYTES, blocks
 from spiir_pastro.io.ligolw.layout import DTYPES, typed
 from spiir_pastro.io.ligolw.reference import parse
 
-__all__ = ["read_arrays", "read_params"]
-
 Param = int | float | str | None
 
 

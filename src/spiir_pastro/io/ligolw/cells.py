@@ -16,8 +16,6 @@ from igwn_ligolw import tokenizer
 from spiir_pastro.errors import TableError
 from spiir_pastro.io.ligolw.layout import REJECTS, Batch, Layout, typed
 
-__all__ = ["CellReader"]
-
 _BATCH_CHARACTERS = 4 << 20
 _MOST_LINE_CHARACTERS = 256 << 20
 _SAMPLE_LINES = 1000

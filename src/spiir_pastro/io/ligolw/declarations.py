@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from spiir_pastro.errors import TableError
 from spiir_pastro.io.ligolw.layout import Layout
 
-__all__ = ["Declarations", "Wanted", "table_name"]
-
 Wanted = Mapping[str, Sequence[str] | None]
 """Columns to deliver, by table; None for all columns of that table."""
 

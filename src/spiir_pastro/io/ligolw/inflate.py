@@ -14,8 +14,6 @@ from isal import igzip_lib
 
 from spiir_pastro.errors import TableError
 
-__all__ = ["MAX_BYTES", "Fingerprint", "blocks"]
-
 MAX_BYTES = 8 << 30
 """Default limit on the bytes of one inflated file: ten million SPIIR triggers."""
 

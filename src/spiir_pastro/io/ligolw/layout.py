@@ -27,8 +27,6 @@ from spiir_pastro.domain import join_ifos
 from spiir_pastro.domain.columns import POSTCOH_TYPES, canonical_column
 from spiir_pastro.errors import TableError, TriggerError
 
-__all__ = ["DTYPES", "REJECTS", "Batch", "Layout", "typed"]
-
 DTYPES: Mapping[str, type[pl.DataType]] = {
     "real_4": pl.Float32,
     "float": pl.Float32,

@@ -26,8 +26,6 @@ import polars as pl
 from spiir_pastro.io.ligolw.layout import REJECTS, Batch, Layout, typed
 from spiir_pastro.io.ligolw.markup import Piece, count
 
-__all__ = ["ParsedLines", "parse_lines"]
-
 _LAST = "\n"  # no column can be called so
 _BEGINNINGS = frozenset(bytes([byte]) for byte in b' \t"+-.,0123456789')
 _SPACE, _DELETE = 0x20, 0x7F  # what stands between them is printable

@@ -15,8 +15,6 @@ from xml.parsers import expat
 
 import numpy as np
 
-__all__ = ["Markup", "NotOrdinaryError", "Piece", "Tag", "count", "decoded", "is_plain"]
-
 _SPACE = rb"[ \t\n]"  # a parser takes a carriage return for a line break; it is not ordinary
 _NAME = rb"[A-Za-z_][\w.\-]*"
 _VALUE = rb"\"[^\"<&\x00-\x1f\x80-\xff]*\"|'[^'<&\x00-\x1f\x80-\xff]*'"

@@ -14,8 +14,6 @@ from spiir_pastro.io.ligolw.layout import Batch, Layout
 from spiir_pastro.io.ligolw.lines import ParsedLines, parse_lines
 from spiir_pastro.io.ligolw.markup import Markup, NotOrdinaryError, Piece, Tag, decoded, is_plain
 
-__all__ = ["ordinary_batches"]
-
 Lines = tuple[Piece, bool]  # whole lines of a table, and whether they are its last
 _THREADS = 2  # each waits for the CSV reader's own; two, so that those never rest
 _PIECES_AHEAD = 3

@@ -12,8 +12,6 @@ from spiir_pastro.io.ligolw.cells import CellReader
 from spiir_pastro.io.ligolw.declarations import Declarations, Wanted
 from spiir_pastro.io.ligolw.layout import Batch
 
-__all__ = ["parse", "reference_batches"]
-
 _STEP_BYTES = 1 << 20
 _ENCODINGS = ("utf-8", "us-ascii", "iso-8859-1", "utf-16", "utf-16le", "utf-16be")
 

@@ -17,8 +17,6 @@ from spiir_pastro.io.ligolw.markup import NotOrdinaryError
 from spiir_pastro.io.ligolw.ordinary import ordinary_batches
 from spiir_pastro.io.ligolw.reference import reference_batches
 
-__all__ = ["Sifted", "consume", "gathered", "read_table", "read_tables", "sift_tables"]
-
 T = TypeVar("T")
 
 
