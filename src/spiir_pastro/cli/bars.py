@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-_BLOCK, _ZERO = "█", "│"
+_BAR, _AXIS = "█", "│"
 
 
 def waterfall(
@@ -30,7 +30,7 @@ def waterfall(
     for name, start, end in spans:
         line = [" "] * (width + 1)
         first, last = sorted((column(start), column(end)))
-        line[first:last] = _BLOCK * (last - first)
+        line[first:last] = _BAR * (last - first)
         if line[column(0)] == " ":
-            line[column(0)] = _ZERO
+            line[column(0)] = _AXIS
         yield f"{name:{longest}}  {end - start:+8.1f}  {''.join(line).rstrip()}"

@@ -48,7 +48,7 @@ def from_either(
     of_campaign: Callable[[Path], T],
     of_uploads: Callable[[Path], T],
 ) -> T:
-    """Begin with a processed campaign or with uploads, whichever was given, or refuse."""
+    """Begin with a processed campaign or with uploads; UsageError unless one of them is given."""
     match (processed, triggers):
         case (Path(), None):
             return of_campaign(processed)

@@ -19,7 +19,7 @@ Segments = NDArray[np.int64]
 def merge_segments(segments: Segments) -> Segments:
     """Unite segments that overlap or touch, (n, 2) to (m, 2), sorted and disjoint.
 
-    TableError if a segment ends before it starts; so it is in every function here.
+    TableError if a segment ends before it starts, here and in the functions below.
 
     Examples
     --------

@@ -27,7 +27,7 @@ OFFLINE = "offline"
 """Not a search: what was uploaded after the fact."""
 
 T = TypeVar("T")
-_ENVELOPES = 2  # GraceDB's JSON string, in hop's labelled envelope
+_MOST_ENVELOPES = 2  # GraceDB's JSON string, in hop's labelled envelope
 
 Name = Annotated[str, msgspec.Meta(max_length=64)]
 GraceID = Annotated[str, msgspec.Meta(pattern=r"\A[A-Z][0-9]{1,15}\Z")]
@@ -133,8 +133,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
         ``combined_far`` is preferred to the event's ``far``; a FAR, SNR, chirp mass or effective
         distance that is 0 or missing is unknown. AlertError if the id, the coincidence row or its
-        time is missing, or a number absurd; TriggerError if the detectors are none, or the event's
-        FAR is negative.
+        time is missing, or a number is absurd; TriggerError if a detector is unknown, or the
+        event's FAR is negative.
         """
         event_id = self.event.graceid
         if event_id is None:
@@ -202,7 +202,7 @@ def _as_bytes(payload: object) -> bytes:
 
 def _unwrap(text: bytes) -> bytes:
     """Take the alert out of a JSON string and of hop's envelope."""
-    for _ in range(_ENVELOPES):
+    for _ in range(_MOST_ENVELOPES):
         # By its first bytes: decoding a whole payload only to see its form would double the cost.
         start = text.lstrip(b" \t\r\n")
         if start.startswith(b'"'):

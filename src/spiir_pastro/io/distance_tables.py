@@ -63,7 +63,10 @@ class LocalisedEvents:
 
 
 def read_distances(table: Path | Traversable) -> LocalisedEvents:
-    """Read a CSV table of localised events; TableError if it lacks a column or a number is none."""
+    """Read a CSV table of localised events.
+
+    TableError if a column is missing or a cell is no number.
+    """
     reader = csv.DictReader(table.read_text(encoding="utf-8").splitlines())
     rows = list(reader)
     header = reader.fieldnames or ()

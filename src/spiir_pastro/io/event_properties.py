@@ -10,7 +10,7 @@ from spiir_pastro.io.horizons import read_horizons
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.models.properties import MCHIRP_BINS, PropertyPlane, SourceProperties
 
-DIGITS = 6
+DECIMALS = 6
 """After the point: more than the plane knows, few enough to be the same on every machine."""
 
 
@@ -39,4 +39,4 @@ def as_document(properties: SourceProperties) -> dict[str, Any]:
 
 
 def _number(value: float) -> float | None:
-    return round(float(value), DIGITS) if math.isfinite(value) else None
+    return round(float(value), DECIMALS) if math.isfinite(value) else None

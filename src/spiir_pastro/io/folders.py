@@ -31,8 +31,10 @@ def write_folder(
     files
         Content by path below the folder, or a function that writes it to the path it is given, as
         `spiir_pastro.io.atomic.atomic_path` does.
-    last, vouch
-        Name of the file with the hashes, and what makes its content of each file's SHA-256.
+    last
+        Name of the file with the hashes.
+    vouch
+        Makes its content of the SHA-256 of each file.
     replaces
         Which other files, by path below the folder, are of an earlier result; they are removed.
     """

@@ -286,7 +286,7 @@ def _mistakes_between(runs: Mapping[str, Run], names: list[object]) -> Iterator[
         if overlap and first.bank is run.bank:
             yield (
                 f"{where}.gps_start: the background of bank {run.bank} overlaps that of run "
-                f"{first.name!r}, so noise would count twice; part the spans, or make one a twin"
+                f"{first.name!r}, so noise would count twice; split the spans, or make one a twin"
             )
 
 

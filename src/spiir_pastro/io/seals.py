@@ -20,7 +20,7 @@ from isal import isal_zlib
 from spiir_pastro.errors import TableError
 
 _MAGIC = b"PAR1"
-_TAIL = 8  # bytes: the footer's length, and the magic number
+_TAIL_BYTES = 8  # the footer's length, and the magic number
 _ROW_GROUPS, _COLUMNS, _META = 4, 1, 3  # fields of FileMetaData, RowGroup and ColumnChunk
 _PATH, _LENGTH, _DATA, _DICTIONARY = 3, 7, 9, 11  # fields of ColumnMetaData
 
@@ -36,7 +36,8 @@ class Chunk(msgspec.Struct, frozen=True, array_like=True):
 class Seal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a Parquet file's bytes must be.
 
-    How many, the CRC-32 of what is in no column, and each column's chunks by row group.
+    ``size`` is how many, ``rest`` the CRC-32 of those in no column; ``columns`` has each column's
+    chunks, in the order of the row groups.
     """
 
     size: int
@@ -98,11 +99,11 @@ def _rest(descriptor: int, size: int, columns: dict[str, tuple[Chunk, ...]]) -> 
 
 
 def _footer(descriptor: int, size: int) -> bytes:
-    tail = os.pread(descriptor, _TAIL, max(size - _TAIL, 0))
+    tail = os.pread(descriptor, _TAIL_BYTES, max(size - _TAIL_BYTES, 0))
     length = int.from_bytes(tail[:4], "little")
-    if tail[4:] != _MAGIC or length + _TAIL > size:
+    if tail[4:] != _MAGIC or length + _TAIL_BYTES > size:
         raise TableError("no Parquet file: it does not end as one")
-    return os.pread(descriptor, length, size - _TAIL - length)
+    return os.pread(descriptor, length, size - _TAIL_BYTES - length)
 
 
 def _chunks(footer: bytes) -> Iterator[tuple[str, int, int]]:

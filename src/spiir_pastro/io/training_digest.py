@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Digests = NDArray[np.uint64]
 
-BYTES = 6
+DIGEST_BYTES = 6
 _CANDIDATE = ("gps_ns", "ifos", "mchirp_det")
 
 
@@ -41,7 +41,7 @@ def candidate_digests(triggers: "pl.DataFrame") -> Digests:
     thousandths = np.round(np.log(mchirp) * 1000).astype(np.int64)
     mixed = _mixed(microseconds.astype(np.uint64))
     mixed = _mixed(mixed ^ ifos)
-    return _mixed(mixed ^ thousandths.astype(np.uint64)) >> np.uint64(64 - 8 * BYTES)
+    return _mixed(mixed ^ thousandths.astype(np.uint64)) >> np.uint64(64 - 8 * DIGEST_BYTES)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,7 +62,7 @@ class TrainingDigest:
 
     def as_text(self) -> str:
         """Write the digests as they stand in a model file."""
-        octets = self.values.astype(">u8").view(np.uint8).reshape(-1, 8)[:, -BYTES:]
+        octets = self.values.astype(">u8").view(np.uint8).reshape(-1, 8)[:, -DIGEST_BYTES:]
         return base64.b64encode(octets.tobytes()).decode()
 
     @classmethod
@@ -70,8 +70,8 @@ class TrainingDigest:
         """Read what `as_text` wrote; ArtifactError if it is something else."""
         try:
             octets = np.frombuffer(base64.b64decode(str(text), validate=True), dtype=np.uint8)
-            wide = np.zeros((octets.size // BYTES, 8), dtype=np.uint8)
-            wide[:, -BYTES:] = octets.reshape(-1, BYTES)
+            wide = np.zeros((octets.size // DIGEST_BYTES, 8), dtype=np.uint8)
+            wide[:, -DIGEST_BYTES:] = octets.reshape(-1, DIGEST_BYTES)
         except (binascii.Error, ValueError) as exc:
             raise ArtifactError(f"no digests of training candidates: {exc}; fit again") from exc
         return cls(values=wide.view(">u8").ravel().astype(np.uint64))

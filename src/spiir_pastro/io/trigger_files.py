@@ -52,7 +52,7 @@ def read_triggers(path: str | Path) -> TriggerRead:
 def trigger_blocks(path: Path, *, rows: int = BLOCK_ROWS) -> Iterator[TriggerRead]:
     """Read the triggers of a file as `read_triggers` does, in blocks, in its order.
 
-    Only tables, CSV or Parquet, come in more than one, of so many ``rows``.
+    Only CSV and Parquet come in several blocks, each of so many ``rows`` at most.
     """
     if path.suffix not in (".csv", ".parquet"):
         yield read_triggers(path)

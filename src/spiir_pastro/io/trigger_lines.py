@@ -21,7 +21,7 @@ from spiir_pastro.errors import TriggerError
 MAX_LINE_BYTES = 2**16
 """A row of a trigger CSV with all of its names has one or two thousand."""
 
-_LATEST_S = 9.2e9  # later times do not fit into 64 bits of nanoseconds
+LATEST_S = 9.2e9  # later times do not fit into 64 bits of nanoseconds
 
 Row = Mapping[str, object]
 
@@ -115,7 +115,7 @@ def _time_ns(row: Row) -> int:
     if "gps_ns" in row:
         return int(_number(row, "gps_ns", "gps_ns") or 0)
     seconds = _number(row, "end_time", "end_time (GPS seconds), with end_time_ns, or gps_ns")
-    if seconds is None or not 0 <= seconds <= _LATEST_S:
+    if seconds is None or not 0 <= seconds <= LATEST_S:
         raise TriggerError(f"end_time: {row['end_time']!r} is no GPS time in seconds")
     whole = math.floor(seconds)
     if row.get("end_time_ns") is None:

@@ -18,7 +18,7 @@ from spiir_pastro.domain import DETECTORS, Candidates, Trigger, join_ifos
 from spiir_pastro.domain.columns import TRIGGER_COLUMNS, canonical_trigger_columns
 from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.errors import TableError, TriggerError
-from spiir_pastro.io.trigger_lines import canonical_row, trigger_from_row
+from spiir_pastro.io.trigger_lines import LATEST_S, canonical_row, trigger_from_row
 
 EFF_DISTANCES = tuple(f"eff_distance_mpc_{ifo}" for ifo in DETECTORS)
 
@@ -53,7 +53,6 @@ POSTCOH_NEEDED = (
 )  # fmt: skip
 """Those without which there is no trigger, or one with another SNR."""
 
-_LATEST = 9.2e9  # s; later times do not fit into 64 bits of nanoseconds
 _MASK = "detectors as bits"
 _GIVEN = "given "  # begins the names of columns as a source has them
 
@@ -241,7 +240,7 @@ def _with_time(table: pl.DataFrame) -> pl.DataFrame:
     if "gps_ns" in table.columns or "end_time" not in table.columns:
         return table
     seconds = pl.col("end_time").cast(pl.Float64, strict=False)
-    seconds = pl.when(seconds.is_between(0, _LATEST)).then(seconds)
+    seconds = pl.when(seconds.is_between(0, LATEST_S)).then(seconds)
     whole = seconds.floor()
     if "end_time_ns" in table.columns:
         nanoseconds = pl.col("end_time_ns").cast(pl.Float64, strict=False)

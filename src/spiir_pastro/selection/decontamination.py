@@ -46,7 +46,7 @@ class TwinTolerance:
 def split_near(
     triggers: pl.DataFrame, times: Ints, *, window_ns: int = KNOWN_WINDOW_NS
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Part triggers into those away from all of the times (GPS nanoseconds), (m,), and those near.
+    """Split triggers into those away from all of the times (GPS nanoseconds), (m,), and those near.
 
     Near is within the window of one, its ends included.
     """

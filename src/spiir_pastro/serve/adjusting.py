@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 class Adjusted:
-    """Makes the model that answers of the model of a file.
+    """Turns the model of a file into the model that answers.
 
     ``counted`` is the file with the service's own counts, ``sensitivity`` that of what the
     detectors hear; either may be None.

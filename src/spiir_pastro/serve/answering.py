@@ -21,8 +21,8 @@ from spiir_pastro.serve.unforeseen import unforeseen
 
 Stream = BinaryIO | BufferedIOBase
 
-_LONGEST_ERROR = 500
-"""Characters; what was asked wrong may be much longer."""
+_SHOWN_CHARACTERS = 500
+"""Of an error: what was asked wrong may be much longer."""
 
 
 class Answerer:
@@ -43,7 +43,7 @@ class Answerer:
                 with unforeseen(PastroError):  # one line must not end what serves the others
                     said = self._said(line.strip(), may_read_files=may_read_files)
             except PastroError as error:
-                said = {"error": str(error)[:_LONGEST_ERROR]}
+                said = {"error": str(error)[:_SHOWN_CHARACTERS]}
         return msgspec.json.encode(said) + b"\n"
 
     def _said(self, line: bytes, *, may_read_files: bool) -> dict[str, float] | dict[str, str]:

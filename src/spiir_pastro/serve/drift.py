@@ -6,15 +6,18 @@ Counts over a window are compared with a Poisson law of the expected mean. The t
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
-from spiir_pastro.domain import ASTROPHYSICAL
+from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.domain.times import DAY_S, SECOND_NS
 from spiir_pastro.io.artifact import ModelArtifact
 
-What = Literal["alerts", "signals", "BNS", "NSBH", "BBH", "Terrestrial"]
+if TYPE_CHECKING:
+    What = str
+else:
+    What = Literal["alerts", "signals", *map(str, Source)]
 """What is counted: all events, those with p_astro > 0.5, and those most probably of a class."""
 
 
@@ -46,7 +49,7 @@ def expected_rates(model: object) -> dict[What, Rate]:
     """Return what a fitted model expects a day: its counts over the span of its training.
 
     Of anything else nothing is known. The span is taken by the calendar, so a live search with
-    another duty cycle than the training's parts from it; the settings can name rates instead.
+    another duty cycle than the training's differs from it; the settings can name rates instead.
     """
     if not isinstance(model, ModelArtifact):
         return {}
@@ -57,15 +60,13 @@ def expected_rates(model: object) -> dict[What, Rate]:
         return {}
     bounds = np.vstack([counts.mean, counts.interval]) / days
     noise = counts.noise_mean / days
-    bns, nsbh, bbh = (Rate(*map(float, column)) for column in bounds.T)
+    by_class = zip(ASTROPHYSICAL, bounds.T, strict=True)
     signals = bounds.sum(axis=1)
     return {
         "alerts": Rate(*map(float, signals + noise)),
         "signals": Rate(*map(float, signals)),
-        "BNS": bns,
-        "NSBH": nsbh,
-        "BBH": bbh,
-        "Terrestrial": Rate.exactly(noise),
+        **{str(source): Rate(*map(float, column)) for source, column in by_class},
+        str(Source.TERRESTRIAL): Rate.exactly(noise),
     }
 
 

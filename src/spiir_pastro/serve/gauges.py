@@ -19,7 +19,7 @@ _PREFIX = "spiir_pastro"
 
 
 class Gauges(Collector):
-    """How spool, dead letters, health and drift stand.
+    """Gauges of spool, dead letters, health and drift.
 
     ``drift`` compares what was seen with what is expected; ``wall_s`` is the time, Unix seconds.
     """
@@ -70,7 +70,7 @@ class Gauges(Collector):
     def _of_drift(self) -> Iterator[GaugeMetricFamily]:
         observed = _labelled("drift_observed", "Events seen in the window", "what")
         expected = _labelled("drift_expected", "Events expected in the window", "what")
-        warning = _labelled("drift_warning", "1 if seen and expected part", "what")
+        warning = _labelled("drift_warning", "1 if what is seen has drifted from that", "what")
         for count in self._drift():
             observed.add_metric([count.what], count.observed)
             if count.expected is not None:

@@ -14,8 +14,8 @@ STALLED_AFTER_S = 30.0
 class Health:
     """Problems by the part that has them; every change is logged once.
 
-    The loop calls :meth:`beat` at each turn, so a loop that hangs is a problem too; each calls
-    ``on_beat``.
+    The loop calls :meth:`beat` at each turn, which calls ``on_beat``; a loop that hangs is a
+    problem.
     """
 
     def __init__(self) -> None:

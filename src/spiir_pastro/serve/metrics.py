@@ -7,8 +7,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from spiir_pastro.serve.decide import SkipReason
 
 _PREFIX = "spiir_pastro"
-_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 30.0, 300.0)
-_AGES = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+_DURATIONS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 30.0, 300.0)
+_AGES_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 
 
 class Metrics:
@@ -33,12 +33,12 @@ class Metrics:
         self.last_alert = self._gauge("last_alert_timestamp_seconds", "When an alert was last read")
         self.started = self._gauge("start_timestamp_seconds", "When the service was started")
         self.latency = self._histogram(
-            "alert_to_request_seconds", "From reading an alert to sending its file", _SECONDS
+            "alert_to_request_seconds", "From reading an alert to sending its file", _DURATIONS_S
         )
         self.decision = self._histogram(
-            "decision_seconds", "From reading an alert to knowing its probabilities", _SECONDS
+            "decision_seconds", "From reading an alert to knowing its probabilities", _DURATIONS_S
         )
-        self.age = self._histogram("alert_age_seconds", "Age of an alert when read", _AGES)
+        self.age = self._histogram("alert_age_seconds", "Age of an alert when read", _AGES_S)
         self.started.set(time.time())
         # A counter that appears with its first event has no increase a rule could see.
         for reason in SkipReason:

@@ -25,8 +25,8 @@ from spiir_pastro.serve.unforeseen import unforeseen
 LARGEST_BYTES = 64 * 2**20
 """More than any model has, and less than a second to read."""
 
-_TOLERANCE = 1e-6
-"""Of a reference trigger's probabilities: other processors and libraries round differently."""
+_PROBABILITY_TOLERANCE = 1e-6
+"""For reference triggers: other processors and libraries round differently."""
 
 _LOOK_S = 1.0
 """How often it is looked whether there is a new file, seconds."""
@@ -242,7 +242,7 @@ def _rehearse(assessor: Assessor) -> None:
     for trigger, expected in getattr(assessor, "reference", ()):
         found = assessor.assess(trigger).as_mapping()
         for source, probability in expected.as_mapping().items():
-            if not abs(found[source] - probability) <= _TOLERANCE:
+            if not abs(found[source] - probability) <= _PROBABILITY_TOLERANCE:
                 raise ArtifactError(
                     f"reference trigger {trigger.event_id} gets {source} {found[source]:.6g}, "
                     f"where the model's fit got {probability:.6g}: the file is damaged, or of "

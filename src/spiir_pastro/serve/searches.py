@@ -30,7 +30,7 @@ _UNNAMED: Mapping[str, SkipReason] = {
     INJECTION: SkipReason.INJECTION,
     OFFLINE: SkipReason.OFFLINE,
 }
-_REMEMBERED = 100  # searches warned of; their names come from outside
+_MOST_WARNINGS = 100  # one a search; the names of searches come from outside
 
 
 class Models:
@@ -136,6 +136,6 @@ class Models:
 
     def _warn(self, search: str) -> None:
         """Warn once about a search without a model."""
-        if search not in self._warned and len(self._warned) < _REMEMBERED:
+        if search not in self._warned and len(self._warned) < _MOST_WARNINGS:
             self._warned.add(search)
             log.warning("search.unnamed", search=search, remedy="name a model under [searches]")

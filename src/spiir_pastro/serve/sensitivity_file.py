@@ -31,12 +31,11 @@ LOOK_S = 1.0
 
 Factor = Annotated[float, msgspec.Meta(ge=1e-3, le=1e3)]
 """Wider than any change of a detector."""
-Class = Literal["BNS", "NSBH", "BBH"]
 
 
 class _Factors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    range: Factor | dict[Class, Factor] | None = None
-    volume: Factor | dict[Class, Factor] | None = None
+    range: Factor | dict[Source, Factor] | None = None
+    volume: Factor | dict[Source, Factor] | None = None
     noise: Factor = 1.0
 
 
@@ -88,14 +87,16 @@ def _factors(part: _Factors) -> Factors:
     given = part.volume if part.range is None else part.range
     power = 1 if part.range is None else 3  # volumes go with the cube
     by_class = given if isinstance(given, dict) else dict.fromkeys(ASTROPHYSICAL, given or 1.0)
+    if Source.TERRESTRIAL in by_class:
+        raise ConfigError("noise has neither range nor volume; give its rate as noise")
     return Factors(
-        volumes={Source(name): factor**power for name, factor in by_class.items()},
+        volumes={source: factor**power for source, factor in by_class.items()},
         noise=part.noise,
     )
 
 
 class SensitivityFile:
-    """Watches the file; what was last good is ``present``, and kept for the next start."""
+    """Watches the file. ``present`` is what a good one said last, also kept for the next start."""
 
     def __init__(self, path: Path, kept: Path | None = None) -> None:
         self.path = path

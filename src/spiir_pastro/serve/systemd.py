@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-_EVERY_S = 5.0
+_LONGEST_SILENCE_S = 5.0
 
 
 class Systemd:
@@ -29,7 +29,7 @@ class Systemd:
         # An address that begins with @ is in the abstract namespace.
         self._address = f"\0{name[1:]}" if name.startswith("@") else name
         watchdog_s = _seconds(environment.get("WATCHDOG_USEC"))
-        self._every_s = min(_EVERY_S, watchdog_s / 3) if watchdog_s else _EVERY_S
+        self._every_s = min(_LONGEST_SILENCE_S, watchdog_s / 3 or _LONGEST_SILENCE_S)
         self._next = 0.0
 
     def alive(self) -> None:

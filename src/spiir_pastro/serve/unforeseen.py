@@ -13,7 +13,7 @@ from spiir_pastro.errors import PastroError
 def unforeseen(
     ours: Callable[[str], PastroError], *, but: tuple[type[PastroError], ...] = (PastroError,)
 ) -> Iterator[None]:
-    """Raise ours, made of its type and text, in place of any other error; ``but`` goes through."""
+    """Raise an error of ours, made of type and text, for any other; the types of ``but`` pass."""
     try:
         yield
     except but:

@@ -109,8 +109,8 @@ class Uploader(Protocol):
     ) -> Delivered:
         """Put the file and its label there, or raise Unanswered.
 
-        ``look_first``: it may be there already. ``on_send`` is called just before the file is sent,
-        if it is; what it raises goes through.
+        With ``look_first`` the file may be there already. ``on_send`` is called just before the
+        file is sent, if it is sent; what it raises is raised here.
         """
 
     def close(self) -> None:

@@ -34,8 +34,7 @@ class _Row:
 class CellReader:
     """Read one table's text piece by piece.
 
-    ``line`` is the file's line on which the text begins, ``row`` how many rows, one a line, came
-    before.
+    The text begins on ``line`` of the file, after ``row`` rows of the table.
     """
 
     def __init__(self, layout: Layout, *, delimiter: str, line: int, row: int = 0) -> None:

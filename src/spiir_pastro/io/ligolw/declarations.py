@@ -17,7 +17,10 @@ def table_name(name: str) -> str:
 
 
 class Declarations:
-    """The table being declared, and the layouts of those wanted that were; None wants them all."""
+    """The table being declared, and the layouts of the tables declared before it.
+
+    ``wanted`` are the tables to read; None for all of them.
+    """
 
     def __init__(self, wanted: Wanted | None) -> None:
         self._wanted = wanted

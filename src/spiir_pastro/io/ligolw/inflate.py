@@ -68,10 +68,10 @@ def blocks(
 ) -> Generator[bytes]:
     """Yield a plain or gzipped file's content in blocks of 2 to 8 MiB.
 
-    A block ends with a line, if any ends in its last part. Who stops early should close the
-    generator, which closes the file. The fingerprint, if one is given, is that of the file's own
-    bytes, compressed or not. TableError if the file cannot be opened, is none, is damaged, inflates
-    to more than ``max_bytes``, or holds white space without end.
+    A block ends with a line, if any ends in its last part. Close the generator to stop early: it
+    closes the file. The fingerprint, if one is given, is that of the file's own bytes, compressed
+    or not. TableError if the path cannot be opened or is no file, the file is damaged, inflates to
+    more than ``max_bytes``, or holds white space without end.
     """
     held: list[bytes] = []
     size, enough = 0, _FIRST_BLOCK_BYTES

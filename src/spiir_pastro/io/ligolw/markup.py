@@ -56,7 +56,7 @@ class Tag:
 
 
 class Piece(NamedTuple):
-    """Whole lines of text, the number of the first in the document, and how many breaks follow."""
+    """Whole lines of text, the number of the first one in the document, and their line breaks."""
 
     text: bytes
     line: int
