@@ -29,7 +29,8 @@ def predict_read(
 
     Given the distances to which binaries are detected, also their properties.
     """
-    said = predict_triggers(model, read.triggers, intervals=intervals)
+    said = as_table(model.predict(to_candidates(read.triggers), intervals=intervals))
+    said = pl.concat([read.triggers.select("event_id"), said], how="horizontal")
     if reach is not None:
         properties = source_properties(model, to_candidates(read.triggers), reach)
         said = said.hstack(_properties_table(properties))
@@ -40,14 +41,6 @@ def predict_read(
     # Rejects stand at their rows of the source, triggers fill the others in their order.
     kept = np.delete(np.arange(everything.height), unsaid["row"].to_numpy())
     return everything[np.argsort(np.concatenate([kept, unsaid["row"].to_numpy()]))]
-
-
-def predict_triggers(
-    model: PastroModel, triggers: pl.DataFrame, *, intervals: bool = True
-) -> pl.DataFrame:
-    """Give canonical triggers their probabilities, intervals and notes, in their order."""
-    said = as_table(model.predict(to_candidates(triggers), intervals=intervals))
-    return pl.concat([triggers.select("event_id"), said], how="horizontal")
 
 
 def as_table(predictions: Predictions) -> pl.DataFrame:

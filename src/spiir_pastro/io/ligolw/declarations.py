@@ -11,11 +11,6 @@ Wanted = Mapping[str, Sequence[str] | None]
 _SHOWN_CHARACTERS = 50
 
 
-def table_name(name: str) -> str:
-    """Take ``:table`` off a table's name."""
-    return name.removesuffix(":table")
-
-
 class Declarations:
     """The table being declared, and the layouts of the tables declared before it.
 
@@ -39,7 +34,8 @@ class Declarations:
             )
         self._has_root = True
         if name == "Table":
-            self._table, self._columns = table_name(attributes.get("Name", "")), []
+            self._table = attributes.get("Name", "").removesuffix(":table")
+            self._columns = []
             self._has_stream = False
         elif name == "Column" and self._table is not None:
             self._columns.append((attributes.get("Name", ""), attributes.get("Type", "")))
