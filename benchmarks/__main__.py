@@ -12,9 +12,10 @@ _HERE = Path(__file__).parent
 _PEERS = ("igwn-ligolw", "pandas", "pyarrow", "pycbc", "p-astro", "polars", "isal", "numpy")
 _PREFACE = """# Benchmarks
 
-`make bench` runs the scripts of `benchmarks/`, with `PYTHONPATH=tools`, and writes this page. Each figure stands beside its
-peer's, on the same input in the same run, the sides taking turns. Ratios are what counts, seconds
-depend on the machine: a ratio is the median over the rounds, with their range.
+`make bench` runs the scripts of `benchmarks/`, with `PYTHONPATH=tools`, and writes this page. Each
+figure stands beside its peer's, on the same input in the same run, the sides taking turns. Ratios
+are what counts, seconds depend on the machine: a ratio is the median over the rounds, with their
+range.
 
 {machine}
 """
