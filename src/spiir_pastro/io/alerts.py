@@ -112,21 +112,11 @@ class _Labelled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """One alert, its event read as far as every pipeline shares it.
+    """One alert, its event read as far as every pipeline shares it."""
 
-    Attributes
-    ----------
-    uid
-        What the alert is about: the event's or superevent's id.
-    alert_type
-        ``new``, ``update``, ``label_added``, ``log`` and so on.
-    event
-        The event, whose fields are unset where the alert is about something else.
-    """
-
-    uid: str
-    alert_type: str
-    event: Event
+    uid: str  # what the alert is about: the event's or superevent's id
+    alert_type: str  # ``new``, ``update``, ``label_added``, ``log`` and so on
+    event: Event  # the event, whose fields are unset where the alert is about something else
 
     def trigger(self) -> Trigger:
         """Read the trigger of a SPIIR event.

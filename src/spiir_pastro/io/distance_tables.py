@@ -31,29 +31,18 @@ _NEAREST = "min_dist"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LocalisedEvents:
-    """What ``fit_distance`` takes, and the events' classes where they are known.
+    """What ``fit_distance`` takes, and the events' classes where they are known."""
 
-    Attributes
-    ----------
-    snr, distance_mean, distance_std : (n,)
-        Network signal-to-noise ratio; BAYESTAR's distance and its standard deviation in Mpc.
-    eff_distance : (n, 4) or (n,)
-        Effective distance in Mpc by detector, in the order of ``DETECTORS``, NaN for none; or the
-        least, if the table has no more.
-    source_class : (n,)
-        Names of the classes; empty where unknown.
-    mchirp_det : (n,)
-        Detector-frame chirp mass in solar masses; NaN where unknown.
-    is_simulated
-        Whether the table has true distances, which are known of injections only.
-    """
-
-    snr: Floats
+    snr: Floats  # (n,) network signal-to-noise ratio
+    # (n, 4) or (n,) effective distance in Mpc by detector, in the order of ``DETECTORS``, NaN for
+    # none; or the least, if the table has no more
     eff_distance: Floats
+    # (n,) BAYESTAR's distance and its standard deviation in Mpc
     distance_mean: Floats
     distance_std: Floats
-    source_class: NDArray[np.str_]
-    mchirp_det: Floats
+    source_class: NDArray[np.str_]  # (n,) names of the classes; empty where unknown
+    mchirp_det: Floats  # (n,) detector-frame chirp mass in solar masses; NaN where unknown
+    # whether the table has true distances, which are known of injections only
     is_simulated: bool = False
 
     @property

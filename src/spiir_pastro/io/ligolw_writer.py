@@ -37,27 +37,17 @@ _COMPRESSION = 2  # isal's levels: 2 is as fast as 1 and smaller
 class LigolwTable:
     """One table: its name, its columns in order, and its rows in chunks.
 
-    Attributes
-    ----------
-    name
-        Like ``postcoh``.
-    columns
-        Column name to LIGO_LW type, in the file's order.
-    rows
-        Frames that hold at least these columns; an id column holds integers.
-    id_owners
-        Whose id a column's values are, where that is not this table itself:
-        ``{"process_id": "process"}``.
-
     Raises
     ------
     TableError
         If a type is none of LIGO_LW's.
     """
 
-    name: str
-    columns: Mapping[str, str]
+    name: str  # like ``postcoh``
+    columns: Mapping[str, str]  # column name to LIGO_LW type, in the file's order
+    # frames that hold at least these columns; an id column holds integers
     rows: Iterable[pl.DataFrame] = ()
+    # whose id a column's values are, where not this table's: ``{"process_id": "process"}``
     id_owners: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:

@@ -48,27 +48,17 @@ class Counted(_Part, frozen=True, kw_only=True):
 
 
 class ClassRates(_Part, frozen=True, kw_only=True, omit_defaults=False):
-    """How often a class merges.
+    """How often a class merges."""
 
-    Attributes
-    ----------
-    injections, found, effective, uncovered, exposure
-        What its injections measured; see `spiir_pastro.pipeline.sensitivity`.
-    why_not
-        Why the density of mergers is not known.
-    detections_per_yr
-        Signals below the FAR threshold a year of livetime.
-    mergers_per_gpc3_yr
-        Mergers in the sky at redshift 0; None where not known.
-    """
-
+    # what its injections measured; see `spiir_pastro.pipeline.sensitivity`
     injections: int = 0
     found: int = 0
     effective: float = 0.0
     uncovered: float = 0.0
     exposure: Exposure | None = None
-    why_not: str = ""
-    detections_per_yr: Quantiles
+    why_not: str = ""  # why the density of mergers is not known
+    detections_per_yr: Quantiles  # signals below the FAR threshold a year of livetime
+    # mergers in the sky at redshift 0; None where not known
     mergers_per_gpc3_yr: Quantiles | None = None
 
 
@@ -81,112 +71,57 @@ class Rates(_Part, frozen=True, kw_only=True):
 
 
 class TrainingData(_Part, frozen=True, kw_only=True):
-    """What a model was trained on; what is not known of it, or is none of its kind, is not given.
+    """What a model was trained on; what is not known of it, or does not apply, is not given."""
 
-    Attributes
-    ----------
-    inputs
-        Files read.
-    rows, rejects, dropped
-        Rows of a table of uploads, those that are no triggers, and those left out by the reason.
-    left_out
-        Runs that cannot be judged, and why.
-    known_mergers
-        Names of the known mergers among the candidates.
-    livetime_s, injections_found
-        Of a campaign: seconds of background, and injections with a candidate.
-    missing
-        Files of a campaign that were not as they should be, and why.
-    since_gps, until_gps
-        The part of the time that was kept, GPS seconds.
-    counted
-        Other candidates that were counted.
-    """
-
-    inputs: tuple[InputFile, ...] = ()
+    inputs: tuple[InputFile, ...] = ()  # files read
+    # rows of a table of uploads, those that are no triggers, and those left out by the reason
     rows: int | None = None
     rejects: int | None = None
     dropped: dict[str, int] = {}
-    left_out: dict[str, str] = {}
-    known_mergers: tuple[str, ...] = ()
-    livetime_s: float | None = None
-    missing: dict[str, str] = {}
-    injections_found: int | None = None
+    left_out: dict[str, str] = {}  # runs that cannot be judged, and why
+    known_mergers: tuple[str, ...] = ()  # names of the known mergers among the candidates
+    livetime_s: float | None = None  # of a campaign: seconds of background
+    missing: dict[str, str] = {}  # files of a campaign that were not as they should be, and why
+    injections_found: int | None = None  # of a campaign: injections with a candidate
+    # the part of the time that was kept, GPS seconds
     since_gps: float | None = None
     until_gps: float | None = None
-    counted: Counted | None = None
+    counted: Counted | None = None  # other candidates that were counted
 
 
 class DistanceRecord(_Part, frozen=True, kw_only=True):
-    """Which distance model real events chose.
+    """Which distance model real events chose."""
 
-    Attributes
-    ----------
-    events
-        How many chose.
-    chosen
-        Name of the model.
-    scatter
-        Root mean square of (D - D_est) / D_est over them by model, from the least on.
-    """
-
-    events: int
-    chosen: str
+    events: int  # how many chose
+    chosen: str  # name of the model
+    # root mean square of (D - D_est) / D_est over them by model, from the least on
     scatter: dict[str, float]
 
 
 class ServiceCounts(_Part, frozen=True, kw_only=True):
-    """What the alert service added to the counts.
+    """What the alert service added to the counts."""
 
-    Attributes
-    ----------
-    base
-        SHA-256 of the model file to which it did.
-    gps_ns
-        When each candidate was, GPS nanoseconds.
-    """
-
-    base: str
-    gps_ns: tuple[int, ...] = ()
+    base: str  # SHA-256 of the model file that it added to
+    gps_ns: tuple[int, ...] = ()  # when each candidate was, GPS nanoseconds
 
 
 class Provenance(TrainingData, frozen=True, kw_only=True):
-    """What a model was trained on, how, and what came of it.
-
-    Attributes
-    ----------
-    settings
-        What was chosen.
-    effective_signals
-        How many signals of equal weight those of each class are worth.
-    rates
-        By class.
-    noise_statistics
-        Files that the SNR of noise was taken from.
-    distances
-        Which distance model real events chose; None where too few of them were given.
-    candidates, gps_span_ns
-        How many were counted, and the first and the last of them, GPS nanoseconds.
-    versions
-        Of the packages that fitted it.
-    updates
-        Tables whose candidates were added to the counts later.
-    service_counts
-        What the alert service added to the counts.
-    rescaled
-        What the counts were multiplied by since, by class and ``noise``.
-    """
+    """What a model was trained on, how, and what came of it."""
 
     settings: FitSettings
+    # how many signals of equal weight those of each class are worth
     effective_signals: dict[Source, float]
     rates: Rates
-    noise_statistics: tuple[NoiseStatistics, ...] = ()
+    noise_statistics: tuple[NoiseStatistics, ...] = ()  # files that the SNR of noise was taken from
+    # which distance model real events chose; None where too few of them were given
     distances: DistanceRecord | None = None
+    # how many were counted, and the first and the last of them, GPS nanoseconds
     candidates: int
     gps_span_ns: tuple[int, int]
-    versions: dict[str, str]
-    updates: tuple[InputFile, ...] = ()
+    versions: dict[str, str]  # of the packages that fitted it
+    updates: tuple[InputFile, ...] = ()  # tables whose candidates were added to the counts later
     service_counts: ServiceCounts | None = None
+    # what the counts were multiplied by since, by class and ``noise``
     rescaled: dict[str, float] = {}
 
 

@@ -26,21 +26,11 @@ TWIN_COLUMNS = ("gps_ns", "mchirp_det", "snr")
 
 @dataclass(frozen=True, kw_only=True)
 class TwinTolerance:
-    """How alike two triggers of twin runs are that the same noise made.
+    """How alike two triggers of twin runs are that the same noise made."""
 
-    Attributes
-    ----------
-    window_ns
-        Largest distance in time, in nanoseconds.
-    mchirp
-        Largest distance in chirp mass, as a fraction of the twin's.
-    snr
-        By what fraction of the twin's SNR a trigger may be louder.
-    """
-
-    window_ns: int = 10_000_000
-    mchirp: float = 0.01
-    snr: float = 0.1
+    window_ns: int = 10_000_000  # largest distance in time, in nanoseconds
+    mchirp: float = 0.01  # largest distance in chirp mass, as a fraction of the twin's
+    snr: float = 0.1  # by what fraction of the twin's SNR a trigger may be louder
 
 
 def split_near(

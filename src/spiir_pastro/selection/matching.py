@@ -25,19 +25,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Matches:
-    """What became of every injection.
+    """What became of every injection."""
 
-    Attributes
-    ----------
-    found
-        The trigger of each injection found, with the injection's columns beside it, their names
-        beginning with ``injection_``; sorted by (gps_ns, event_id).
-    missed
-        The other injections, sorted by (gps_ns, injection_id).
-    """
-
+    # the trigger of each injection found, with the injection's columns beside it, their names
+    # beginning with ``injection_``; sorted by (gps_ns, event_id)
     found: pl.DataFrame
-    missed: pl.DataFrame
+    missed: pl.DataFrame  # the other injections, sorted by (gps_ns, injection_id)
 
 
 def match_injections(

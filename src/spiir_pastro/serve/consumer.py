@@ -44,23 +44,15 @@ class BrokerError(PastroError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
-    """A payload and where it stood.
-
-    Attributes
-    ----------
-    published_at
-        Unix seconds, if the broker says.
-    is_old
-        Whether it may have been answered by an earlier process.
-    """
+    """A payload and where it stood."""
 
     topic: str
     payload: bytes
     number: int = 0
     offset: int = 0
-    published_at: float | None = None
+    published_at: float | None = None  # Unix seconds, if the broker says
     is_test: bool = False
-    is_old: bool = True
+    is_old: bool = True  # whether it may have been answered by an earlier process
 
 
 class Consumer(Protocol):

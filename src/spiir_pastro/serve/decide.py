@@ -57,26 +57,16 @@ _DEAD_LETTERS = frozenset(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Upload:
-    """A trigger and the probabilities GraceDB is to be told, with the name of their model.
-
-    Attributes
-    ----------
-    properties
-        The bytes of ``spiir.properties.json``, None if it is not to be told.
-    revision
-        How many answers went before.
-    is_answered
-        Whether the alert says that there are probabilities: the pipeline may have sent its own.
-    search
-        The search as which it was answered, in lower case.
-    """
+    """A trigger and the probabilities GraceDB is to be told, with the name of their model."""
 
     trigger: Trigger
     probabilities: SourceProbabilities
     model: str
+    # the bytes of ``spiir.properties.json``, None if it is not to be told
     properties: bytes | None = None
-    search: str = ALL_SKY
-    revision: int = 0
+    search: str = ALL_SKY  # the search as which it was answered, in lower case
+    revision: int = 0  # how many answers went before
+    # whether the alert says that there are probabilities: the pipeline may have sent its own
     is_answered: bool = False
 
     @property

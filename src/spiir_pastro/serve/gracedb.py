@@ -24,22 +24,12 @@ _GATEWAYS = frozenset({502, 504})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What a server said.
-
-    Attributes
-    ----------
-    status, body
-        Of the HTTP answer.
-    retry_after_s
-        Seconds it asks to be left alone.
-    busy_s
-        Seconds for which it may still be busy with the request all the same.
-    """
+    """What a server said."""
 
     status: int
     body: bytes = b""
-    retry_after_s: float = 0.0
-    busy_s: float = 0.0
+    retry_after_s: float = 0.0  # seconds it asks to be left alone
+    busy_s: float = 0.0  # seconds for which it may still be busy with the request all the same
 
 
 class NoAnswer(PastroError):  # noqa: N818  (an outcome, named as one)

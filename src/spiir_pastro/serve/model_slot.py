@@ -55,26 +55,14 @@ Signature = tuple[int, int, int, int]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Model:
-    """A model that passed its rehearsal.
+    """A model that passed its rehearsal."""
 
-    Attributes
-    ----------
-    assessor
-        The model itself.
-    digest
-        SHA-256 of its file.
-    version
-        What its maker calls it.
-    expected
-        What it expects a day, as far as it says.
-    sensitivity
-        SHA-256 of the file of what the detectors hear now, if its counts are scaled for that.
-    """
-
-    assessor: Assessor = field(repr=False)
-    digest: str
-    version: str
+    assessor: Assessor = field(repr=False)  # the model itself
+    digest: str  # SHA-256 of its file
+    version: str  # what its maker calls it
+    # what it expects a day, as far as it says
     expected: Mapping[What, Rate] = field(default_factory=dict, repr=False, compare=False)
+    # SHA-256 of the file of what the detectors hear now, if its counts are scaled for that
     sensitivity: str = ""
 
     @property

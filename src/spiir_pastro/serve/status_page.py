@@ -26,30 +26,14 @@ _STATES = {"done": ("on GraceDB", "good"), "pending": ("waiting", "wait")}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
-    """What the page shows.
+    """What the page shows."""
 
-    Attributes
-    ----------
-    problems
-        What is wrong, by part.
-    facts
-        Where alerts come from and go to, the model, and so on.
-    figures
-        Numbers for the cards.
-    models
-        Those in use, by the search each answers.
-    records
-        The last events, the newest first.
-    drift
-        Counts beside their expectation.
-    """
-
-    problems: Mapping[str, str]
-    facts: Mapping[str, str]
-    figures: Mapping[str, str]
-    models: Mapping[str, Model]
-    records: Sequence[Record]
-    drift: Sequence[Drift]
+    problems: Mapping[str, str]  # what is wrong, by part
+    facts: Mapping[str, str]  # where alerts come from and go to, the model, and so on
+    figures: Mapping[str, str]  # numbers for the cards
+    models: Mapping[str, Model]  # those in use, by the search each answers
+    records: Sequence[Record]  # the last events, the newest first
+    drift: Sequence[Drift]  # counts beside their expectation
 
 
 def render(status: Status) -> str:

@@ -68,15 +68,6 @@ class Batch:
 class Layout:
     """A table's columns as its file has them, and which of them are wanted.
 
-    Attributes
-    ----------
-    table
-        The table's name without ``:table``.
-    names, types
-        Canonical name and LIGO_LW type of each column, in the file's order.
-    wanted
-        Canonical names to deliver, in their order; None for all the file has.
-
     Raises
     ------
     TableError
@@ -84,9 +75,11 @@ class Layout:
         is neither in the file nor one SPIIR's files may have.
     """
 
-    table: str
+    table: str  # the table's name without ``:table``
+    # canonical name and LIGO_LW type of each column, in the file's order
     names: tuple[str, ...]
     types: tuple[str, ...]
+    # canonical names to deliver, in their order; None for all the file has
     wanted: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
