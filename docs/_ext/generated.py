@@ -226,7 +226,9 @@ def meaning_of_column(name: str) -> str:
     """Return what a column holds; an undescribed column stops the build."""
     if name in MEANINGS:
         return MEANINGS[name]
-    return f"the injection's: {MEANINGS[name.removeprefix('injection_')]}"
+    whose, _, own = name.partition("_")
+    of = {"injection": "the injection's", "recovered": "of the best trigger near in time"}
+    return f"{of[whose]}: {MEANINGS[own]}"
 
 
 def _attributes(kind: type) -> dict[str, str]:

@@ -89,7 +89,8 @@ def test_nodes_no_template_can_be_of_are_left_out_without_a_difference(
     monkeypatch.setattr(properties, "LEAST_CLASS_SHARE", 0.0)
     every = properties_of(model, *events)
     for name in ("has_ns", "has_mass_gap", "has_remnant", "mchirp_bins"):
-        np.testing.assert_allclose(getattr(few, name), getattr(every, name), atol=2e-3)
+        # To two digits: a class that only outliers are of has a share of 0.002.
+        np.testing.assert_allclose(getattr(few, name), getattr(every, name), atol=5e-3)
     np.testing.assert_allclose(few.source_mchirp, every.source_mchirp, rtol=2e-3)
 
 

@@ -291,7 +291,7 @@ def test_a_folder_of_two_results_is_refused(campaign: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("schema_version", 99, "has schema version 99, where 2 is known"),
+        ("schema_version", 99, "has schema version 99, where 3 is known"),
         ("background_livetime_s", None, "missing required field `background_livetime_s`"),
         ("settings", {}, "checksum does not fit"),
     ],

@@ -150,6 +150,20 @@ def test_rates_as_injected_are_those_of_the_population_injected(processed: Path)
         np.testing.assert_allclose(mine, other, rtol=0.1)
 
 
+def test_binaries_recovered_at_another_mass_are_signals_too(
+    reweighted: ModelArtifact, processed: Path
+) -> None:
+    """Without them no heavy binary would be misrecovered, and all would be more significant."""
+    seen = open_processed(processed).injections_seen().filter(pl.col("far_hz") <= 3e-4)
+    shift = (pl.col("mchirp_det") / pl.col("injection_mchirp_det")).log().abs()
+    heavy = seen.filter(pl.col("injection_mchirp_det") > 30)
+    far_off = heavy.select((shift > math.log(2)).mean()).item()
+    assert 0.15 < far_off < 0.45  # 0.3 is drawn
+    assert heavy["snr"].null_count() == 0
+    found = reweighted.model.sources.response.misrecovered_fraction
+    assert found == pytest.approx(far_off, abs=0.05)
+
+
 def test_efficiency_against_true_values_counts_the_injections_missed(
     reweighted: ModelArtifact, processed: Path
 ) -> None:

@@ -165,8 +165,6 @@ MEANINGS = MappingProxyType(
         "injection_id": "the injection's number in its file",
         "distance_mpc": "luminosity distance",
         "analysed": "whether two detectors or more were analysed at the merger",
-        "recovered_far_hz": "FAR of the best trigger near in time of any chirp mass; null if none",
-        "recovered_mchirp_det": "chirp mass of that trigger, detector frame",
         "inclination": "of the orbit to the line of sight",
         "right_ascension": "of the source",
         "declination": "of the source",
@@ -179,7 +177,8 @@ MEANINGS = MappingProxyType(
         "note": "why there are no numbers, or what was missing; empty or null otherwise",
     }
 )
-"""What canonical columns hold; ``injection_<name>`` is the injection's own ``<name>``."""
+"""What canonical columns hold. ``injection_<name>`` is the injection's own ``<name>``,
+``recovered_<name>`` that of the best trigger near a missed one, of any chirp mass; null if none."""
 
 _LETTER = {ifo[0]: ifo for ifo in DETECTORS}
 _LETTERS = "".join(_LETTER)

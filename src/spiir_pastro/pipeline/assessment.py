@@ -216,11 +216,13 @@ def _missed(folder: Path, settings: FitSettings, during: During) -> pl.DataFrame
 
     None where no injection was.
     """
-    below = pl.col("far_hz") <= settings.far_threshold_hz
     processed = open_processed(folder)
     parts = []
-    for kind, prefix in (("foreground", "injection_"), ("missed", "")):
-        missed = ~below.fill_null(value=False) if prefix else pl.lit(value=True)
+    for kind, prefix, far in (
+        ("foreground", "injection_", "far_hz"),
+        ("missed", "", "recovered_far_hz"),
+    ):
+        missed = ~(pl.col(far) <= settings.far_threshold_hz).fill_null(value=False)
         for bank, table in processed.tables(kind).items():
             lost = table.filter(pl.col(f"{prefix}analysed") & missed)
             parts.append(

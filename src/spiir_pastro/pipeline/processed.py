@@ -47,8 +47,7 @@ UNITS: Mapping[str, str] = {
     **TRIGGER_UNITS,
     **INJECTION_UNITS,
     **{f"injection_{name.removeprefix('injection_')}": u for name, u in INJECTION_UNITS.items()},
-    "recovered_far_hz": "Hz",
-    "recovered_mchirp_det": "Msun",
+    **{f"recovered_{name}": unit for name, unit in TRIGGER_UNITS.items()},
     "livetime_ns": "ns",
 }
 """Units of the columns of all processed tables."""
@@ -196,6 +195,12 @@ def _is_table(name: str) -> bool:
     )
 
 
+def _as_found(column: str) -> str:
+    """Name a column of ``missed`` as ``foreground`` does."""
+    own = column.removeprefix("recovered_")
+    return own if own != column else f"injection_{column.removeprefix('injection_')}"
+
+
 def _injected_run(run: Run, matches: Matches) -> InjectedRun:
     return InjectedRun(
         run=run.name,
@@ -231,6 +236,15 @@ class ProcessedFolder:
             for path, sha256 in sorted(paths.items())
             if str(path.parent) == kind
         }
+
+    def injections_seen(self) -> pl.DataFrame:
+        """Return the best trigger of each injection seen, whatever its chirp mass, as found."""
+        found, missed = ([*self.tables(kind).values()] for kind in ("foreground", "missed"))
+        off_mass = [
+            table.filter(pl.col("recovered_far_hz").is_not_null()).rename(_as_found)
+            for table in missed
+        ]
+        return pl.concat([*found, *off_mass], how="diagonal")
 
     def _read(self, name: str, sha256: str) -> pl.DataFrame:
         path = self.folder / name

@@ -325,9 +325,7 @@ def _foreground(
 
 
 def _with_off_mass(missed: pl.DataFrame, triggers: pl.DataFrame, window_ns: int) -> pl.DataFrame:
-    """Put FAR and chirp mass of the best trigger near in time beside each injection missed."""
+    """Put the best trigger near in time beside each injection missed."""
     near = match_injections(triggers, missed, window_ns=window_ns, mchirp_tolerance=math.inf).found
-    recovered = near.select(
-        "injection_id", recovered_far_hz="far_hz", recovered_mchirp_det="mchirp_det"
-    )
+    recovered = near.select("injection_id", pl.col(triggers.columns).name.prefix("recovered_"))
     return missed.join(recovered, on="injection_id", how="left", maintain_order="left")

@@ -69,7 +69,7 @@ def signal_weights(
     for source, population in populations.items():
         of_class = signals["bank"].eq(str(source)) & signals["source_class"].eq(str(source))
         rows = of_class.fill_null(value=False).to_numpy()
-        binaries = _binaries(signals.filter(of_class), "injection_")
+        binaries = _binaries(signals.filter(of_class))
         try:
             sets = _injection_sets(injected, source)
             volumes = volumes_gpc3(population, sets, binaries)
@@ -89,21 +89,17 @@ def signal_weights(
 
 def sensitivities(
     signals: pl.DataFrame,
-    missed: Mapping[str, pl.DataFrame],
     injected: Sequence[InjectedRun],
     *,
     populations: Populations | None,
     livetime_yr: float,
-    far_threshold_hz: float,
 ) -> Mapping[Source, Sensitivity]:
     """Measure the sensitive volume-time of each class.
 
     Parameters
     ----------
     signals
-        Foreground below the FAR threshold.
-    missed
-        Injections missed by bank.
+        Injections seen below the FAR threshold.
     populations
         The populations of the sky; None for those injected.
     livetime_yr
@@ -111,12 +107,11 @@ def sensitivities(
     """
     measured = {}
     for source in ASTROPHYSICAL:
-        matched = signals.filter(pl.col("bank") == str(source))
+        of_bank = signals.filter(pl.col("injection_analysed"), bank=str(source))
         try:
-            binaries = _found(matched, missed.get(str(source)), far_threshold_hz)
             sets = _injection_sets(injected, source)
             population = populations[source] if populations else _as_injected(sets)
-            measured[source] = _measure(population, sets, binaries, livetime_yr)
+            measured[source] = _measure(population, sets, _binaries(of_bank), livetime_yr)
         except FitError as exc:
             measured[source] = Sensitivity(why_not=str(exc))
     return measured
@@ -169,22 +164,10 @@ def _measure(
     )
 
 
-def _found(
-    matched: pl.DataFrame, missed: pl.DataFrame | None, far_threshold_hz: float
-) -> tuple[Floats, ...]:
-    """Return masses and redshifts of the injections of a bank that count as found."""
-    parts = [(matched, "injection_")]
-    if missed is not None:
-        # Recovered at another chirp mass is no example of its class, but it is a detection.
-        parts.append((missed.filter(pl.col("recovered_far_hz") <= far_threshold_hz), ""))
-    analysed = [_binaries(table.filter(f"{prefix}analysed"), prefix) for table, prefix in parts]
-    return tuple(np.concatenate(values) for values in zip(*analysed, strict=True))
-
-
-def _binaries(table: pl.DataFrame, prefix: str) -> tuple[Floats, ...]:
+def _binaries(signals: pl.DataFrame) -> tuple[Floats, ...]:
     """Return source-frame masses and redshifts of injections."""
-    z = redshift(table[f"{prefix}distance_mpc"].to_numpy())
-    masses = (table[f"{prefix}mass{i}_det"].to_numpy() / (1 + z) for i in (1, 2))
+    z = redshift(signals["injection_distance_mpc"].to_numpy())
+    masses = (signals[f"injection_mass{i}_det"].to_numpy() / (1 + z) for i in (1, 2))
     return *masses, z
 
 

@@ -111,4 +111,4 @@ class Summary(Document, frozen=True, kw_only=True):
     background_livetime_s: float  # seconds of background with two detectors or more
     livetime: tuple[Livetime, ...]  # seconds by run and combination of detectors
     tables: dict[str, str]  # SHA-256 of each table, by its path below the folder
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3

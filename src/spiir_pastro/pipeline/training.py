@@ -122,10 +122,12 @@ def from_uploads(
 
 
 def from_processed(folder: Path, *, settings: FitSettings) -> TrainingSet:
-    """Take a processed campaign: injections found are signals, the background is noise.
+    """Take a processed campaign: injections seen are signals, the background is noise.
 
-    The candidates counted are those of the background runs, known mergers included. An injection's
-    class is that of its source-frame masses.
+    Those recovered at another chirp mass are among them: without them no binary would seem
+    misrecovered, and signals more significant than they are. The candidates counted are those of
+    the background runs, known mergers included. An injection's class is that of its source-frame
+    masses.
 
     Raises
     ------
@@ -145,7 +147,7 @@ def from_processed(folder: Path, *, settings: FitSettings) -> TrainingSet:
     if absent:
         raise FitError(f"{folder} holds no {' and no '.join(absent)}; run spiir-pastro process")
     background = pl.concat(tables["background"]).filter(below)
-    foreground = pl.concat(tables["foreground"]).filter(below)
+    foreground = processed.injections_seen().filter(below)
     noise = background.with_columns(is_signal=False, source_class=pl.lit(None, pl.String))
     signals = foreground.with_columns(
         source_class(foreground, settings.boundaries).alias("source_class"),
@@ -169,11 +171,9 @@ def from_processed(folder: Path, *, settings: FitSettings) -> TrainingSet:
         early_warning_s=max(run.early_warning_s for run in summary.injections),
         sensitivity=sensitivities(
             foreground,
-            processed.tables("missed"),
             summary.injections,
             populations=settings.population,
             livetime_yr=livetime_yr,
-            far_threshold_hz=settings.far_threshold_hz,
         ),
         data=TrainingData(
             inputs=processed.inputs,
