@@ -223,6 +223,8 @@ _TOO_WIDE = """
 [...document.querySelectorAll("body, header *, main *, dialog[open] *")]
   .filter((e) => !e.closest(".scroll, nav, .js-plotly-plot, .skip"))
   .filter((e) => e.getBoundingClientRect().right > WIDTH + 1)
+  .concat([...document.querySelectorAll("#quality .scroll, #alternatives .scroll")]
+    .filter((e) => e.scrollWidth > e.clientWidth + 1))
   .map((e) => e.tagName + "." + e.className).concat(
     document.documentElement.scrollWidth > WIDTH ? ["the page"] : [])
 """

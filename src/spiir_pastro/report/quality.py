@@ -32,11 +32,18 @@ class Table:
     caption: str
     heads: Sequence[str]
     rows: Sequence[Sequence[Cell]]
+    on_phones: int  # columns, the first; the others on demand
 
 
-def _table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Cell | str]]) -> Table:
+def _table(
+    caption: str,
+    heads: Sequence[str],
+    rows: Iterable[Sequence[Cell | str]],
+    *,
+    on_phones: int | None = None,
+) -> Table:
     cells = [[cell if isinstance(cell, Cell) else Cell(text=cell) for cell in row] for row in rows]
-    return Table(caption=caption, heads=heads, rows=cells)
+    return Table(caption=caption, heads=heads, rows=cells, on_phones=on_phones or len(heads))
 
 
 def calls(every: Sequence[Call]) -> Table:
@@ -101,19 +108,20 @@ def scores(groups: Sequence[GroupScores]) -> Table:
     rows = [
         (
             f"{g.kind}: {g.name}" if g.kind != "all" else g.name,
-            f"{g.scores.candidates:,}",
             f"{g.scores.signals:,}",
-            _with_ends(g.scores.expected_signals, g, "expected_signals"),
             _with_ends(g.scores.log_loss, g, "log_loss"),
-            _with_ends(g.scores.brier, g, "brier"),
             _with_ends(g.scores.auc, g, "auc"),
+            _with_ends(g.scores.expected_signals, g, "expected_signals"),
+            _with_ends(g.scores.brier, g, "brier"),
+            f"{g.scores.candidates:,}",
         )
         for g in groups
     ]
     return _table(
         "Scores with 90 % bootstrap intervals; a class is scored against everything else.",
-        ("group", "candidates", "signals", "expected", "log loss", "Brier", "AUC"),
+        ("group", "signals", "log loss", "AUC", "expected", "Brier", "candidates"),
         rows,
+        on_phones=4,
     )
 
 
@@ -122,19 +130,20 @@ def alternatives(evaluation: Evaluation) -> Table:
     rows = [
         (
             group.name,
-            _with_ends(group.scores.expected_signals, group, "expected_signals"),
-            f"{group.scores.signals:,}",
             _with_ends(group.scores.log_loss, group, "log_loss"),
-            _with_ends(group.scores.brier, group, "brier"),
             _with_ends(group.scores.auc, group, "auc"),
             f"{percent(agreement.fraction)} of {agreement.events}" if agreement.events else "–",
+            _with_ends(group.scores.expected_signals, group, "expected_signals"),
+            f"{group.scores.signals:,}",
+            _with_ends(group.scores.brier, group, "brier"),
         )
         for group, agreement in evaluation.compared
     ]
     return _table(
         "Smaller log loss and Brier score are better; larger AUC is.",
-        ("method", "signals expected", "known", "log loss", "Brier", "AUC", "class agrees"),
+        ("method", "log loss", "AUC", "class agrees", "signals expected", "known", "Brier"),
         rows,
+        on_phones=4,
     )
 
 

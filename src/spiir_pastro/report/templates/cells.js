@@ -114,8 +114,11 @@ const sortable = (holder, columns, rows, { page = 20, sort = null, falling = tru
   };
   draw();
   const table = node("table", {}, node("thead", {}, node("tr", {}, ...heads)), body);
-  const every = node("button", { type: "button", "aria-pressed": "false", onclick: () =>
-    every.setAttribute("aria-pressed", table.classList.toggle("every")) }, "all columns");
+  const every = node("button", { type: "button", class: "all", "aria-pressed": "false" }, "all columns");
   holder.replaceChildren(node("div", { class: "tools" }, search, every, count, before, after),
     node("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, table));
 };
+document.addEventListener("click", ({ target }) => {
+  if (target.matches("button.all"))
+    target.setAttribute("aria-pressed", target.parentElement.nextElementSibling.querySelector("table").classList.toggle("every"));
+});
