@@ -12,7 +12,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import msgspec
@@ -38,7 +38,7 @@ from spiir_pastro.pipeline.summary import ProcessSettings
 from spiir_pastro.pipeline.training import TrainingSet, from_processed
 from spiir_pastro.simulation import CampaignConfig
 
-__all__ = ["BAD", "HARMLESS", "Campaign", "change"]
+__all__ = ["BAD", "HARMLESS", "Campaign", "campaign_of", "change"]
 
 _CONFIG = CampaignConfig(
     days=8.0,
@@ -56,12 +56,11 @@ class Campaign:
 
     folder: Path
     seed: int
-    config: CampaignConfig = _CONFIG
 
     @cached_property
     def runs(self) -> RunsFile:
         """Simulate and extract."""
-        for _ in simulate(self.folder / "campaign", replace(self.config, seed=self.seed)):
+        for _ in simulate(self.folder / "campaign", replace(_CONFIG, seed=self.seed)):
             pass
         runs = read_runs(self.folder / "campaign" / "RUNS.yaml")
         for _ in extract(raw_files_of_runs(runs), self.folder / "staging", workers=1):
@@ -113,10 +112,16 @@ class Campaign:
         """Its evaluation."""
         return self.evaluate(self.artifact)
 
-    @cached_property
+    @property
     def other(self) -> "Campaign":
-        """A campaign of another seed."""
-        return Campaign(self.folder / "other", self.seed + 1000, self.config)
+        """The campaign of the next seed."""
+        return campaign_of(self.folder.parent, self.seed + 1)
+
+
+@cache
+def campaign_of(folder: Path, seed: int) -> Campaign:
+    """Return the one campaign of a seed below a folder."""
+    return Campaign(folder / str(seed), seed)
 
 
 def fitted(training: TrainingSet, settings: FitSettings | None = None) -> ModelArtifact:
@@ -223,7 +228,7 @@ def _another_order(campaign: Campaign) -> Evaluated:
 def _part_of_the_span(campaign: Campaign) -> Evaluated:
     """Evaluate the same model on the first five days of the eight."""
     runs = campaign.runs
-    end = runs.runs[0].gps_start + round(5 * 86_400 * campaign.config.days / 8)
+    end = runs.runs[0].gps_start + round(5 * 86_400 * _CONFIG.days / 8)
     shorter = msgspec.structs.replace(
         runs, runs=tuple(msgspec.structs.replace(run, gps_end=end) for run in runs.runs)
     )
@@ -262,9 +267,9 @@ def change(campaign: Campaign, variation: Variation) -> Comparison:
 
 
 def _all_changes(seeds: int) -> Iterator[tuple[str, Comparison]]:
-    for seed in range(seeds):
-        with tempfile.TemporaryDirectory() as folder:
-            campaign = Campaign(Path(folder), seed)
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(seeds):
+            campaign = campaign_of(Path(folder), seed)
             for name, variation in {**BAD, **HARMLESS}.items():
                 yield name, change(campaign, variation)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from spiir_pastro.errors import ConfigError, TableError
 from spiir_pastro.evaluation.change import (
     Change,
+    Design,
     Tolerance,
     Verdict,
     changes_of_means,
@@ -67,6 +68,7 @@ def _evaluated(
         spans=((int(times[0]), int(times[-1])),),
         far_threshold_hz=3e-4,
         settings={},
+        cuts_gps_ns=(first,),
     )
 
 
@@ -287,9 +289,23 @@ def test_noise_is_not_taken_for_a_change() -> None:
             (stated_uncertainty(np.stack([q, 1 - q], axis=1)), *contributions(q, y))
             for q in (one, other)
         )
-        changes = changes_of_means(*sides, paired=True)
+        changes = changes_of_means(*sides, design=Design(paired=True, same_training=True))
         alarms += Verdict.WORSE in judge(changes, Tolerance(negligible=0))
     assert alarms <= 2
+
+
+def test_what_another_training_set_does_is_not_taken_for_a_change() -> None:
+    """It moves all events together, which their signs do not know."""
+    alarms = {True: 0, False: 0}
+    for seed in range(200):
+        p, y = _probabilities(500, seed)
+        powers = np.exp(np.random.default_rng(seed).normal(0, 0.2, 2))
+        sides = [contributions(_with_odds(power, p), y) for power in powers]
+        for same in alarms:
+            changes = changes_of_means(*sides, design=Design(paired=True, same_training=same))
+            alarms[same] += Verdict.WORSE in judge(changes, Tolerance(negligible=0))
+    assert alarms[True] > 10
+    assert alarms[False] <= 1
 
 
 def _change(*, standard_error: float = 0.05) -> Change:

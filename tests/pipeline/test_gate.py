@@ -1,12 +1,12 @@
 """The gate stops what is known to be bad and lets pass what is known to be harmless."""
 
 import pytest
-from bench_gate import BAD, HARMLESS, Campaign, change
+from bench_gate import BAD, HARMLESS, Campaign, campaign_of, change
 
 
 @pytest.fixture(name="campaign", scope="module")
 def _campaign(tmp_path_factory: pytest.TempPathFactory) -> Campaign:
-    return Campaign(tmp_path_factory.mktemp("gate"), seed=3)
+    return campaign_of(tmp_path_factory.mktemp("gate"), 3)
 
 
 def test_signals_are_ranked_above_noise_that_no_model_has_seen(campaign: Campaign) -> None:

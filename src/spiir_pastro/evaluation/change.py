@@ -8,9 +8,11 @@ small real differences show. Log loss and Brier score are means. Calibration err
 above it.
 
 Whether a change is real is asked by random signs (`randomisation`), with one rate of false alarms
-for all metrics together. A sure change may still be too small to matter: it counts if it is also
-more than a part of the metric's own standard error, which is what another training set of the same
-size would move it by.
+for all metrics together. Signs are of events, so that they know the chance of which events there
+are, but not that of which events a model was trained on: one training set moves all events' scores
+together. Unless both models had the same, a change must also be beyond what two training sets do,
+a normal deviate of `TRAINING` standard errors of the metric. A sure change may still be too small
+to matter: it counts if it is also more than a part of the metric's own standard error.
 """
 
 import math
@@ -39,9 +41,16 @@ _LOG_LOSSES = ("source_log_loss", "class_log_loss", "log_loss")
 _DOUBT = 1.75
 """How much more of its standard errors stated uncertainty may rise than a score may fall.
 
-All events share a training set, so that random signs do not tell one from another. Models of seven
-campaigns like benchmarks/bench_gate.py's, on the candidates of campaigns that they were not fitted
-on, differ by up to 1.6 standard errors; with half of noise's density uniform by 2.0 or more.
+Models of seven campaigns like benchmarks/bench_gate.py's, on the candidates of campaigns that they
+were not fitted on, differ by up to 1.6 standard errors; with half of noise's density uniform by 2.0
+or more.
+"""
+
+TRAINING = 0.7
+"""How far two training sets part equally good models, in standard errors of a metric.
+
+Models of ten campaigns like benchmarks/bench_gate.py's part by 0.3 to 0.5 in scores, by 0.5 to 0.8
+in classes; those of uploads with 25 signals among 2,800 candidates by up to 0.5.
 """
 
 _WIDTH = float(norm.ppf(0.95))
@@ -134,6 +143,18 @@ class Contributions:
     better: int  # as in `Change`
     values: Floats  # (n,) of the events
     is_only_a_cost: bool = False  # as in `Change`
+    # Of the mean, whatever the scatter of these values: of few events none may be a rare one.
+    least_error: float = 0.0
+
+    @property
+    def standard_error(self) -> float:
+        """Of the mean."""
+        n = self.values.size
+        return (
+            max(float(self.values.std(ddof=1)) / math.sqrt(n), self.least_error)
+            if n > 1
+            else math.nan
+        )
 
 
 def contributions(p_signal: Floats, is_signal: Labels) -> tuple[Contributions, ...]:
@@ -153,13 +174,34 @@ def contributions(p_signal: Floats, is_signal: Labels) -> tuple[Contributions, .
     # is a mean over candidates.
     lean = np.sign(bins.mean_probability - bins.fraction)[bins.bins_of(p_signal)]
     return (
-        Contributions(name="log_loss", better=-1, values=surprise),
+        Contributions(
+            name="log_loss", better=-1, values=surprise, least_error=_error_of_surprise(p)
+        ),
         Contributions(name="brier", better=-1, values=(p_signal - is_signal) ** 2),
         Contributions(
             name="expected_calibration_error", better=-1, values=lean * (p_signal - is_signal)
         ),
-        Contributions(name="auc", better=+1, values=_placements(p_signal, is_signal)),
+        Contributions(
+            name="auc",
+            better=+1,
+            values=_placements(p_signal, is_signal),
+            least_error=half_an_event(min(int(is_signal.sum()), int((~is_signal).sum()))),
+        ),
     )
+
+
+def half_an_event(n: int) -> float:
+    """Return the error of a fraction of n events that is not seen to scatter."""
+    return 0.5 / max(n, 1)
+
+
+def _error_of_surprise(p: Floats) -> float:
+    """Return the standard error of the mean surprise of probabilities that are right, (n,).
+
+    Each is of one of two outcomes. Where all were likely, and came, surprises hardly scatter.
+    """
+    logit = np.log(p) - np.log1p(-p)
+    return float(np.sqrt((p * (1 - p) * logit**2).sum()) / max(p.size, 1))
 
 
 def source_surprise(p_true: Floats, *, name: str = "source_log_loss") -> Contributions:
@@ -173,8 +215,8 @@ def source_surprise(p_true: Floats, *, name: str = "source_log_loss") -> Contrib
         Of the metric.
     """
     # One certainty that is wrong must not make every other event irrelevant.
-    surprise = -np.log(np.clip(p_true, LEAST_PROBABILITY, 1.0))
-    return Contributions(name=name, better=-1, values=surprise)
+    p = np.clip(p_true, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    return Contributions(name=name, better=-1, values=-np.log(p), least_error=_error_of_surprise(p))
 
 
 def stated_uncertainty(probabilities: Floats) -> Contributions:
@@ -212,12 +254,21 @@ def _placements(p: Floats, is_signal: Labels) -> Floats:
     return placed
 
 
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """What two evaluations that are compared have in common."""
+
+    paired: bool  # whether events are the same, in the same order
+    same_training: bool  # whether the models were trained on the same events
+
+
 def changes_of_means(
-    before: Sequence[Contributions], after: Sequence[Contributions], *, paired: bool
+    before: Sequence[Contributions], after: Sequence[Contributions], *, design: Design
 ) -> tuple[Change, ...]:
-    """Compare metrics, of the same events in the same order if paired, of other events if not."""
-    compare = _paired if paired else _unpaired
-    return tuple(compare(b, a) for b, a in zip(before, after, strict=True))
+    """Compare metrics."""
+    compare = _paired if design.paired else _unpaired
+    training = 0.0 if design.same_training else TRAINING
+    return tuple(compare(b, a, training) for b, a in zip(before, after, strict=True))
 
 
 def change_of_counts(
@@ -286,27 +337,32 @@ def _verdict(
     return Verdict.WITHIN_NOISE
 
 
-def _paired(before: Contributions, after: Contributions) -> Change:
+def _paired(before: Contributions, after: Contributions, training: float) -> Change:
     differences = after.values - before.values
     n = differences.size
-    error = float(differences.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
-    rise, fall = (sign_flip_p_value(s * differences) for s in (1.0, -1.0))
-    return _change(before, after, error=error, events=n, p_rise=rise, p_fall=fall)
+    of_events = float(differences.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+    p_values = [sign_flip_p_value(s * differences) for s in (1.0, -1.0)]
+    if training and n > 1:
+        error = math.hypot(of_events, training * before.standard_error)
+        p_values = np.maximum(p_values, _tails(float(differences.mean()), error)).tolist()
+        return _change(before, after, error=error, events=n, p_values=p_values)
+    return _change(before, after, error=of_events, events=n, p_values=p_values)
 
 
-def _unpaired(before: Contributions, after: Contributions) -> Change:
-    error = math.hypot(_standard_error(before.values), _standard_error(after.values))
-    if not (before.values.size and after.values.size):
-        return _change(before, after, error=math.nan, events=0, p_rise=1.0, p_fall=1.0)
-    z = (after.values.mean() - before.values.mean()) / error if error > 0 else 0.0
-    return _change(
-        before,
-        after,
-        error=error,
-        events=min(before.values.size, after.values.size),
-        p_rise=float(norm.sf(z)),
-        p_fall=float(norm.cdf(z)),
-    )
+def _unpaired(before: Contributions, after: Contributions, training: float) -> Change:
+    old, new = before.standard_error, after.standard_error
+    events = min(before.values.size, after.values.size)
+    if not events:
+        return _change(before, after, error=math.nan, events=0, p_values=(1.0, 1.0))
+    error = math.hypot(old, new, training * old)
+    p_values = _tails(float(after.values.mean() - before.values.mean()), error)
+    return _change(before, after, error=error, events=events, p_values=p_values)
+
+
+def _tails(difference: float, error: float) -> tuple[float, float]:
+    """Return how often a normal deviate is as much above 0, and as much below."""
+    z = difference / error if error > 0 else 0.0
+    return float(norm.sf(z)), float(norm.cdf(z))
 
 
 def _change(
@@ -315,30 +371,21 @@ def _change(
     *,
     error: float,
     events: int,
-    p_rise: float,
-    p_fall: float,
+    p_values: Sequence[float],
 ) -> Change:
     first, last = (float(c.values.mean()) if c.values.size else math.nan for c in (before, after))
     half = _WIDTH * error
+    p_rise, p_fall = p_values
     return Change(
         name=before.name,
         before=first,
         after=last,
         low=last - first - half,
         high=last - first + half,
-        standard_error=_standard_error(before.values),
+        standard_error=before.standard_error,
         events=events,
         better=before.better,
         p_fall=p_fall,
         p_rise=p_rise,
         is_only_a_cost=before.is_only_a_cost,
     )
-
-
-def _standard_error(values: Floats) -> float:
-    """Return that of the mean; half an event more and less keep it from being zero."""
-    n = values.size
-    if n < 2:
-        return math.nan
-    spread = float(values.std(ddof=1)) / math.sqrt(n)
-    return max(spread, 0.5 / n if set(np.unique(values).tolist()) <= {0.0, 1.0} else 0.0)

@@ -7,7 +7,7 @@ of a campaign simulated with another seed, have no event in common and are compa
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,11 +19,13 @@ from spiir_pastro.errors import TableError
 from spiir_pastro.evaluation.change import (
     Change,
     Contributions,
+    Design,
     Tolerance,
     Verdict,
     change_of_counts,
     changes_of_means,
     contributions,
+    half_an_event,
     judge,
     source_surprise,
     stated_uncertainty,
@@ -197,14 +199,16 @@ def compare(
     smaller = min(old.height, new.height)
     paired = both.height >= _FEWEST_SHARED * smaller and smaller > 0
     mergers = mergers_beside(before.known_mergers, after.known_mergers, spans)
-    scores = _scores(both, judged(old, far_hz), judged(new, far_hz), paired=paired)
-    # Refits without a fold know less than a whole model, or without a larger one, and rightly say
-    # so: a part of a table is judged by refits on the rest of that part.
-    alike = before.cuts_gps_ns == after.cuts_gps_ns
+    # Refits without the same spans of time were trained on the same table.
+    alike = before.cuts_gps_ns == after.cuts_gps_ns != ()
+    design = Design(paired=paired, same_training=paired and alike)
+    scores = _scores(both, judged(old, far_hz), judged(new, far_hz), design)
     changes = (
-        *(score for score in scores if alike or not score.is_only_a_cost),
-        *_signals(before, after, spans, far_hz, paired=paired),
-        *_agreement(mergers, paired=paired),
+        # How sure a model rightly is depends on what it was trained on: refits without a fold know
+        # less than a whole model, and few signals make one surer than others.
+        *(score for score in scores if design.same_training or not score.is_only_a_cost),
+        *_signals(before, after, spans, far_hz, design),
+        *_agreement(mergers, design),
         _noise(old, new, far_hz, paired=paired),
     )
     return Comparison(
@@ -219,10 +223,10 @@ def compare(
 
 
 def _scores(
-    both: pl.DataFrame, old: pl.DataFrame, new: pl.DataFrame, *, paired: bool
+    both: pl.DataFrame, old: pl.DataFrame, new: pl.DataFrame, design: Design
 ) -> tuple[Change, ...]:
     """Compare scores, of each evaluation against the truth it was given."""
-    if paired:
+    if design.paired:
         sides = [
             both.select(
                 *(pl.col(f"{name}_{when}").alias(name) for name in PROBABILITIES),
@@ -239,8 +243,8 @@ def _scores(
         ]
     if any(side.is_empty() for side in sides):
         return ()
-    by_source = _known([side["p_true"] for side in sides], paired=paired)
-    by_class = _known([side.select(_p_class()).to_series() for side in sides], paired=paired)
+    by_source = _known([side["p_true"] for side in sides], paired=design.paired)
+    by_class = _known([side.select(_p_class()).to_series() for side in sides], paired=design.paired)
     before, after = (
         (
             source_surprise(of_sources),
@@ -250,7 +254,7 @@ def _scores(
         )
         for side, of_sources, of_classes in zip(sides, by_source, by_class, strict=True)
     )
-    return changes_of_means(before, after, paired=paired)
+    return changes_of_means(before, after, design=design)
 
 
 def _p_class() -> pl.Expr:
@@ -268,37 +272,38 @@ def _known(sides: Sequence[pl.Series], *, paired: bool) -> list[Floats]:
 
 
 def _signals(
-    before: Evaluated, after: Evaluated, spans: Sequence[Span], far_hz: float, *, paired: bool
+    before: Evaluated, after: Evaluated, spans: Sequence[Span], far_hz: float, design: Design
 ) -> tuple[Change, ...]:
     """Compare which injections were found, called and given their class."""
     old, new = (injections_of(e.candidates, e.missed, spans, far_hz) for e in (before, after))
     if old is None or new is None:
         return ()
-    if paired:
+    if design.paired:
         old, new = same_injections(old, new)
-    changes = _means("injections_found", "found", old, new, paired=paired)
+    # Which are found the search says, whatever a model was trained on.
+    changes = _means("injections_found", "found", old, new, replace(design, same_training=True))
     for source in ASTROPHYSICAL:
         was, now = (side.filter(pl.col("source_class") == str(source)) for side in (old, new))
-        changes += _means(f"sensitive_volume.{source}", "heard", was, now, paired=paired)
+        changes += _means(f"sensitive_volume.{source}", "heard", was, now, design)
     was, now = (side.filter("counts", pl.col("source_class").is_not_null()) for side in (old, new))
-    changes += _means("signal_class_agreement", "right", was, now, paired=paired)
+    changes += _means("signal_class_agreement", "right", was, now, design)
     return changes
 
 
-def _agreement(mergers: pl.DataFrame, *, paired: bool) -> tuple[Change, ...]:
+def _agreement(mergers: pl.DataFrame, design: Design) -> tuple[Change, ...]:
     """Compare which known mergers were called what the catalogue says."""
     with_class = mergers.filter(pl.col("source_class").is_not_null())
     seen = [pl.col("p_before").is_not_null(), pl.col("p_after").is_not_null()]
-    counts = [pl.any_horizontal(seen)] * 2 if paired else seen
+    counts = [pl.any_horizontal(seen)] * 2 if design.paired else seen
     old, new = (
         with_class.filter(rows).select(right=(pl.col(called) == pl.col("source_class")))
         for called, rows in zip(("class_before", "class_after"), counts, strict=True)
     )
-    return _means("known_merger_agreement", "right", old, new, paired=paired)
+    return _means("known_merger_agreement", "right", old, new, design)
 
 
 def _means(
-    name: str, column: str, old: pl.DataFrame, new: pl.DataFrame, *, paired: bool
+    name: str, column: str, old: pl.DataFrame, new: pl.DataFrame, design: Design
 ) -> tuple[Change, ...]:
     """Compare how often something is true; unknown is not true."""
     pattern = name if name in COMPARED else f"{name.partition('.')[0]}.*"
@@ -307,10 +312,11 @@ def _means(
             name=name,
             better=COMPARED[pattern].better,
             values=side[column].fill_null(value=False).cast(pl.Float64).to_numpy(),
+            least_error=half_an_event(side.height),
         )
         for side in (old, new)
     )
-    return changes_of_means(*([side] for side in sides), paired=paired)
+    return changes_of_means(*([side] for side in sides), design=design)
 
 
 def _noise(old: pl.DataFrame, new: pl.DataFrame, far_hz: float, *, paired: bool) -> Change:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from spiir_pastro.errors import FitError
 from spiir_pastro.evaluation.change import (
+    Design,
     Tolerance,
     Verdict,
     changes_of_means,
@@ -155,7 +156,7 @@ def _is_worse(own: pl.DataFrame, refits: pl.DataFrame, triggers: pl.DataFrame) -
     p_of_truth = [table.hstack(labels).select(p_true())["p_true"] for table in (refits, own)]
     known = p_of_truth[0].is_not_null() & p_of_truth[1].is_not_null()
     sides = [[source_surprise(one.filter(known).to_numpy())] for one in p_of_truth]
-    changes = changes_of_means(*sides, paired=True)
+    changes = changes_of_means(*sides, design=Design(paired=True, same_training=True))
     return Verdict.WORSE in judge(changes, Tolerance())
 
 
