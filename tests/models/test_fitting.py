@@ -12,16 +12,11 @@ from numpy.typing import NDArray
 from spiir_pastro.domain import ASTROPHYSICAL, Candidates, Source
 from spiir_pastro.errors import FitError
 from spiir_pastro.io.populations import read_populations
-from spiir_pastro.models.components import (
-    FACTORS,
-    CandidateDensity,
-    ComponentDensities,
-    Values,
-    values_of,
-)
+from spiir_pastro.models.components import CandidateDensity, ComponentDensities
 from spiir_pastro.models.conditional import LeaningGrid
 from spiir_pastro.models.densities import GridDensity
 from spiir_pastro.models.density_settings import DensitySettings
+from spiir_pastro.models.factors import FACTORS, Values, values_of
 from spiir_pastro.models.far_density import PowerLaw
 from spiir_pastro.models.fitting import fit_densities
 from spiir_pastro.models.kernels import effective_size

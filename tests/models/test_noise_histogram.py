@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import spiir_pastro as sp
 from spiir_pastro.errors import FitError, TableError
 from spiir_pastro.io.noise_statistics import read_noise_statistics
-from spiir_pastro.models.components import LOUDEST_LOG_FAR_RATIO
+from spiir_pastro.models.factors import LOUDEST_LOG_FAR_RATIO
 from spiir_pastro.models.noise_histogram import NoiseHistogram, fit_noise_snr
 
 LGSNR, LGCHISQ = np.array([0.54, 3.0]), np.array([-1.2, 3.5])

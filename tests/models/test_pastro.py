@@ -14,20 +14,15 @@ from scipy.special import logit, ndtri
 from spiir_pastro.domain import ASTROPHYSICAL, Candidates, Source, Trigger
 from spiir_pastro.errors import FitError, TriggerError
 from spiir_pastro.io.populations import read_populations
-from spiir_pastro.models.components import (
-    FACTORS,
-    CandidateDensity,
-    ComponentDensities,
-    FactorDensity,
-    Outliers,
-    values_of,
-)
+from spiir_pastro.models.components import CandidateDensity, ComponentDensities
 from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.densities import GridDensity
 from spiir_pastro.models.distance import PYCBC_LIVE_O3
 from spiir_pastro.models.explanation import explain
+from spiir_pastro.models.factors import FACTORS, FactorDensity, values_of
 from spiir_pastro.models.far_density import PowerLaw
 from spiir_pastro.models.mass_contour import MassContourClassifier
+from spiir_pastro.models.outliers import Outliers
 from spiir_pastro.models.pastro import (
     ClassSharing,
     PastroModel,

@@ -16,8 +16,8 @@ from spiir_pastro.domain import ASTROPHYSICAL, DETECTORS, Candidates, Source, Tr
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.io.candidate_file import only_candidate
 from spiir_pastro.io.event_properties import as_document, property_plane
-from spiir_pastro.models.components import FACTORS
 from spiir_pastro.models.explanation import Explanation, explain
+from spiir_pastro.models.factors import FACTORS
 from spiir_pastro.models.pastro import ClassSharing, PastroModel
 from spiir_pastro.models.properties import MCHIRP_BINS, SourceProperties
 from spiir_pastro.report.evidence import FACTS, weigh

@@ -30,9 +30,10 @@ from spiir_pastro.io.event_properties import as_document as properties_document
 from spiir_pastro.io.event_properties import property_plane
 from spiir_pastro.io.provenance import Provenance, plain_provenance, read_provenance
 from spiir_pastro.io.training_digest import TrainingDigest
-from spiir_pastro.models.components import ByDetectors, FactorDensity
+from spiir_pastro.models.components import ByDetectors
 from spiir_pastro.models.conditional import ConditionalGrid, LeaningGrid
 from spiir_pastro.models.densities import GridDensity
+from spiir_pastro.models.factors import FactorDensity
 from spiir_pastro.models.far_density import PowerLaw
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.models.properties import PropertyPlane

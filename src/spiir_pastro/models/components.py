@@ -2,23 +2,21 @@ r"""Density of a candidate: one factor for each of its values, in the order of `
 
 .. math:: p(x, m, w, s) = p(x)\, p(m)\, p(w \mid m)\, p(s \mid x, m)
 
-with :math:`x = \ln(\mathrm{FAR}/f^*)`, :math:`m = \ln \mathcal{M}_\mathrm{det}`, the template's
-:math:`w = \sqrt{1 - 4\eta} = (m_1 - m_2)/(m_1 + m_2)` and :math:`s = \ln \rho`. Signal and noise
-differ in each. SNR is taken *given* FAR and chirp mass, since a loud signal has a low FAR already:
-its SNR counts only for what FAR did not say. A value that is not known is integrated out: its
-factor is 1 for every component.
+with the variables of `spiir_pastro.models.factors`. Signal and noise differ in each. SNR is taken
+*given* FAR and chirp mass, since a loud signal has a low FAR already: its SNR counts only for what
+FAR did not tell. A value that is not known is integrated out: its factor is 1 for every component.
 
-A few signals, the fraction :math:`\epsilon`, look like none that the mass plane and the search's
+A small fraction :math:`\epsilon` of the signals is unlike all that the mass plane and the search's
 response make. These *outliers* have the masses of no class in particular,
 
 .. math:: g_c(m, w) = (1 - \epsilon) f_c(m)\, f_c(w \mid m) + \epsilon\, o(m)\, b(w \mid m),
 
-o being flat over the bank and b noise's density. What an outlier is, the mass contour says and not
-the counts: of a signal's probability the part that is an outlier's is shared by it. A floor under
-each class's density instead would let the commonest class take what no class explains.
+o being flat over the bank and b noise's density. The mass contour and not the counts shares them
+among the classes: of a signal's probability, the part that is an outlier's. A floor under each
+class's density instead would let the commonest class take what no class explains.
 
 The errors of the factors add up in squares. A factor *extrapolates* where its logarithm is
-uncertain by more than one: where fewer than one event, or so, tells what it is.
+uncertain by more than one: where it is known from about one event or fewer.
 """
 
 import math
@@ -26,85 +24,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from itertools import groupby
-from typing import Protocol, Self, runtime_checkable
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL, Candidates, Source
 from spiir_pastro.errors import FitError
-from spiir_pastro.models.conditional import ConditionalGrid, GridSheaf, cell, equidistant
-from spiir_pastro.models.response import mass_difference
+from spiir_pastro.models.conditional import ConditionalGrid, GridSheaf
+from spiir_pastro.models.factors import ALONE, FACTORS, FactorDensity, Values, values_of
+from spiir_pastro.models.outliers import Outliers
 
 Floats = NDArray[np.float64]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Factor:
-    """One value of a candidate, and what its density is given."""
-
-    label: str  # what people call it
-    column: str  # of the canonical trigger table
-    unit: str = ""  # of that column
-    given: tuple[str, ...] = ()  # the factors its density depends on
-
-
-FACTORS: Mapping[str, Factor] = {
-    "far": Factor(label="FAR", column="far_hz", unit="Hz"),
-    "mchirp": Factor(label="chirp mass", column="mchirp_det", unit="Msun"),
-    "w": Factor(label="mass ratio", column="mtotal_det", unit="Msun", given=("mchirp",)),
-    "snr": Factor(label="SNR", column="snr", given=("far", "mchirp")),
-}
-"""Each value of a candidate once. Densities, errors, explanations and pages go through this table;
-what a factor is of a candidate stands in `values_of`, how it is fitted in `fit_densities`."""
-
-LOG_FAR, LOG_MCHIRP, ALONE = 1, 2, 4
-"""Columns of ln(FAR / threshold), of the logarithm of the chirp mass, and of whether one detector
-saw the candidate, among the features."""
-
-W = [*FACTORS].index("w")
-
-LOUDEST_LOG_FAR_RATIO = -12.0
-"""Below this ln(FAR / threshold) the regression of SNR holds still: FAR underflows, SNR doesn't."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Values:
-    """What the densities are of, for n candidates; NaN where unknown."""
-
-    by_factor: Mapping[str, Floats]  # values by factor, (n,) each
-    # (n, 5) what conditional densities are given: 1, ln FAR, ln mchirp and its square, and 1 for a
-    # candidate of one detector, 0 for others
-    features: Floats
-
-
-def values_of(candidates: Candidates, *, far_threshold_hz: float) -> Values:
-    """Turn candidates into the variables of the densities."""
-    x = np.log(candidates.far_hz / far_threshold_hz)
-    m = np.log(candidates.mchirp_det)
-    clipped = np.maximum(x, LOUDEST_LOG_FAR_RATIO)
-    return Values(
-        by_factor={
-            "far": x,
-            "mchirp": m,
-            "w": mass_difference(candidates.eta),
-            "snr": np.log(candidates.snr),
-        },
-        features=np.array([np.ones_like(x), clipped, m, m * m, candidates.n_detectors == 1]).T,
-    )
-
-
-@runtime_checkable
-class FactorDensity(Protocol):
-    """A normalised density of one variable, given features or not."""
-
-    def log_pdf(self, y: Floats, features: Floats) -> Floats:
-        """Return the logarithm of the density of y (n,) given features (n, p)."""
-        ...
-
-    def log_pdf_and_errors(self, y: Floats, features: Floats) -> tuple[Floats, Floats]:
-        """Return the same, and the standard errors of it, below and above, (2, n)."""
-        ...
+_W = [*FACTORS].index("w")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,92 +114,6 @@ class CandidateDensity:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Outliers:
-    """Signals that neither the mass plane nor the response explains.
-
-    Attributes
-    ----------
-    fraction
-        Of all signals, in (0, 1).
-    mchirp_min, mchirp_max
-        Chirp masses of the bank's templates in solar masses: outliers are flat in its logarithm.
-    w_as_noise
-        Fraction of any class whose w is distributed as noise's.
-    log_mchirp_nodes : (k,)
-        Logarithms of the chirp masses at which the shares are tabulated.
-    log_snr_nodes : (j,)
-        Logarithms of the SNRs.
-    class_shares : (classes, k, j)
-        How the mass contour shares a candidate of this chirp mass and SNR among the classes.
-    """
-
-    fraction: float
-    mchirp_min: float
-    mchirp_max: float
-    w_as_noise: float
-    log_mchirp_nodes: Floats
-    log_snr_nodes: Floats
-    class_shares: Floats
-
-    def __post_init__(self) -> None:
-        shares = np.array(self.class_shares, float)
-        m, s = np.array(self.log_mchirp_nodes, float), np.array(self.log_snr_nodes, float)
-        if not (
-            0 < self.fraction < 1
-            and 0 < self.w_as_noise < 1
-            and 0 < self.mchirp_min < self.mchirp_max < math.inf
-            and shares.shape == (len(ASTROPHYSICAL), m.size, s.size)
-            and min(m.size, s.size) >= 2
-            and equidistant(m)
-            and equidistant(s)
-            and (shares >= 0).all()
-            and np.abs(shares.sum(axis=0) - 1).max() < 1e-3
-        ):
-            raise FitError(
-                f"outliers of fraction {self.fraction} in a bank from {self.mchirp_min} to "
-                f"{self.mchirp_max} solar masses need shares that sum to one, not {shares.shape}"
-            )
-        total = shares.sum(axis=0)
-        # Sums that differ from one by rounding are left alone: a stored model stays as it is.
-        shares = np.where(np.abs(total - 1) > 1e-12, shares / total, shares)
-        for name, array in (
-            ("class_shares", shares),
-            ("log_mchirp_nodes", m),
-            ("log_snr_nodes", s),
-        ):
-            array.setflags(write=False)
-            object.__setattr__(self, name, array)
-
-    @property
-    def log_density(self) -> float:
-        """Logarithm of the density in ln(chirp mass)."""
-        return -math.log(math.log(self.mchirp_max / self.mchirp_min))
-
-    def shares(self, log_mchirp: Floats, log_snr: Floats) -> Floats:
-        """Return the mass contour's shares of the classes, (n, classes); NaN for no chirp mass.
-
-        An unknown SNR is taken for the least.
-        """
-        s = np.where(np.isnan(log_snr), self.log_snr_nodes[0], log_snr)
-        row, up = cell(self.log_mchirp_nodes, log_mchirp)
-        column, right = cell(self.log_snr_nodes, s)
-        table = self._shares_by_node
-        up, right = up[:, None], right[:, None]
-        near = (1 - right) * table[row, column] + right * table[row, column + 1]
-        far = (1 - right) * table[row + 1, column] + right * table[row + 1, column + 1]
-        mixed = (1 - up) * near + up * far
-        return np.asarray(mixed / mixed.sum(axis=1, keepdims=True))
-
-    @cached_property
-    def _shares_by_node(self) -> Floats:
-        return np.ascontiguousarray(np.moveaxis(self.class_shares, 0, -1))
-
-    def in_bank(self, mchirp: Floats) -> NDArray[np.bool_]:
-        """Tell which chirp masses, solar masses, a template may have; unknown ones may be any."""
-        return ~((mchirp < self.mchirp_min) | (mchirp > self.mchirp_max))
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class Terms:
     """The logarithms that add up to each source's density."""
 
@@ -340,9 +187,9 @@ class ComponentDensities:
         logs = {name: log for name, (log, _) in found.items()}
         errors = np.stack([error for _, error in found.values()], axis=1)
         if "w" in self.noise.factors:
-            w, below = logs["w"], errors[:-1, W, 0]
+            w, below = logs["w"], errors[:-1, _W, 0]
             lift = np.logaddexp(0.0, math.log(self.outliers.w_as_noise) + w[:, -1:] - w[:, :-1])
-            errors[:-1, W, 0] = np.hypot(below, lift.T)
+            errors[:-1, _W, 0] = np.hypot(below, lift.T)
         return self._mixed(logs, values), errors
 
     @cached_property

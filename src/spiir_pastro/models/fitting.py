@@ -9,16 +9,10 @@ from numpy.typing import NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL, Candidates, MassBoundaries
 from spiir_pastro.errors import FitError
-from spiir_pastro.models.components import (
-    CandidateDensity,
-    ComponentDensities,
-    FactorDensity,
-    Outliers,
-    offered_templates,
-    values_of,
-)
+from spiir_pastro.models.components import CandidateDensity, ComponentDensities, offered_templates
 from spiir_pastro.models.densities import GridDensity
 from spiir_pastro.models.density_settings import DensitySettings
+from spiir_pastro.models.factors import FactorDensity, values_of
 from spiir_pastro.models.kernels import silverman_bandwidth
 from spiir_pastro.models.mass_contour import shares_at_distances
 from spiir_pastro.models.measured import (
@@ -28,6 +22,7 @@ from spiir_pastro.models.measured import (
     fit_measured,
     size_of,
 )
+from spiir_pastro.models.outliers import Outliers
 from spiir_pastro.models.response import Response
 from spiir_pastro.models.source_model import LEAST_DENSITY, Reach, SourceModel, likely_distances
 

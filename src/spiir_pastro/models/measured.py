@@ -12,16 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiir_pastro.domain import Source
-from spiir_pastro.models.components import (
-    LOG_FAR,
-    LOG_MCHIRP,
-    ByDetectors,
-    FactorDensity,
-    Values,
-)
+from spiir_pastro.models.components import ByDetectors
 from spiir_pastro.models.conditional import ConditionalGrid, LeaningGrid
 from spiir_pastro.models.densities import GridDensity
 from spiir_pastro.models.density_settings import DensitySettings
+from spiir_pastro.models.factors import LOG_FAR, LOG_MCHIRP, FactorDensity, Values
 from spiir_pastro.models.far_density import PowerLaw, fit_far_density, fit_power_law
 from spiir_pastro.models.kernels import effective_size, silverman_bandwidth
 from spiir_pastro.models.regression import StudentRegression

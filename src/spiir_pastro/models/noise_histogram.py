@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiir_pastro.errors import FitError
-from spiir_pastro.models.components import LOG_FAR, LOUDEST_LOG_FAR_RATIO
 from spiir_pastro.models.conditional import ConditionalGrid
+from spiir_pastro.models.factors import LOG_FAR, LOUDEST_LOG_FAR_RATIO
 
 Floats = NDArray[np.float64]
 

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL, Candidates, Source, SourceProbabilities, Trigger
 from spiir_pastro.errors import FitError, TriggerError
-from spiir_pastro.models.components import FACTORS, ComponentDensities
+from spiir_pastro.models.components import ComponentDensities
 from spiir_pastro.models.count_summary import CountSummary
+from spiir_pastro.models.factors import FACTORS
 from spiir_pastro.models.mass_contour import MassContourClassifier
 from spiir_pastro.models.source_model import SourceModel
 

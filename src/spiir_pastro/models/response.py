@@ -6,7 +6,7 @@ detectors' frame. It has a core, in which the chirp mass scatters by Student's t
 of two, with a width that grows with mass, and w by a normal distribution cut at 0 and 1; and, for
 heavy binaries, a branch of misrecovered ones: some 30 % are found at 0.2 to 0.4 of their chirp
 mass, in templates of about the same total mass, wherever that comes from. No response reaches
-farther than that: what neither describes is an outlier, see `spiir_pastro.models.components`.
+farther than that: what neither describes is an outlier, see `spiir_pastro.models.outliers`.
 Without the cut the tail of heavy black holes would outnumber the lightest neutron stars.
 
 The widths are those of 2,400 injections recovered by matched filtering (`tools/fit_response.py`)

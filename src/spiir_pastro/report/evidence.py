@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spiir_pastro.models.components import FACTORS
 from spiir_pastro.models.explanation import Explanation
+from spiir_pastro.models.factors import FACTORS
 
 Floats = NDArray[np.float64]
 
