@@ -108,7 +108,11 @@ def _footer(descriptor: int, size: int) -> bytes:
 
 def _chunks(footer: bytes) -> Iterator[tuple[str, int, int]]:
     """Yield name, offset and length of each column chunk that a footer lists."""
-    for group in _Thrift(footer).struct().get(_ROW_GROUPS, ()):
+    try:
+        groups = _Thrift(footer).struct().get(_ROW_GROUPS, ())
+    except IndexError as exc:
+        raise TableError("no Parquet file: its footer is cut short") from exc
+    for group in groups:
         for column in group[_COLUMNS]:
             meta = column[_META]
             # A chunk begins with its dictionary, if it has one; an offset of 0 means it has none.
@@ -137,18 +141,18 @@ class _Thrift:
 
     def _value(self, kind: int) -> Any:  # noqa: ANN401  (what the file holds)
         match kind:
-            case 1 | 2 | 3:
-                return self._byte()
             case 4 | 5 | 6:
                 return self._integer()
-            case 7:
-                return self._take(8)
             case 8:
                 return self._take(self._varint())
-            case 9 | 10:
-                return self._list()
             case 12:
                 return self.struct()
+            case 9 | 10:
+                return self._list()
+            case 1 | 2 | 3:
+                return self._byte()
+            case 7:
+                return self._take(8)
         raise TableError(f"no Parquet file: its footer holds a value of the kind {kind}")
 
     def _list(self) -> Sequence[Any]:
@@ -163,13 +167,18 @@ class _Thrift:
 
     def _varint(self) -> int:
         number = shift = 0
-        while (byte := self._byte()) & 128:
+        # Read in place: nine of ten of a footer's bytes are such numbers, most of one byte.
+        while (byte := self._data[self._at]) & 128:
             number |= (byte & 127) << shift
             shift += 7
+            self._at += 1
+        self._at += 1
         return number | byte << shift
 
     def _byte(self) -> int:
-        return self._take(1)[0]
+        byte = self._data[self._at]
+        self._at += 1
+        return byte
 
     def _take(self, length: int) -> bytes:
         taken = self._data[self._at : self._at + length]
