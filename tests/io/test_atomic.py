@@ -1,4 +1,5 @@
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +64,26 @@ def test_a_full_disk_is_an_error_about_the_file(tmp_path: Path) -> None:
     assert caught.value.filename == str(path)
     with pytest.raises(ZeroDivisionError), system_errors(path):
         1 / 0  # noqa: B018
+
+
+def test_a_file_cut_anywhere_is_an_error_about_it(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    table = pl.DataFrame({f"column_{k}": range(9) for k in range(80)})
+    table.write_parquet(path)
+    rooms = range(2, path.stat().st_size, 2000)  # in the midst of the rows, and of the footer
+    path.unlink()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for room in rooms:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+        try:
+            with pytest.raises(OSError, match=r"too large|to its end") as caught:
+                _write_table(table, path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert caught.value.filename == str(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _write_table(table: pl.DataFrame, path: Path) -> None:
+    with atomic_path(path) as draft:
+        table.write_parquet(draft)

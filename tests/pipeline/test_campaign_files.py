@@ -16,6 +16,7 @@ from polars.testing import assert_frame_equal
 from spiir_pastro.cli.simulate import command
 from spiir_pastro.domain import Source
 from spiir_pastro.errors import ConfigError
+from spiir_pastro.io.folders import sole_writer
 from spiir_pastro.io.ligolw import read_table
 from spiir_pastro.io.ligolw_layouts import LEGACY_POSTCOH, POSTCOH
 from spiir_pastro.io.runs import Purpose, read_runs
@@ -207,6 +208,11 @@ def test_a_directory_in_use_is_refused(campaign: Path, tmp_path: Path) -> None:
         next(simulate(tmp_path, replace(CONFIG, seed=3)))
     with refused:
         next(simulate(tmp_path, CONFIG, legacy=True))
+
+
+def test_two_simulations_do_not_share_a_directory(tmp_path: Path) -> None:
+    with sole_writer(tmp_path), pytest.raises(ConfigError, match="another process writes to"):
+        next(simulate(tmp_path, CONFIG))
 
 
 def test_an_unknown_bank_is_refused() -> None:

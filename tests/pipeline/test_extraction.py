@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from spiir_pastro.cli import app
+from spiir_pastro.cli.exit_codes import ExitCode
 from spiir_pastro.errors import ConfigError, IncompleteError, TableError
 from spiir_pastro.io.ligolw import inflate, read_table
 from spiir_pastro.io.runs import read_runs
@@ -64,11 +66,10 @@ def zerolag(path: Path, rows: int, *, seed: int = 0, bad: int = 0) -> Path:
 
 @pytest.fixture
 def campaign(tmp_path: Path) -> Path:
-    for run in ("bbh", "bns"):
+    for seed, run in ((0, "bbh"), (3, "bns")):
         for i in range(3):
-            zerolag(
-                tmp_path / "runs" / run / f"{i:03}" / f"x_zerolag_{i}_10.xml.gz", 50 + i, seed=i
-            )
+            path = tmp_path / "runs" / run / f"{i:03}" / f"x_zerolag_{i}_10.xml.gz"
+            zerolag(path, 50 + i, seed=seed + i)
     return tmp_path / "runs"
 
 
@@ -272,6 +273,21 @@ def test_columns_that_process_needs_are_kept_too(campaign: Path, tmp_path: Path)
 
 def test_a_folder_without_files_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"holds no file that ends in \.xml\.gz or \.xml"):
+        raw_files([tmp_path])
+
+
+def test_a_link_to_nothing_is_no_file_less(tmp_path: Path) -> None:
+    (tmp_path / "a_zerolag_1_2.xml").symlink_to("nowhere")
+    arguments = ["extract", str(tmp_path), "--staging", str(tmp_path / "staging"), "--workers", "1"]
+    run = CliRunner().invoke(app, arguments)
+    assert run.exit_code == ExitCode.INCOMPLETE
+    assert re.fullmatch("failed: .*/a_zerolag_1_2.xml: .*No such file or directory.*\n", run.stderr)
+
+
+@pytest.mark.parametrize("name", ["two\nlines.xml", os.fsdecode(b"no\xffutf8.xml")])
+def test_a_name_that_cannot_be_printed_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(ConfigError, match="cannot be printed; rename the file"):
         raw_files([tmp_path])
 
 

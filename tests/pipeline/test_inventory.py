@@ -74,12 +74,18 @@ def _remove(folder: Path) -> None:
     _raw(folder).unlink()
 
 
+def _other_bytes(folder: Path) -> bytes:
+    """The raw file's content, compressed at another time."""
+    content = bytearray(_raw(folder).read_bytes())
+    content[4] ^= 1  # the time in gzip's header, which no reader looks at
+    return bytes(content)
+
+
 def _replace(folder: Path) -> None:
     """By one of the same size and age."""
     raw = _raw(folder)
-    status, content = raw.stat(), bytearray(raw.read_bytes())
-    content[4] ^= 1  # the time in gzip's header, which no reader looks at
-    raw.write_bytes(content)
+    status = raw.stat()
+    raw.write_bytes(_other_bytes(folder))
     os.utime(raw, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
@@ -89,7 +95,13 @@ def _truncate(folder: Path) -> None:
 
 def _add(folder: Path) -> None:
     later = _raw(folder).with_name(f"HLV_000_zerolag_{_START + 99 * _SECONDS}_{_SECONDS}.xml.gz")
-    shutil.copy(_raw(folder), later)
+    later.write_bytes(_other_bytes(folder))
+
+
+def _repeat(folder: Path) -> None:
+    """Its triggers would be there twice."""
+    shutil.copy(_raw(folder), _raw(folder).with_name("HLV_000_zerolag_copy.xml.gz"))
+    _extract(folder)
 
 
 def _fail(folder: Path) -> None:
@@ -137,6 +149,7 @@ _TROUBLES: dict[Callable[[Path], None], tuple[Trouble, str]] = {
     _tear: (Trouble.DAMAGED, r"receipt\.json: damaged"),
     _forget: (Trouble.NEW, "was never extracted"),
     _age: (Trouble.STALE, "extracted by version 0 of the reader"),
+    _repeat: (Trouble.TWICE, f"holds the same bytes as {_NAME}"),
 }
 
 
@@ -156,7 +169,9 @@ def test_what_is_not_as_it_should_be_is_named(
     assert problem.name.startswith(_NAME[:24])
 
 
-@pytest.mark.parametrize("change", [c for c in _TROUBLES if c not in (_remove, _truncate, _fail)])
+@pytest.mark.parametrize(
+    "change", [c for c in _TROUBLES if c not in (_remove, _truncate, _fail, _repeat)]
+)
 def test_extract_again_is_the_remedy(
     campaign: Path, change: Callable[[Path], None], pristine: Path
 ) -> None:

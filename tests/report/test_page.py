@@ -11,11 +11,13 @@ import polars as pl
 import pytest
 
 from browser import opened
+from spiir_pastro.errors import ConfigError
 from spiir_pastro.evaluation.comparison import compare
 from spiir_pastro.evaluation.holdout import Holdout
 from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.distance_tables import read_distances
+from spiir_pastro.io.folders import sole_writer
 from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.pipeline.assessment import evaluate_triggers, write_evaluation
 from spiir_pastro.pipeline.evaluations import as_evaluated
@@ -79,6 +81,8 @@ def test_metrics_are_flat_and_strict_json(
     write_evaluation(evaluation, artifact, tmp_path, name="m")
     metrics = json.loads((tmp_path / "metrics.json").read_text(), parse_constant=pytest.fail)
     assert all(value is None or isinstance(value, int | float) for value in metrics.values())
+    with sole_writer(tmp_path), pytest.raises(ConfigError, match="another process writes to"):
+        write_evaluation(evaluation, artifact, tmp_path, name="m")
     assert metrics["auc_low"] <= metrics["auc"] <= metrics["auc_high"]
     assert metrics["confusion.BBH.BBH"] + metrics["confusion.BBH.Terrestrial"] == 40
 

@@ -142,7 +142,8 @@ def _shown(files: tuple[RawFile, ...]) -> Iterator[Callable[[str], None]]:
         TransferSpeedColumn,
     )
 
-    sizes = {file.name: file.path.stat().st_size for file in files}
+    # A link to nothing fails when it is read.
+    sizes = {f.name: f.path.stat().st_size if f.path.exists() else 0 for f in files}
     columns = BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
     with progress_bar("extract", *columns) as bar:
         task = bar.add_task("extract", total=sum(sizes.values()))

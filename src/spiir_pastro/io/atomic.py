@@ -1,5 +1,6 @@
 """Files appear whole or not at all: written beside their place, synced, then renamed into it."""
 
+import errno
 import glob
 import os
 import re
@@ -39,17 +40,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def system_errors(path: Path) -> Iterator[None]:
     """Raise what the system refused a library, like room on a full disk, as an error about a file.
 
-    Polars raises such errors as its own, with their text and number.
+    Polars raises such errors as its own, with their text and number; of the end of a Parquet file
+    it says no more than that it could not transport it.
     """
     try:
         yield
     except OSError:
         raise
     except Exception as error:
-        found = re.search(r"\(os error (\d+)\)", str(error))
-        if found is None:
-            raise
-        raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
+        if found := re.search(r"\(os error (\d+)\)", str(error)):
+            raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
+        if "transport error" in str(error):
+            why = "cannot be written to its end, as on a full disk"
+            raise OSError(errno.EIO, why, str(path)) from error
+        raise
 
 
 def write_atomically(path: Path, content: bytes) -> None:

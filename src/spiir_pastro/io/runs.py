@@ -142,7 +142,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     def _find(self, globs: tuple[str, ...]) -> tuple[Path, ...]:
         pairs = itertools.product(self.directories, globs)
         found = {path for folder, glob in pairs for path in folder.glob(glob)}
-        return tuple(sorted(path for path in found if path.is_file()))
+        # A link to nothing, or a pipe, is kept: who reads it says what is wrong with it.
+        return tuple(sorted(path for path in found if not path.is_dir()))
 
 
 class RunsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

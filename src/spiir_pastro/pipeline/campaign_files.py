@@ -29,6 +29,7 @@ import yaml
 from spiir_pastro.domain import Source
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.io.atomic import atomic_path, is_draft, remove_drafts, write_atomically
+from spiir_pastro.io.folders import sole_writer
 from spiir_pastro.io.ligolw_layouts import (
     ID_OWNERS,
     LEGACY_NAMES,
@@ -91,29 +92,30 @@ def simulate(
     Raises
     ------
     ConfigError
-        If the directory holds something else, or processes is not positive.
+        If the directory holds something else, another process writes to it, or processes is not
+        positive.
     """
+    if legacy and config.network != NETWORK:
+        raise ConfigError(f"older files name no detectors but {', '.join(NETWORK)}; leave out K1")
+    if processes < 1:
+        raise ConfigError(f"processes is {processes}; at least 1 is needed")
     root = Path(root)
-    if root.exists():
+    with sole_writer(root):
         if not _is_free(root) and (
             (root / "RUNS.yaml").exists() or not is_campaign(root, config, legacy=legacy)
         ):
             raise ConfigError(f"{root} holds something already; name a new or empty directory")
         remove_drafts(root)
-    if legacy and config.network != NETWORK:
-        raise ConfigError(f"older files name no detectors but {', '.join(NETWORK)}; leave out K1")
-    if processes < 1:
-        raise ConfigError(f"processes is {processes}; at least 1 is needed")
-    campaign = build_campaign(config)
-    _write_surroundings(root, campaign, legacy=legacy)
-    tasks = [
-        _Task(root=root, config=config, place=place, span=span, legacy=legacy)
-        for span in config.file_spans()
-        for place in range(len(campaign.chain))
-    ]
-    for done, rows in enumerate(run_all(_write_files, tasks, workers=processes), start=1):
-        yield Progress(files_done=2 * done, files=2 * len(tasks), rows=rows)
-    write_atomically(root / "RUNS.yaml", _runs_file(campaign).encode())
+        campaign = build_campaign(config)
+        _write_surroundings(root, campaign, legacy=legacy)
+        tasks = [
+            _Task(root=root, config=config, place=place, span=span, legacy=legacy)
+            for span in config.file_spans()
+            for place in range(len(campaign.chain))
+        ]
+        for done, rows in enumerate(run_all(_write_files, tasks, workers=processes), start=1):
+            yield Progress(files_done=2 * done, files=2 * len(tasks), rows=rows)
+        write_atomically(root / "RUNS.yaml", _runs_file(campaign).encode())
 
 
 def _is_free(root: Path) -> bool:

@@ -27,7 +27,7 @@ from spiir_pastro.evaluation.comparison import Evaluated
 from spiir_pastro.evaluation.result import PROBABILITIES, SCORED, Evaluation, Span, with_scored
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.documents import Document, encode_document, read_document
-from spiir_pastro.io.folders import read_verified, write_folder
+from spiir_pastro.io.folders import read_verified, sole_writer, write_folder
 from spiir_pastro.io.provenance import plain_settings
 from spiir_pastro.io.trigger_tables import EFF_DISTANCES
 from spiir_pastro.pipeline.differences import leaves
@@ -120,13 +120,14 @@ def write_evaluated(
         settings=dict(chosen_settings(artifact)),
         files={},
     )
-    write_folder(
-        folder,
-        files,
-        last=_DOCUMENT,
-        vouch=lambda hashes: encode_document(msgspec.structs.replace(document, files=dict(hashes))),
-        replaces=_NOT_ALWAYS.__contains__,
-    )
+    with sole_writer(folder):
+        write_folder(
+            folder,
+            files,
+            last=_DOCUMENT,
+            vouch=lambda sha: encode_document(msgspec.structs.replace(document, files=dict(sha))),
+            replaces=_NOT_ALWAYS.__contains__,
+        )
 
 
 def as_evaluated(evaluation: Evaluation, artifact: ModelArtifact, *, name: str) -> Evaluated:

@@ -34,6 +34,7 @@ class Trouble(StrEnum):
     STALE = "stale"
     FAILED = "failed"
     DAMAGED = "damaged"
+    TWICE = "twice"
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -145,7 +146,8 @@ def take_inventory(runs: RunsFile, folder: Path) -> Inventory:
     """
     staging = Staging(folder.resolve())
     seen = staging.sightings()
-    taken = [_inventory_of(run, staging, seen) for run in runs.runs]
+    first: dict[str, str] = {}
+    taken = [_inventory_of(run, staging, seen, first) for run in runs.runs]
     problems = sorted((p for _, some in taken for p in some), key=lambda problem: problem.name)
     for run, some in taken:
         if not run.files[RawKind.TRIGGERS] and all(p.trouble is Trouble.NEW for p in some):
@@ -161,7 +163,7 @@ def take_inventory(runs: RunsFile, folder: Path) -> Inventory:
 
 
 def _inventory_of(
-    run: Run, staging: Staging, seen: Mapping[str, Sighting]
+    run: Run, staging: Staging, seen: Mapping[str, Sighting], first: dict[str, str]
 ) -> tuple[StagedRun, list[Problem]]:
     receipts: dict[str, Receipt] = {}
     problems: list[Problem] = []
@@ -176,6 +178,7 @@ def _inventory_of(
     if raws:
         known = receipts.keys() | {problem.name for problem in problems}
         problems += _differences(receipts, known, raws, seen)
+    problems += _twice(receipts, first)
     useless = {p.name for p in problems if p.trouble is not Trouble.MISSING}
     files = [
         (kind_of(run, receipt.file), StagedFile(staging=staging, receipt=receipt))
@@ -230,6 +233,16 @@ def _differences(
             yield Problem(name=name, trouble=Trouble.NEW, why=f"{raw.path} was never extracted")
         elif name in receipts and (change := _change(raw, receipts[name], seen.get(name))):
             yield Problem(name=name, trouble=Trouble.CHANGED, why=f"{raw.path} {change}")
+
+
+def _twice(receipts: Mapping[str, Receipt], first: dict[str, str]) -> Iterator[Problem]:
+    """Find triggers that another file holds too; ``first`` names files by hash, of all runs."""
+    for name, receipt in receipts.items():
+        if receipt.rows.get("postcoh"):  # files without a trigger may well be the same
+            other = first.setdefault(receipt.sha256, name)
+            if other != name:
+                why = f"holds the same bytes as {other}; remove one, and what is staged of it"
+                yield Problem(name=name, trouble=Trouble.TWICE, why=why)
 
 
 def _change(raw: RawFile, receipt: Receipt, seen: Sighting | None) -> str | None:

@@ -111,7 +111,7 @@ def _below(path: Path) -> Iterator[RawFile]:
     if path.is_dir():
         folder = path.resolve()
         every = sorted(folder.rglob("*"))
-        found = [file for file in every if file.name.endswith(ENDINGS) and file.is_file()]
+        found = [file for file in every if file.name.endswith(ENDINGS) and not file.is_dir()]
         if not found:
             raise ConfigError(
                 f"{path} holds no file that ends in {' or '.join(ENDINGS)}; correct the path"
@@ -128,6 +128,8 @@ def _below(path: Path) -> Iterator[RawFile]:
 
 def _name(prefix: str, path: Path) -> str:
     name = str(PurePosixPath(prefix, *path.parts))
+    if not name.isprintable():
+        raise ConfigError(f"{name!a} has characters that cannot be printed; rename the file")
     return next((name.removesuffix(end) for end in ENDINGS if name.endswith(end)), name)
 
 
