@@ -326,13 +326,14 @@ def test_noise_and_the_likeliest_class_alone_are_called_extrapolated() -> None:
     """An error of more than one in the logarithm, on either side, is an extrapolation."""
     errors = np.zeros((4, 3, 2, 3))
     errors[0, 0] = 5.0  # BNS in FAR, everywhere
-    errors[2, 1, 0, 1] = 1.01  # BBH in chirp mass, below
+    errors[2, 0, 0, 1] = 1.01  # BBH in FAR, below
+    errors[:3, 1:] = 9.0  # masses of classes, which are the plane's everywhere
     errors[3, 2, 1, 2] = 1.01  # noise in SNR, above
     errors[3, 0] = 1.0  # no more than one
     p = np.array([[0.5, 0.1, 0.1, 0.3], [0.1, 0.1, 0.2, 0.6], [0.0, 0.3, 0.2, 0.5]])
     beyond = extrapolations(errors, p)
     assert beyond.shape == (3, 4, 3)
-    assert np.argwhere(beyond).tolist() == [[0, 0, 0], [1, 2, 1], [2, 3, 2]]
+    assert np.argwhere(beyond).tolist() == [[0, 0, 0], [1, 2, 0], [2, 3, 2]]
 
 
 @pytest.mark.parametrize("p_astro", [0.999, 0.001])
@@ -358,7 +359,7 @@ def test_extrapolations_are_told_in_words_noise_first() -> None:
     )
     assert model_of(densities(**laws)).predict(several).extrapolated.tolist() == [
         "",
-        "noise in chirp mass; BBH in chirp mass",
+        "noise in chirp mass",
         "",
         "BBH in FAR",
         "",  # an error of 27, but ln odds of 74: nothing is in doubt

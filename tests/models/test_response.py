@@ -72,8 +72,8 @@ def test_the_core_is_students_t_and_a_normal_curve_between_its_cuts() -> None:
     np.testing.assert_allclose(said, expected, rtol=1e-9)
     w = np.array([0.0, 0.4, 0.99])
     for true in (0.05, 0.8):
-        cuts = -true / 0.2, (1 - true) / 0.2
-        expected = truncnorm.pdf(w, *cuts, loc=true, scale=0.2)
+        cuts = -true / RESPONSE.w_width, (1 - true) / RESPONSE.w_width
+        expected = truncnorm.pdf(w, *cuts, loc=true, scale=RESPONSE.w_width)
         np.testing.assert_allclose(RESPONSE.core_w(w, np.array([true]))[0], expected, rtol=1e-9)
 
 
@@ -95,7 +95,9 @@ def test_what_is_drawn_of_light_binaries_has_the_density_said(true_mchirp: float
     )
     width = float(RESPONSE.width(np.log([true_mchirp]))[0])
     in_m = t(RESPONSE.dof, loc=math.log(true_mchirp), scale=width)
-    in_w = truncnorm(-w / 0.2, (1 - w) / 0.2, loc=w, scale=0.2)
+    in_w = truncnorm(
+        -w / RESPONSE.w_width, (1 - w) / RESPONSE.w_width, loc=w, scale=RESPONSE.w_width
+    )
     assert kstest(drawn_m, in_m.cdf).pvalue > 1e-3
     assert kstest(drawn_w, in_w.cdf).pvalue > 1e-3
 
@@ -145,7 +147,7 @@ def test_a_fit_to_nothing_changes_nothing_and_to_ten_events_goes_half_way() -> N
     same = RESPONSE.fitted((nothing, nothing), (nothing, nothing))
     np.testing.assert_allclose(same.mchirp_widths, RESPONSE.mchirp_widths, rtol=ROUNDING)
     assert same.misrecovered_fraction == pytest.approx(0.3)
-    assert same.w_width == pytest.approx(0.2)
+    assert same.w_width == pytest.approx(RESPONSE.w_width)
     heavy = np.full(10, math.log(50.0))
     off = RESPONSE.fitted((heavy, np.full(10, np.nan)), (heavy - 1.2, np.full(10, np.nan)))
     assert off.misrecovered_fraction == pytest.approx((0.3 + 1) / 2)

@@ -1,5 +1,6 @@
 """What a campaign's triggers must be, against their own truth."""
 
+import math
 import re
 from dataclasses import replace
 from itertools import product
@@ -304,8 +305,9 @@ def test_mergers_that_make_loud_candidates_are_listed_and_most_listed_make_one()
     )
     found = draw_candidates(config).filter(pl.col("origin") == "merger", pl.col("far") > 0)
     listed = set(merger_frame(build_campaign(config))["merger_id"])
-    # Chance decides at the border: an SNR a little below that of the list, in two detectors.
-    assert len(set(found.filter(pl.col("far") < 1e-7)["origin_id"]) - listed) <= 1
+    # At the border the trigger's own noise decides, two standard deviations of it at most.
+    unlisted = found.filter(pl.col("far") < 1e-7, ~pl.col("origin_id").is_in(listed))
+    assert (unlisted["cohsnr"] < 8 + 2 * math.sqrt(0.1)).all()
     assert set(found.filter(pl.col("far") < 1e-8)["origin_id"]) <= listed
     assert len(listed & set(found["origin_id"])) > 0.5 * len(listed)
 

@@ -29,6 +29,9 @@ NO_FAR = "no FAR assigned"
 
 ONE_DETECTOR = "one detector; the model was fitted on candidates of two or more"
 
+_PLANE_FACTORS = [[*FACTORS].index(name) for name in ("mchirp", "w")]
+"""Whose densities of signals are taken from the mass plane."""
+
 NO_CONTOUR = "no chirp mass for the mass contour; classes shared by their densities"
 
 DECISIVE_P_ASTRO = np.array([0.1, 0.5, 0.9])
@@ -55,7 +58,7 @@ class Predictions:
         of the densities.
     extrapolated : (n,)
         In what the densities of noise and of the likeliest class extrapolate so far that p_astro
-        is in doubt, like ``"noise in SNR; BBH in FAR, chirp mass"``; empty where they do not.
+        is in doubt, like ``"noise in SNR, chirp mass; BBH in FAR"``; empty where they do not.
     notes : (n,)
         Why a row has no numbers, or what was missing; empty otherwise.
     """
@@ -263,7 +266,8 @@ def extrapolations(log_errors: Floats, probabilities: Floats) -> NDArray[np.bool
     """Tell which source's density extrapolates in which of `FACTORS`, (n, 4, factors).
 
     Only noise and the likeliest class matter, and only where p_astro, within the factor's error,
-    could lie on the other side of one of `DECISIVE_P_ASTRO`.
+    could lie on the other side of one of `DECISIVE_P_ASTRO`. The masses of a class are no
+    extrapolation from data: they are the plane's, as uncertain everywhere as its stated error says.
 
     Parameters
     ----------
@@ -281,6 +285,7 @@ def extrapolations(log_errors: Floats, probabilities: Floats) -> NDArray[np.bool
     thresholds = np.log(DECISIVE_P_ASTRO) - np.log1p(-DECISIVE_P_ASTRO)
     nearest = np.abs(log_odds[:, None] - thresholds).min(axis=1)
     decisive = error > np.maximum(nearest, 1.0)[:, None, None]
+    decisive[:, :-1, _PLANE_FACTORS] = False
     return np.asarray(decisive & matters[:, :, None])
 
 

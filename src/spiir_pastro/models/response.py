@@ -11,7 +11,8 @@ Without the cut the tail of heavy black holes would outnumber the lightest neutr
 
 The widths are those of 2,400 injections recovered by matched filtering (`tools/fit_response.py`)
 from 5 to 35 solar masses. Lighter ones are recovered better still, to 0.03 % at 1.5, than densities
-resolve. Heavier ones of O3 scatter less than the injections, of which many lie beyond the bank.
+resolve. Heavier ones of O3 scatter less than the injections, of which many lie beyond the bank. The
+scatter of w is the injections' from 2 to 30 solar masses, and that of O3's mergers.
 """
 
 import math
@@ -70,7 +71,7 @@ class Response:
         *(0.003, 0.003, 0.0046, 0.011, 0.016, 0.048, 0.082, 0.13),
     )
     dof: float = 2.0
-    w_width: float = 0.2
+    w_width: float = 0.25
     w_as_noise: float = 0.05
     heavy_mchirp: float = 30.0
     misrecovered_fraction: float = 0.3
