@@ -1,4 +1,4 @@
-"""What the detectors hear now: the arithmetic of ``rescale``; a bad file leaves the last good."""
+"""The present sensitivity: the arithmetic of ``rescale``; a bad file leaves the last good."""
 
 import json
 import os

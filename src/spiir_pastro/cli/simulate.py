@@ -120,11 +120,11 @@ def command(
     if early_warning > 0:
         populations = {s: nearer(p, early_warning) for s, p in SIMULATED.items()}
     network = (*NETWORK, "K1") if kagra else NETWORK
-    hearing = SENSITIVITIES[observing_run]
+    sensitivity = SENSITIVITIES[observing_run]
     config = CampaignConfig(
         observing_run=observing_run,
-        bns_range_mpc={ifo: hearing.bns_range_mpc[ifo] for ifo in network},
-        duty_cycle={ifo: hearing.duty_cycle[ifo] for ifo in network},
+        bns_range_mpc={ifo: sensitivity.bns_range_mpc[ifo] for ifo in network},
+        duty_cycle={ifo: sensitivity.duty_cycle[ifo] for ifo in network},
         noise_rate_hz=noise_rate,
         far_max_hz=far_max,
         injection_interval_s=injection_interval,

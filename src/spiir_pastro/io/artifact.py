@@ -151,7 +151,7 @@ class ModelArtifact:
         return properties_document(self._plane.properties(candidates, shares))
 
     def rescaled(self, volumes: Mapping[Source, float], *, noise: float = 1.0) -> "ModelArtifact":
-        """Return a model for detectors that hear farther; see `PastroModel.rescaled`."""
+        """Return a model for detectors of another sensitivity; see `PastroModel.rescaled`."""
         factors = {**{str(source): value for source, value in volumes.items()}, "noise": noise}
         earlier = self.provenance.rescaled
         product = {

@@ -1,4 +1,4 @@
-"""The service's own model as it answers: with what it counted, for what the detectors hear now."""
+"""The service's own model as it answers: with what it counted, for the present sensitivity."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,8 +24,8 @@ log = structlog.get_logger(__name__)
 class Adjusted:
     """Turns the model of a file into the model that answers.
 
-    ``counted`` is the file with the service's own counts, ``sensitivity`` that of what the
-    detectors hear; either may be None.
+    ``counted`` is the file with the service's own counts, ``sensitivity`` that with the
+    present sensitivity; either may be None.
     """
 
     def __init__(
@@ -84,8 +84,8 @@ class Adjusted:
         return news is not None
 
     def _look_at_sensitivity(self) -> bool:
-        heard = None if self._sensitivity is None else self._sensitivity.refresh()
-        match heard:
+        news = None if self._sensitivity is None else self._sensitivity.refresh()
+        match news:
             case Sensitivity() as sensitivity:
                 self._health.clear("sensitivity")
                 log.info("sensitivity.read", sha256=sensitivity.digest)

@@ -207,7 +207,7 @@ class _Client(GraceDb):  # type: ignore[misc]  # the library ships no types
             force_noauth=anonymous,
             fail_if_noauth=not anonymous,
             reload_cred=not anonymous,
-            # The client would repeat a request that was perhaps fulfilled; the queue knows better.
+            # The client would repeat a request that was perhaps fulfilled; the queue looks first.
             retries=0,
         )
 

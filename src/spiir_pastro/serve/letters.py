@@ -10,7 +10,7 @@ class DeadLetters:
     """A folder of payloads kept whole, under the hash of what they hold.
 
     Nothing of a payload becomes part of a path. The folder is bounded in number and bytes, so that
-    a flood of rubbish cannot fill the disk.
+    many bad payloads cannot fill the disk.
     """
 
     def __init__(

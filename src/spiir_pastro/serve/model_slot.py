@@ -62,17 +62,17 @@ class Model:
     version: str  # what its maker calls it
     # what it expects a day, as far as it says
     expected: Mapping[What, Rate] = field(default_factory=dict, repr=False, compare=False)
-    # SHA-256 of the file of what the detectors hear now, if its counts are scaled for that
+    # SHA-256 of the file with the present sensitivity, if its counts are scaled for that
     sensitivity: str = ""
 
     @property
     def name(self) -> str:
         """Version and the first twelve digits of the digest: what comments, logs and rows say.
 
-        After an @, the first eight of the digest of how far the detectors hear, if that is told.
+        After an @, the first eight of the digest of the sensitivity's file, if there is one.
         """
-        heard = f"@{self.sensitivity[:8]}" if self.sensitivity else ""
-        return f"{self.version}+{self.digest[:12]}{heard}"
+        present = f"@{self.sensitivity[:8]}" if self.sensitivity else ""
+        return f"{self.version}+{self.digest[:12]}{present}"
 
     def describe(self, trigger: Trigger, probabilities: SourceProbabilities) -> bytes | None:
         """Return the content of ``spiir.properties.json``; None if this model describes nothing."""

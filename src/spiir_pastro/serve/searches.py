@@ -47,7 +47,7 @@ class Models:
     describes
         Whether properties will be asked for.
     adjusted
-        Adjusts the service's own model to what was counted and to what the detectors hear.
+        Adjusts the service's own model to what was counted and to the present sensitivity.
     """
 
     def __init__(  # noqa: PLR0913  (parts meet here)

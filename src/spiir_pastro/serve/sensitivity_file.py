@@ -1,4 +1,4 @@
-"""How far the detectors hear now, against the model's training: a small file of the operator's job.
+"""The detectors' present sensitivity over that of the training: a small file of the operator's.
 
     {"schema": 1,
      "range": {"BNS": 1.25, "NSBH": 1.2, "BBH": 1.15}, "noise": 1.0,
@@ -6,7 +6,7 @@
 
 Factors are of the range or the volume, for all classes or by class, and of the rate of noise. Those
 under ``detectors`` are for events in which just these took part; the others get the general ones.
-A file that is missing, bad or absurd leaves the last good one in use.
+A file that is missing or wrong leaves the last good one in use.
 """
 
 import hashlib
@@ -149,14 +149,14 @@ def _read(path: Path) -> bytes:
 
 @runtime_checkable
 class Rescalable(Assessor, Protocol):
-    """An assessor whose counts scale with what the detectors hear."""
+    """An assessor whose counts scale with the detectors' sensitivity."""
 
     def rescaled(self, volumes: Mapping[Source, float], *, noise: float = 1.0) -> Assessor:
         """Return it for other volumes and another rate of noise."""
 
 
 class PresentModel:
-    """A trained model with its counts scaled for what the detectors hear now."""
+    """A trained model with its counts scaled for the present sensitivity."""
 
     def __init__(self, trained: Rescalable, sensitivity: Sensitivity) -> None:
         self.trained = trained

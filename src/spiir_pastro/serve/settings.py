@@ -172,13 +172,13 @@ class CountsSettings(_Section, frozen=True, kw_only=True):
 
 
 class SensitivitySettings(_Section, frozen=True, kw_only=True):
-    """How far the detectors hear now, for the service's own model.
+    """The detectors' present sensitivity, for the service's own model.
 
     Attributes
     ----------
     file
         A small file that a job of the operator's keeps, from the settings' folder; read anew when
-        it changes. Without it the detectors hear as far as in the model's training.
+        it changes. Without it the sensitivity is that of the model's training.
     """
 
     file: str | None = None

@@ -86,8 +86,8 @@ class Standby:
         was_ours, prove_at = False, 0.0
         self._metrics.on_duty.set(0)
         while not stop.is_set():
-            # Having the seat is hearsay: a host that was paused has it as far as it knows. Proof is
-            # the commit.
+            # Whether we have the seat may be out of date: a host that was paused was not told that
+            # it lost it. Only the commit proves it.
             has_seat = self._membership.poll(POLL_S)
             now = self._clock.monotonic_s()
             if not has_seat:
@@ -118,8 +118,8 @@ class Standby:
         self._health.clear("standby")
         if now >= self._proven_until:  # there may have been another in between
             self._begins_at = now + self._settle_s
-        # Counted from before the question: the broker waits a session from when it last heard of
-        # us, which cannot have been earlier.
+        # Counted from before the question: the broker waits a session from our last
+        # message, which cannot have been earlier.
         self._proven_until = now + self._session_s
 
 

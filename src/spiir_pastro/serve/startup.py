@@ -55,7 +55,7 @@ def configure_logs(stream: TextIO = sys.stderr) -> None:
         logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
-    # The clients' libraries chat; what matters of theirs comes through the service's own events.
+    # The clients' libraries log a lot; what matters of it is among the service's own events.
     logging.getLogger().setLevel(logging.CRITICAL)
 
 
