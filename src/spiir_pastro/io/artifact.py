@@ -48,7 +48,10 @@ SCHEMA = "spiir-pastro/model/3"
 """What is written and read; its classes come from the mass plane."""
 
 _LARGEST_BYTES = 64 * 2**20
-_DAMAGE = (TypeError, ValueError, KeyError, OverflowError, RecursionError, msgspec.MsgspecError)
+_DAMAGE = (
+    TypeError, ValueError, KeyError, OverflowError, RecursionError, msgspec.MsgspecError,
+    SystemError,  # of msgspec 0.19, for an integer that is too large for a float
+)  # fmt: skip
 
 DENSITIES: Mapping[str, type] = {
     kind.__name__: kind
