@@ -59,25 +59,16 @@ POSTCOH_UNITS = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TriggerColumn:
-    """A column of the canonical trigger table.
+    """A column of the canonical trigger table."""
 
-    Attributes
-    ----------
-    meaning, unit
-        What it holds; the unit is empty where there is none.
-    kind
-        ``str``, ``int`` or ``float``.
-    postcoh, uploads
-        SPIIR's name for it, and those that tables of GraceDB uploads have, where they differ.
-    zero_is_null
-        Whether SPIIR writes 0 where it has none, and any value must be finite and positive.
-    """
-
+    # what it holds; the unit is empty where there is none
     meaning: str
     unit: str = ""
-    kind: type[str | int | float] = float
+    kind: type[str | int | float] = float  # ``str``, ``int`` or ``float``
+    # SPIIR's name for it, and those that tables of GraceDB uploads have, where they differ
     postcoh: str | None = None
     uploads: tuple[str, ...] = ()
+    # whether SPIIR writes 0 where it has none, and any value must be finite and positive
     zero_is_null: bool = False
 
 

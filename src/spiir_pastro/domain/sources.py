@@ -28,22 +28,14 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceClass:
-    """What there is to know of a class of binaries.
+    """What there is to know of a class of binaries."""
 
-    Attributes
-    ----------
-    description
-        What it is, for people.
-    regions
-        Of the mass plane; every region belongs to one class. A component in the mass gap is
-        heavier than neutron stars.
-    colour, mark
-        In every picture: Okabe and Ito's, which people with any colour vision tell apart, and the
-        name of Plotly's symbol.
-    """
-
-    description: str
+    description: str  # what it is, for people
+    # of the mass plane; every region belongs to one class. A component in the mass gap is heavier
+    # than neutron stars
     regions: tuple[Region, ...]
+    # in every picture: Okabe and Ito's, which people with any colour vision tell apart, and the
+    # name of Plotly's symbol
     colour: str
     mark: str
 
