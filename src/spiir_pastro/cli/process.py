@@ -86,6 +86,7 @@ _measure = partial(setting, type=NOT_NEGATIVE)
 @click.option(
     "--allow-missing",
     is_flag=True,
+    default=False,
     help="Go on without files that are missing, changed, damaged or not extracted; the summary, "
     "the model and the report name them.",
 )
