@@ -14,8 +14,9 @@ from scipy import stats
 from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.io.ligolw import read_arrays
 from spiir_pastro.models.cosmology import luminosity_distance
+from spiir_pastro.models.mass_plane import chirp_mass
 from spiir_pastro.simulation.bank import nearest_template, template_groups
-from spiir_pastro.simulation.binaries import chirp_mass, draw_binaries, draw_detectable
+from spiir_pastro.simulation.binaries import draw_binaries, draw_detectable
 from spiir_pastro.simulation.config import (
     DETECTORS,
     NETWORK,

@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from spiir_pastro.models.mass_plane import chirp_mass
 from spiir_pastro.models.population import BinaryPopulation
 
 Floats = NDArray[np.float64]
@@ -66,10 +67,8 @@ def nearer(population: BinaryPopulation, seconds: float) -> BinaryPopulation:
     law = population.redshift
     if law is None or law.high is None:
         return population
-    mass1, mass2 = population.primary.low, population.secondary.low
-    total = np.array([mass1 + mass2])
-    mchirp = np.array([(mass1 * mass2) ** 0.6 / (mass1 + mass2) ** 0.2])
-    share = float(heard_fraction(mchirp, total, seconds)[0])
+    mass1, mass2 = np.array([[population.primary.low], [population.secondary.low]])
+    share = float(heard_fraction(chirp_mass(mass1, mass2), mass1 + mass2, seconds)[0])
     return replace(population, redshift=replace(law, high=law.high * max(share, 0.05)))
 
 

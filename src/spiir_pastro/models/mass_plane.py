@@ -70,6 +70,11 @@ def _bins(region: Region, boundaries: MassBoundaries) -> tuple[int, int]:
     return bodies.index(region.secondary), bodies.index(region.primary)
 
 
+def chirp_mass(mass1: Floats, mass2: Floats) -> Floats:
+    """Chirp mass of two masses, in their unit."""
+    return np.asarray((mass1 * mass2) ** 0.6 / (mass1 + mass2) ** 0.2)
+
+
 def equal_mass_mchirp(mass: float) -> float:
     """Chirp mass of two components of equal mass."""
     return _MCHIRP_OVER_EQUAL_MASS * mass

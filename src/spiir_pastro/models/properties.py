@@ -27,6 +27,7 @@ from spiir_pastro.domain import Candidates
 from spiir_pastro.models.components import offered_templates
 from spiir_pastro.models.conditional import ConditionalGrid
 from spiir_pastro.models.distance import DistanceModel
+from spiir_pastro.models.mass_plane import chirp_mass
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.models.response import Response, mass_difference
 from spiir_pastro.models.source_model import (
@@ -214,7 +215,7 @@ class PropertyPlane:
             np.concatenate([getattr(v, name)[:: NODES_PER_AXIS[2]] for v in volumes])
             for name in ("mass1", "mass2")
         )
-        mchirp = (mass1 * mass2) ** 0.6 / (mass1 + mass2) ** 0.2
+        mchirp = chirp_mass(mass1, mass2)
         order = np.argsort(mchirp, kind="stable")
         of_class = np.array_split(np.argsort(order), len(volumes))
         response = model.sources.response

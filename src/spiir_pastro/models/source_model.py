@@ -33,6 +33,7 @@ from spiir_pastro.models.cosmology import luminosity_distance
 from spiir_pastro.models.densities import GridDensity
 from spiir_pastro.models.early_warning import heard_fraction
 from spiir_pastro.models.horizon import Horizons
+from spiir_pastro.models.mass_plane import chirp_mass
 from spiir_pastro.models.population import BinaryPopulation
 from spiir_pastro.models.response import Response
 
@@ -311,7 +312,7 @@ def network_reach(horizons: Horizons, *, run: str = "O3", early_warning_s: float
     def reach(mass1_det: Floats, mass2_det: Floats) -> Floats:
         m1, m2 = np.broadcast_arrays(mass1_det, mass2_det)
         one = horizons.horizon_mpc(m1.ravel(), m2.ravel(), ifo="L1", run=run).reshape(m1.shape)
-        mchirp = (m1 * m2) ** 0.6 / (m1 + m2) ** 0.2
+        mchirp = chirp_mass(m1, m2)
         heard = np.maximum(heard_fraction(mchirp, m1 + m2, early_warning_s), LEAST_HEARD)
         return np.asarray(math.sqrt(2) * one * heard)
 

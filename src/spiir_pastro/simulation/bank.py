@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from spiir_pastro.domain import Source
 from spiir_pastro.models.early_warning import SOLAR_MASS_S
-from spiir_pastro.simulation.binaries import chirp_mass
+from spiir_pastro.models.mass_plane import chirp_mass
 
 Floats = NDArray[np.float64]
 

@@ -14,6 +14,7 @@ from spiir_pastro.domain import CLASSES, Source
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.models.cosmology import luminosity_distance
 from spiir_pastro.models.early_warning import heard_fraction
+from spiir_pastro.models.mass_plane import chirp_mass
 from spiir_pastro.models.population import BinaryPopulation
 from spiir_pastro.simulation.config import NETWORK, CampaignConfig
 from spiir_pastro.simulation.network import antenna_patterns, sigma_mpc
@@ -98,11 +99,6 @@ class Binaries:
         return np.asarray(
             sigma * (snr_fraction / self.distance_mpc)[:, None] * self.response(config.network)
         )
-
-
-def chirp_mass(mass1: Floats, mass2: Floats) -> Floats:
-    """Chirp mass of two masses, in their unit."""
-    return np.asarray((mass1 * mass2) ** 0.6 / (mass1 + mass2) ** 0.2)
 
 
 def draw_binaries(

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 
 from spiir_pastro.models.early_warning import SOLAR_MASS_S
-from spiir_pastro.simulation.binaries import chirp_mass
+from spiir_pastro.models.mass_plane import chirp_mass
 from spiir_pastro.simulation.campaign import Campaign
 from spiir_pastro.simulation.config import NETWORK
 from spiir_pastro.simulation.network import greenwich_angle
