@@ -1,5 +1,6 @@
 """Nothing missing, stale or damaged is processed in silence, and staging alone is enough."""
 
+import ctypes
 import json
 import os
 import shutil
@@ -217,6 +218,29 @@ def test_staging_alone_gives_the_same_bytes(pristine: Path, tmp_path: Path) -> N
     shutil.copy(pristine / "campaign" / "RUNS.yaml", elsewhere / "campaign")
     _process(elsewhere).write(elsewhere / "processed")
     assert tree(elsewhere / "processed") == tree(pristine / "processed")
+    _forget(elsewhere)
+    with pytest.raises(IncompleteError, match=f"missing: {_NAME}: manifest.json names it"):
+        _process(elsewhere)
+
+
+def _drop_privileges() -> None:
+    """Root lists every folder, unless what it executes is to have no more rights than others."""
+    set_secure_bits, no_root = 28, 1
+    ctypes.CDLL(None).prctl(set_secure_bits, no_root, 0, 0, 0)
+
+
+@pytest.mark.parametrize("place", ["campaign/bbh_bg", "staging/bbh_bg"])
+def test_a_folder_that_cannot_be_listed_is_not_left_out(campaign: Path, place: str) -> None:
+    (campaign / place / "HLV_001").mkdir(mode=0)
+    command = [
+        sys.executable, "-m", "spiir_pastro", "process", str(campaign / "campaign" / "RUNS.yaml"),
+        "--staging", str(campaign / "staging"), "--processed", str(campaign / "processed"),
+    ]  # fmt: skip
+    ended = subprocess.run(
+        command, capture_output=True, text=True, check=False, preexec_fn=_drop_privileges
+    )
+    error = f"spiir-pastro: error: {campaign / place / 'HLV_001'}: Permission denied\n"
+    assert (ended.returncode, ended.stderr) == (ExitCode.REFUSED, error)
 
 
 def test_a_run_without_raw_files_is_told(campaign: Path) -> None:

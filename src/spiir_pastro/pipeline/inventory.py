@@ -18,7 +18,14 @@ from spiir_pastro.errors import DocumentError, IncompleteError
 from spiir_pastro.io.reader_version import READER_VERSION
 from spiir_pastro.io.runs import Run, RunsFile
 from spiir_pastro.io.seals import damage
-from spiir_pastro.pipeline.raw import ENDINGS, RawFile, RawKind, kind_of, raw_files_of_run
+from spiir_pastro.pipeline.raw import (
+    ENDINGS,
+    RawFile,
+    RawKind,
+    insist_on_listing,
+    kind_of,
+    raw_files_of_run,
+)
 from spiir_pastro.pipeline.sightings import Sighting, sight
 from spiir_pastro.pipeline.staging import Receipt, Staging, Status
 
@@ -145,12 +152,15 @@ def take_inventory(runs: RunsFile, folder: Path) -> Inventory:
         If nothing of a run is staged.
     """
     staging = Staging(folder.resolve())
-    seen = staging.sightings()
+    insist_on_listing(staging.folder)
+    seen, listed = staging.sightings(), staging.listed()
     first: dict[str, str] = {}
-    taken = [_inventory_of(run, staging, seen, first) for run in runs.runs]
+    taken = [_inventory_of(run, staging, seen, listed, first) for run in runs.runs]
     problems = sorted((p for _, some in taken for p in some), key=lambda problem: problem.name)
     for run, some in taken:
-        if not run.files[RawKind.TRIGGERS] and all(p.trouble is Trouble.NEW for p in some):
+        if not run.files[RawKind.TRIGGERS] and all(
+            p.trouble in (Trouble.NEW, Trouble.MISSING) for p in some
+        ):
             raise IncompleteError(
                 f"no trigger file of run {run.run.name} is in {folder}; extract the runs file first"
             )
@@ -163,7 +173,11 @@ def take_inventory(runs: RunsFile, folder: Path) -> Inventory:
 
 
 def _inventory_of(
-    run: Run, staging: Staging, seen: Mapping[str, Sighting], first: dict[str, str]
+    run: Run,
+    staging: Staging,
+    seen: Mapping[str, Sighting],
+    listed: Sequence[str],
+    first: dict[str, str],
 ) -> tuple[StagedRun, list[Problem]]:
     receipts: dict[str, Receipt] = {}
     problems: list[Problem] = []
@@ -173,11 +187,15 @@ def _inventory_of(
                 receipts[name] = receipt
             case Problem() as problem:
                 problems.append(problem)
+    known = receipts.keys() | {problem.name for problem in problems}
     # Where no raw file of a run is there, as on a machine that only processes, staging is enough.
     raws = {raw.name: raw for raw in raw_files_of_run(run)}
     if raws:
-        known = receipts.keys() | {problem.name for problem in problems}
         problems += _differences(receipts, known, raws, seen)
+    else:
+        why = "manifest.json names it, but its receipt is gone; copy the staging folder again"
+        gone = [name for name in listed if name not in known and _is_of(run, name)]
+        problems += [Problem(name=name, trouble=Trouble.MISSING, why=why) for name in gone]
     problems += _twice(receipts, first)
     useless = {p.name for p in problems if p.trouble is not Trouble.MISSING}
     files = [
@@ -194,13 +212,19 @@ def _judged(run: Run, staging: Staging, name: str) -> Receipt | Problem | None:
     try:
         receipt = staging.receipt(name)
     except DocumentError as exc:
-        if any(kind_of(run, name + ending) for ending in (*ENDINGS, "")):
+        if _is_of(run, name):
             return Problem(name=name, trouble=Trouble.DAMAGED, why=str(exc))
         return None
     kind = kind_of(run, receipt.file)
     if kind is None:
         return None
     return _unusable(receipt, kind) or receipt
+
+
+def _is_of(run: Run, name: str) -> bool:
+    """Whether a raw file's name is one of a run's, whatever it ends in."""
+    mine = name.startswith(f"{run.name}/")
+    return mine and any(kind_of(run, name + ending) for ending in (*ENDINGS, ""))
 
 
 def _unusable(receipt: Receipt, kind: RawKind) -> Problem | None:

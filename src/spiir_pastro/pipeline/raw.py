@@ -68,11 +68,30 @@ def raw_files_of_runs(runs: "RunsFile") -> tuple[RawFile, ...]:
 
 
 def raw_files_of_run(run: "Run") -> Iterator[RawFile]:
-    """Find those trigger, segment and injection files of a run that are there."""
+    """Find those trigger, segment and injection files of a run that are there.
+
+    Raises
+    ------
+    OSError
+        If a folder among them cannot be listed.
+    """
+    for folder in run.directories:
+        insist_on_listing(folder)
     for path in (*run.trigger_files(), *run.segment_files()):
         yield RawFile(path=path, name=_name(run.name, path.relative_to(_parent(run))))
     if run.injections is not None and run.injections.is_file():
         yield RawFile(path=run.injections, name=_name("", Path(_injections(run))))
+
+
+def insist_on_listing(folder: Path) -> None:
+    """Raise the system's error if a folder, or one below it, cannot be listed; a glob skips it."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    if folder.is_dir():
+        for _ in os.walk(folder, onerror=refuse):
+            pass
 
 
 def kind_of(run: "Run", file: str) -> RawKind | None:
@@ -110,6 +129,7 @@ def _injections(run: "Run") -> str:
 def _below(path: Path) -> Iterator[RawFile]:
     if path.is_dir():
         folder = path.resolve()
+        insist_on_listing(folder)
         every = sorted(folder.rglob("*"))
         found = [file for file in every if file.name.endswith(ENDINGS) and not file.is_dir()]
         if not found:

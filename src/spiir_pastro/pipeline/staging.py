@@ -164,6 +164,13 @@ class Staging:
         ):
             path.unlink(missing_ok=True)
 
+    def listed(self) -> list[str]:
+        """Read which raw files the manifest names; none if there is no manifest."""
+        path = self.folder / "manifest.json"
+        if not path.exists():
+            return []
+        return [entry.name for entry in read_document(path, Manifest, remedy=_REMEDY).files]
+
     def write_manifest(self) -> None:
         """Gather all receipts in brief, by name."""
         entries = []
