@@ -230,7 +230,8 @@ class SimulatedGraceDBClient:
         writes: bool,
     ) -> Answer | NoAnswer:
         """Answer, or not, with the request done or not."""
-        if weather == "nothing done" and not writes:  # a reader would be told of the file itself
+        # A reader would be told of the file itself; a label's answer is empty if all is well, too.
+        if weather in ("nothing done", "empty 201") and not writes:
             weather = "page"
         if weather in _BODIES:
             return Answer(status=_BODIES[weather][0], body=_BODIES[weather][1])

@@ -149,7 +149,7 @@ class Host:
         self.service: Service | None = None
         self.since: float | None = None
         self.troubles: list[str] = []
-        machine.on_death = self.restart_soon
+        machine.on_death, machine.on_stop = self.restart_soon, self.stop
 
     def start(self) -> None:
         """Start the service."""
@@ -167,6 +167,11 @@ class Host:
         if known.exists():
             shutil.copyfile(known, history_path(self.machine.spool))
         self.start()
+
+    def stop(self) -> None:
+        """Tell the service to end, as SIGTERM does."""
+        if self.service is not None:
+            self.service.stop()
 
     def restart_soon(self) -> None:
         """Start it again in a moment."""

@@ -17,7 +17,7 @@ from storm.timeline import Killed, Process, SimulatedClock, Timeline
 
 __all__ = ["Machine"]
 
-_PAUSE_PROBABILITY = 0.1
+_HALT_PROBABILITY = 0.1
 _WRITES = ("INSERT", "UPDATE", "DELETE", "COMMIT", "CREATE")
 
 
@@ -39,8 +39,8 @@ class Machine:
         Whether nothing can be written.
     crash_probability
         At each seam: before and after everything that leaves the process.
-    pauses_left
-        How often it may be stopped for a while just when a request has left.
+    pauses_left, stops_left
+        How often it may stand still for a while, or be told to end, just when a request has left.
     """
 
     def __init__(self, name: str, root: Path, timeline: Timeline, dice: random.Random) -> None:
@@ -53,7 +53,7 @@ class Machine:
         self.is_full = False
         self.crash_probability = 0.0
         self.crashes_left = 0
-        self.pauses_left = 0
+        self.pauses_left = self.stops_left = 0
         self.lives = 0
         self.crashes = 0
         self._root = root
@@ -62,6 +62,7 @@ class Machine:
         self._opened: list[Closable] = []
         self.synced_bytes = 0
         self.on_death: Callable[[], None] = lambda: None
+        self.on_stop: Callable[[], None] = lambda: None
 
     @property
     def spool(self) -> Path:
@@ -89,9 +90,12 @@ class Machine:
                 at_death()
             self.crash(f"at {name}")
             raise Killed
-        if name == "request" and self.pauses_left and self.dice.random() < _PAUSE_PROBABILITY:
+        if name == "request" and self.pauses_left and self.dice.random() < _HALT_PROBABILITY:
             self.pauses_left -= 1
             self.pause(self.dice.uniform(1.0, 40.0))
+        if name == "request" and self.stops_left and self.dice.random() < _HALT_PROBABILITY:
+            self.stops_left -= 1
+            self.on_stop()
 
     def pause(self, seconds: float) -> None:
         """Stop the process, and have it go on as if nothing had been."""

@@ -168,6 +168,7 @@ class World:
         machine = Machine(name, folder, self.timeline, self.dice)
         machine.crashes_left = self.dice.randint(1, 8) if "crashes" in self.kinds else 0
         machine.pauses_left = self.dice.randint(1, 3) if "pauses" in self.kinds else 0
+        machine.stops_left = self.dice.randint(1, 3) if "terminations" in self.kinds else 0
         machine.crash_probability = 10.0 ** self.dice.uniform(-3.5, -1.5)
         return Host(name, machine, self.around)
 
@@ -259,7 +260,7 @@ class World:
     def mend(self) -> None:
         """End all faults that do not end by themselves."""
         for host in self.hosts:
-            host.machine.crashes_left = host.machine.pauses_left = 0
+            host.machine.crashes_left = host.machine.pauses_left = host.machine.stops_left = 0
             host.machine.is_full = False
             host.machine.wall_offset = 0.0
         self.broker.cut_off.clear()
@@ -399,9 +400,7 @@ def _right(number: int, version: int) -> set[tuple[bytes, str]]:
 
 
 def _terminate(world: World) -> None:
-    service = world.any_host().service
-    if service is not None:
-        service.stop()
+    world.any_host().stop()
 
 
 def _power(world: World) -> None:
@@ -500,6 +499,16 @@ def _change_weather(world: World) -> None:
     world.gracedb.share = world.dice.choice([0.1, 0.5, 1.0])
 
     world.timeline.at(world.timeline.now + world.dice.uniform(1.0, 40.0), world.clear_up)
+    for _ in range(world.dice.randrange(3)):  # a person has what waits tried again
+        world.timeline.at(
+            world.timeline.now + world.dice.uniform(1.0, 20.0), partial(_reload, world)
+        )
+
+
+def _reload(world: World) -> None:
+    service = world.any_host().service
+    if service is not None:
+        service.reload()
 
 
 def _stop_broker(world: World) -> None:
