@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spiir_pastro.errors import FitError
 from spiir_pastro.models.bayes_factors import scaled_densities
+from spiir_pastro.models.kernels import NORMAL_95
 
 if TYPE_CHECKING:
     from spiir_pastro.models.counts import CountPosterior
@@ -34,9 +35,6 @@ DRAWS = 128
 """Kept for intervals: their ends move by a few per cent of the width."""
 
 DRAWS_FOR_QUANTILES = 40_000
-
-NORMAL_95 = 1.6448536269514722
-"""Standard deviations below which a normal deviate stays with 95 %."""
 
 BLOCK_NUMBERS = 1 << 16
 """Held at once while candidates meet draws: they stay in a processor's cache."""

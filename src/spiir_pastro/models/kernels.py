@@ -4,8 +4,9 @@ With n effective events near a value, the standard error of a log density is abo
 :math:`1/\sqrt n`. Of a density of Gaussian kernels of width h, :math:`n = 2 \sqrt\pi\, h\, N p(x)`,
 and the Gamma posterior of a Poisson rate with Jeffreys' prior has
 :math:`\mathrm{Var} \ln p = \psi'(n + 1/2)`: 1/n where there are many, 4.9 where there are none.
-Where there is no event at all the density is known to be low, not how low: the error below is then
-the larger.
+An event where few are expected is there by chance: the error below is not less than what puts the
+true density at the classical 5 % limit of its events. Where there is no event at all the density is
+known to be low, not how low: the error below is then the larger.
 """
 
 import math
@@ -18,6 +19,9 @@ Floats = NDArray[np.float64]
 
 ERROR_DIGITS = 3
 """Decimals to which standard errors are kept in a model."""
+
+NORMAL_95 = 1.6448536269514722
+"""Standard deviations below which a normal deviate stays with 95 %."""
 
 _HIGHEST_LIFT = 200.0
 """Of a floor: twenty widths of a kernel away from the nearest event."""
@@ -37,11 +41,15 @@ def kernel_errors(*, local_events: Floats, bias: Floats, lift: Floats) -> Floats
         half the square of the distance to the nearest event in widths of a kernel; the error below
         grows with the distance.
     """
-    from scipy.special import polygamma  # noqa: PLC0415  (slow to load; only fits need it)
+    # Slow to load; only fits need them.
+    from scipy.special import gammaincinv, polygamma  # noqa: PLC0415
 
-    above = polygamma(1, local_events + 0.5) + bias**2
+    above = polygamma(1, local_events + 0.5)
+    events = np.maximum(local_events, 1.0)
+    limit = np.log(events / gammaincinv(events, 0.05)) / NORMAL_95
     extrapolation = np.sqrt(1 + 2 * np.clip(lift, 0, _HIGHEST_LIFT)) - 1
-    return np.asarray(np.round(np.sqrt([above + extrapolation**2, above]), ERROR_DIGITS))
+    below = np.maximum(above, limit**2) + extrapolation**2
+    return np.asarray(np.round(np.sqrt([below + bias**2, above + bias**2]), ERROR_DIGITS))
 
 
 def effective_size(weights: Floats) -> float:
