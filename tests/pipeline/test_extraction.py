@@ -267,6 +267,7 @@ def test_columns_that_process_needs_are_kept_too(campaign: Path, tmp_path: Path)
     result = CliRunner().invoke(app, [*arguments, "--columns", chosen])
     assert result.exit_code == 0, result.output
     assert "kept too, because process needs them: event_id, end_time, " in result.stderr
+    assert "process will take for unknown: bankid, cmbchisq, deff_K1, deff_V1, " in result.stderr
     staged = pl.read_parquet(tmp_path / "s" / "runs/bns/000/x_zerolag_0_10.postcoh.parquet")
     assert staged.columns == [*chosen.split(","), *POSTCOH_NEEDED]
 

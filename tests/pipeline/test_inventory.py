@@ -223,6 +223,14 @@ def test_staging_alone_gives_the_same_bytes(pristine: Path, tmp_path: Path) -> N
         _process(elsewhere)
 
 
+def test_files_extracted_with_other_columns_are_no_whole(campaign: Path) -> None:
+    _change_receipt(campaign, columns=("far", "cohsnr"))
+    with pytest.raises(
+        IncompleteError, match=f"{_NAME} was extracted .* with other --columns than"
+    ):
+        _process(campaign, allow_missing=True)
+
+
 def _drop_privileges() -> None:
     """Root lists every folder, unless what it executes is to have no more rights than others."""
     set_secure_bits, no_root = 28, 1

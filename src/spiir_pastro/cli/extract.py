@@ -12,7 +12,7 @@ import click
 from spiir_pastro.cli.exit_codes import ExitCode
 from spiir_pastro.cli.options import NEW_FOLDER, setting
 from spiir_pastro.cli.output import json_option, print_json, progress_bar
-from spiir_pastro.domain.columns import canonical_column
+from spiir_pastro.domain.columns import POSTCOH_TYPES, canonical_column
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.pipeline.extraction import Outcome, extract
 from spiir_pastro.pipeline.raw import RawFile, raw_files, raw_files_of_runs
@@ -80,13 +80,15 @@ def command(
 
 
 def _with_needed(columns: str) -> list[str]:
-    """Read a list of columns, and add what `process` cannot do without; say so on stderr."""
-    from spiir_pastro.io.trigger_tables import POSTCOH_NEEDED  # noqa: PLC0415  (loads Polars)
+    """Read a list of columns, and add what `process` cannot do without; say what it will lack."""
+    from spiir_pastro.io.trigger_tables import POSTCOH_COLUMNS, POSTCOH_NEEDED  # noqa: PLC0415  (loads Polars)
 
     names = [canonical_column(name.strip()) for name in columns.split(",")]
     added = [name for name in POSTCOH_NEEDED if name not in names]
     if added:
         click.echo(f"kept too, because process needs them: {', '.join(added)}", err=True)
+    if lacking := (POSTCOH_COLUMNS & POSTCOH_TYPES.keys()).difference(names, added):
+        click.echo(f"process will take for unknown: {', '.join(sorted(lacking))}", err=True)
     return [*names, *added]
 
 

@@ -156,6 +156,7 @@ def take_inventory(runs: RunsFile, folder: Path) -> Inventory:
     seen, listed = staging.sightings(), staging.listed()
     first: dict[str, str] = {}
     taken = [_inventory_of(run, staging, seen, listed, first) for run in runs.runs]
+    _insist_on_same_columns([run for run, _ in taken], folder)
     problems = sorted((p for _, some in taken for p in some), key=lambda problem: problem.name)
     for run, some in taken:
         if not run.files[RawKind.TRIGGERS] and all(
@@ -170,6 +171,17 @@ def take_inventory(runs: RunsFile, folder: Path) -> Inventory:
         staged={run.run.name: run for run, _ in taken},
         problems=tuple(problems),
     )
+
+
+def _insist_on_same_columns(taken: Sequence[StagedRun], folder: Path) -> None:
+    """Refuse what an extraction of other columns left when it was interrupted."""
+    files = [file for run in taken for file in run.files[RawKind.TRIGGERS]]
+    other = [file.name for file in files if file.receipt.columns != files[0].receipt.columns]
+    if other:
+        raise IncompleteError(
+            f"{other[0]} was extracted to {folder} with other --columns than {files[0].name}; "
+            "extract all of the runs file again"
+        )
 
 
 def _inventory_of(
