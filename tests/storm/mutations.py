@@ -302,10 +302,6 @@ def _duty_begins_at_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Standby, "is_ours", is_ours)
 
 
-def _a_second_host_does_not_look(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Standby, "must_look", False)
-
-
 def _hosts_share_offsets(patch: pytest.MonkeyPatch) -> None:
     begin = KafkaSource.__init__
     patch.setattr(
@@ -404,7 +400,6 @@ MUTATIONS = (
     # Two hosts.
     Mutation(name="duty is not proven", apply=_duty_is_not_proven, needs=_HOSTS),
     Mutation(name="duty begins at once", apply=_duty_begins_at_once, needs=_HOSTS),
-    Mutation(name="a second host does not look", apply=_a_second_host_does_not_look, needs=_HOSTS),
     Mutation(name="hosts share offsets", apply=_hosts_share_offsets, needs=_HOSTS),
 )
 

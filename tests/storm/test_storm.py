@@ -82,6 +82,28 @@ def test_a_twin_read_long_after_the_spool_was_lost_is_looked_for(
     assert len(world.gracedb.files["G1"]) == 1
 
 
+def test_a_host_looks_for_what_the_other_sent_while_its_own_disk_was_full(tmp_path: Path) -> None:
+    world = World(0, tmp_path, frozenset({"two hosts"}))
+    world.begin()
+    world.timeline.run(45.0)
+    first, second = sorted(world.hosts, key=lambda host: not host.is_on_duty)
+    second.machine.is_full = True
+    world.announce(1)
+    world.timeline.run(50.0)
+    assert [entry.writer for entry in world.gracedb.files["G1"]] == [first.name]
+    first.machine.pause(1e6)
+    while not second.is_on_duty:
+        world.timeline.run(world.timeline.now + 0.1)
+    second.machine.is_full = False
+    world.timeline.run(world.timeline.now + 10.0)
+    assert second.service is not None
+    (record,) = second.service.spool.latest(1)
+    for host in world.hosts:
+        host.close()
+    assert (record.event_id, record.outcome) == ("G1", "found")
+    assert len(world.gracedb.files["G1"]) == 1
+
+
 QUICK = [mutation for mutation in MUTATIONS if mutation.is_quick]
 THOROUGH = [mutation for mutation in MUTATIONS if not mutation.is_quick]
 
