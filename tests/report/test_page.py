@@ -179,7 +179,7 @@ def test_the_first_screen_says_it_in_words(hostile: Path, evaluation: Evaluation
     call = next(call for call in evaluation.calls if call.threshold == 0.9)
     assert (
         f"Of the {call.called} events called 0.9 or more, {call.real} are known mergers; "
-        "classes right for" in text
+        "noise aside, the class is right for" in text
     )
     assert "NOT HELD OUT" in text
     assert 'class="big">None' not in text

@@ -35,7 +35,7 @@ class Holdout:
             )
         if self.folds:
             return (
-                "Held out: each candidate is scored by a model fitted without its own of "
-                f"{self.folds} spans of time"
+                f"Held out: time is cut into {self.folds} spans, and the candidates of each are "
+                "scored by a model fitted to the others"
             )
         return "Held out: the model was not trained on any of these candidates"

@@ -97,7 +97,10 @@ def sentence(evaluation: Evaluation) -> str:
         if pure.whole
         else "No event is called 0.9 or more"
     )
-    return f"{purity}; classes right for {classes}." if classes.whole else f"{purity}."
+    if not classes.whole:
+        return f"{purity}."
+    signals = "signals" if evaluation.truth == "injection" else f"{evaluation.truth}s"
+    return f"{purity}; noise aside, the class is right for {classes} {signals}."
 
 
 def _pure(evaluation: Evaluation) -> PartOf:

@@ -16,7 +16,7 @@ import polars as pl
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from spiir_pastro.domain import SOURCE_COLOURS, Source
+from spiir_pastro.domain import SOURCE_COLOURS, SOURCE_MARKS, Source
 from spiir_pastro.evaluation.comparison import Comparison
 from spiir_pastro.evaluation.recovery import recovered
 from spiir_pastro.evaluation.result import Evaluation
@@ -116,6 +116,10 @@ def _label(row: Mapping[str, Any]) -> str:
     return f"{far}, {numbers.figure(row['mchirp_det'])} M☉"
 
 
+_GLYPHS = {"square": "■", "triangle-up": "▲", "circle": "●", "x-thin-open": "×"}
+"""Plotly's symbols in text."""
+
+
 @cache
 def _environment() -> jinja2.Environment:
     """Return the templates, with what all of them use; whatever they are given is escaped."""
@@ -134,6 +138,7 @@ def _environment() -> jinja2.Environment:
     made.globals |= {
         "sources": [(str(source), numbers.source_name(source)) for source in Source],
         "colours": {str(source): colour for source, colour in SOURCE_COLOURS.items()},
+        "glyphs": {str(source): _GLYPHS.get(mark, "■") for source, mark in SOURCE_MARKS.items()},
         "plotly": Markup(get_plotlyjs().replace("</script", "<\\/script")),  # noqa: S704
         "scripts": Markup("\n".join(map(_text, _SCRIPTS))),  # noqa: S704
         "style": Markup(_text("report.css")),  # noqa: S704

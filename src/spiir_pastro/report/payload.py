@@ -62,7 +62,7 @@ _CANDIDATE_COLUMNS = (
 _KNOWN_COLUMNS = (
     ("name", "merger", "text", 1), ("bars", "", "bar", 1), ("p_astro", "p_astro", "spread", 1),
     ("catalogue_p_astro", "catalogue's", "probability", 2), ("source_class", "class", "text", 2),
-    ("reason", "where we disagree, and why", "wide", 2), ("far_hz", "FAR (Hz)", "number", 3),
+    ("reason", "where it disagrees, and why", "wide", 2), ("far_hz", "FAR (Hz)", "number", 3),
     *((str(s), str(s), "probability", 3) for s in ASTROPHYSICAL),
     ("event_id", "candidate", "text", 3), ("ifos", "detectors", "text", 3),
     ("spiir_snr", "SNR", "number", 3), ("spiir_mchirp_det", "chirp mass (M☉)", "number", 3),
