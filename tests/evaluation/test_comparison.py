@@ -220,6 +220,16 @@ def test_injections_that_are_lost_count_as_missed() -> None:
     assert not _names(compare(fewer, one))
 
 
+def test_injections_that_match_no_longer_are_not_found_though_learned_from() -> None:
+    p, y = _probabilities()
+    before, after = (
+        replace(one, candidates=one.candidates.with_columns(is_matched=matched))
+        for one in [_evaluated(p, y)]
+        for matched in (pl.lit(value=True), pl.int_range(pl.len()) % 10 > 3)
+    )
+    assert _names(compare(before, after)) == {"injections_found"}
+
+
 def test_injections_nobody_tells_of_any_more_are_lost_too() -> None:
     one = _evaluated(*_probabilities())
     kept = one.candidates.filter(~pl.col("is_signal") | (pl.int_range(pl.len()) % 10 > 3))

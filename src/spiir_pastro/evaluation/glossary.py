@@ -39,8 +39,8 @@ COMPARED: Mapping[str, Metric] = {
         meaning="area under the ROC curve: how often a signal is ranked above noise", better=+1
     ),
     "injections_found": Metric(
-        meaning="fraction of the injections with a candidate below the smaller of both FAR "
-        "thresholds",
+        meaning="fraction of the injections with a candidate that matches, also in chirp mass, "
+        "below the smaller of both FAR thresholds",
         better=+1,
     ),
     "sensitive_volume.*": Metric(

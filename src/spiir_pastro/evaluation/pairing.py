@@ -76,16 +76,19 @@ def injections_of(
 ) -> pl.DataFrame | None:
     """Return a row an injection and what became of it; None where injections are not known.
 
-    Columns bank, injection_gps_ns, source_class; found (with a candidate below the FAR), counts
-    (the same), heard (p_astro of one half or more) and right (its class is the most probable).
+    Columns bank, injection_gps_ns, source_class; found (with a candidate below the FAR that matches
+    in chirp mass, where that is known), counts (with any below the FAR), heard (p_astro of one half
+    or more) and right (its class is the most probable).
     """
     if missed is None or "injection_gps_ns" not in candidates.columns:
         return None
+    is_told = "is_matched" in candidates.columns
+    matched = pl.col("is_matched") if is_told else pl.lit(value=True)
     found = candidates.filter(pl.col("injection_gps_ns").is_not_null()).select(
         "bank",
         "injection_gps_ns",
         "source_class",
-        found=pl.col("far_hz") <= far_hz,
+        found=(pl.col("far_hz") <= far_hz) & matched,
         counts=pl.col("far_hz") <= far_hz,
         heard=(pl.col("p_astro") >= _CALLED_P_ASTRO).fill_null(value=False),
         right=(_most_probable() == pl.col("source_class")).fill_null(value=False),
@@ -104,12 +107,12 @@ def injections_of(
 def same_injections(old: pl.DataFrame, new: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return a row an injection of the first, in both; what the second does not know it lost.
 
-    Those that either found count.
+    Those that either has a candidate of count.
     """
     both = old.join(
         new, on=["bank", "injection_gps_ns"], how="left", suffix="_after", maintain_order="left"
     ).with_columns(pl.col(f"{name}_after").fill_null(value=False) for name in _FATES)
-    either = pl.any_horizontal("found", "found_after")
+    either = pl.any_horizontal("counts", "counts_after")
     was = both.with_columns(counts=either)
     return was, was.with_columns(
         pl.col(f"{name}_after").alias(name) for name in _FATES if name != "counts"

@@ -53,6 +53,7 @@ _CANDIDATE_COLUMNS = (
     "known_event",
     "injection_id",
     "injection_gps_ns",
+    "is_matched",
 )
 _TEXT_COLUMNS = ("event_id", "ifos", "bank", "observing_run", "source_class", "known_event", "name",
           "catalogue")  # fmt: skip

@@ -238,13 +238,21 @@ class ProcessedFolder:
         }
 
     def injections_seen(self) -> pl.DataFrame:
-        """Return the best trigger of each injection seen, whatever its chirp mass, as found."""
+        """Return the best trigger of each injection seen, whatever its chirp mass, as found.
+
+        ``is_matched`` tells those that match in chirp mass, too.
+        """
         found, missed = ([*self.tables(kind).values()] for kind in ("foreground", "missed"))
         off_mass = [
             table.filter(pl.col("recovered_far_hz").is_not_null()).rename(_as_found)
             for table in missed
         ]
-        return pl.concat([*found, *off_mass], how="diagonal")
+        marked = [
+            table.with_columns(is_matched=pl.lit(value=matched))
+            for matched, tables in ((True, found), (False, off_mass))
+            for table in tables
+        ]
+        return pl.concat(marked, how="diagonal")
 
     def _read(self, name: str, sha256: str) -> pl.DataFrame:
         path = self.folder / name
