@@ -11,6 +11,7 @@ https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.m
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,8 @@ def seal(path: Path) -> Seal:
             crc32 = isal_zlib.crc32(os.pread(descriptor, length, offset))
             found[name].append(Chunk(offset, length, crc32))
         # A table without rows has no row group that would name its columns.
-        names = pl.read_parquet_schema(path)
-        columns = {name: tuple(found[name]) for name in {**names, **found}}
+        names = found or pl.read_parquet_schema(path)
+        columns = {name: tuple(found[name]) for name in names}
         return Seal(size=size, rest=_rest(descriptor, size, columns), columns=columns)
 
 
@@ -109,8 +110,8 @@ def _footer(descriptor: int, size: int) -> bytes:
 def _chunks(footer: bytes) -> Iterator[tuple[str, int, int]]:
     """Yield name, offset and length of each column chunk that a footer lists."""
     try:
-        groups = _Thrift(footer).struct().get(_ROW_GROUPS, ())
-    except IndexError as exc:
+        groups = _Thrift(footer).struct(last=_ROW_GROUPS).get(_ROW_GROUPS, ())
+    except StopIteration as exc:
         raise TableError("no Parquet file: its footer is cut short") from exc
     for group in groups:
         for column in group[_COLUMNS]:
@@ -124,11 +125,11 @@ class _Thrift:
     """Read Thrift's compact protocol: structs as dicts by field, the rest as Python's own."""
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
+        self._bytes = iter(data)
+        self._byte = self._bytes.__next__
 
-    def struct(self) -> dict[int, Any]:
-        """Read a struct."""
+    def struct(self, *, last: int | None = None) -> dict[int, Any]:
+        """Read a struct, or its fields up to one."""
         fields: dict[int, Any] = {}
         field = 0
         # A head of 0 ends a struct. Its upper half is the step to the next field's number, 0 where
@@ -137,6 +138,8 @@ class _Thrift:
             step, kind = head >> 4, head & 15
             field = field + step if step else self._integer()
             fields[field] = kind == 1 if kind in (1, 2) else self._value(kind)
+            if field == last:
+                break
         return fields
 
     def _value(self, kind: int) -> Any:  # noqa: ANN401  (what the file holds)
@@ -167,22 +170,13 @@ class _Thrift:
 
     def _varint(self) -> int:
         number = shift = 0
-        # Read in place: nine of ten of a footer's bytes are such numbers, most of one byte.
-        while (byte := self._data[self._at]) & 128:
+        while (byte := self._byte()) & 128:
             number |= (byte & 127) << shift
             shift += 7
-            self._at += 1
-        self._at += 1
         return number | byte << shift
 
-    def _byte(self) -> int:
-        byte = self._data[self._at]
-        self._at += 1
-        return byte
-
     def _take(self, length: int) -> bytes:
-        taken = self._data[self._at : self._at + length]
+        taken = bytes(islice(self._bytes, length))
         if len(taken) < length:
-            raise TableError("no Parquet file: its footer is cut short")
-        self._at += length
+            raise StopIteration
         return taken
