@@ -4,6 +4,7 @@
 """
 
 import ast
+import errno
 import json
 import os
 import re
@@ -24,7 +25,7 @@ from rehearsal.stage import Stage
 from rehearsal.stand_in import Faults, StandInGraceDB, announce
 from serve.waiting import PATIENCE_S, running, wait_until
 from spiir_pastro.domain import SourceProbabilities, Trigger
-from spiir_pastro.errors import TriggerError
+from spiir_pastro.errors import ConfigError, TriggerError
 from spiir_pastro.serve.alert_source import FileSource
 from spiir_pastro.serve.clock import SystemClock
 from spiir_pastro.serve.consumer import Message
@@ -229,6 +230,26 @@ def test_the_first_start_is_written_down_once_the_folder_allows_it(tmp_path: Pat
         spool.note("first_start", first - 100.0)  # damaged: the file outside is believed
         assert recall_first_start(spool, clock=clock, health=health) == first
         assert spool.fact("first_start") == first
+
+
+def test_a_first_start_that_can_be_kept_nowhere_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next start took a later moment for it, and what had come between was never answered."""
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = tmp_path / "spool"
+    with closing(Spool(folder)) as spool:
+        with monkeypatch.context() as full:
+            full.setattr(spool, "note", fail)
+            full.setattr(spool.file.disk, "write", fail)
+            with pytest.raises(ConfigError, match="make room"):
+                recall_first_start(spool, clock=SystemClock(), health=Health())
+        assert not history_path(folder).exists()
+        recall_first_start(spool, clock=SystemClock(), health=Health())
+        assert history_path(folder).exists()
 
 
 def test_dead_letters_taken_away_make_room(night: Night) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from spiir_pastro.errors import ConfigError
 from spiir_pastro.serve.clock import Clock
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.spool import Spool
@@ -33,12 +34,16 @@ def history_path(folder: Path) -> Path:
 def recall_first_start(spool: Spool, *, clock: Clock, health: Health) -> float:
     """Return when a service with this spool's name first started, Unix seconds.
 
-    That is now if neither place knows. It is written to the place that lacks it.
+    That is now if neither place knows. It is written to the place that lacks it. ConfigError if it
+    can be written nowhere: the next start would take a later moment for the first, and never answer
+    what came between.
     """
     path = history_path(spool.folder)
     known = (_read(path), spool.fact(_FACT), clock.wall_s())
     first = next(moment for moment in known if moment is not None)
-    if _write(spool, path, first) is not None:
+    if (trouble := _write(spool, path, first)) is not None:
+        if spool.fact(_FACT) is None and _read(path) is None:
+            raise ConfigError(f"the first start cannot be kept: {trouble}; make room for it")
         # Tried again whenever problems are asked for, until it succeeds.
         health.watch("history", partial(_write, spool, path, first))
     return first
