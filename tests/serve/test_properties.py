@@ -128,14 +128,18 @@ def test_a_later_answer_renews_what_it_changes(gracedb: StandInGraceDB, tmp_path
     assert names(gracedb, "G1") == [*BOTH, BOTH[0], *BOTH]
 
 
-def test_a_lost_spool_costs_no_properties(gracedb: StandInGraceDB, tmp_path: Path) -> None:
+@pytest.mark.parametrize("later", ["another spool", "first"])
+def test_neither_a_lost_spool_nor_a_forgetful_gracedb_costs_properties(
+    gracedb: StandInGraceDB, tmp_path: Path, later: str
+) -> None:
     events: list[Any] = [sample_alert(number)["data"] for number in (1, 2, 3)]
     announce(tmp_path / "gracedb.jsonl", events)
     (tmp_path / "first").mkdir()
     served(tmp_path / "first", ListSource(payloads(2)), gracedb).run()
-    # Of the first event the life ended between the two files.
+    # Of the first event the life ended between the two files, or GraceDB lost the second.
     gracedb.entries["G1"] = [e for e in gracedb.entries["G1"] if e.filename != BOTH[1]]
-    made = served(tmp_path, ListSource(), gracedb)
+    (tmp_path / later).mkdir(exist_ok=True)
+    made = served(tmp_path / later, ListSource(), gracedb)
     client = GraceDBClient(gracedb.url, timeout_s=20.0, settle_s=0.3, anonymous=True)
     plan = BackfillPlan(every_s=None, since=None, topics=("cbc_spiir",), properties=True)
     backfiller: Backfiller = made.backfiller(client, plan)

@@ -24,7 +24,7 @@ from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.queueing import Delivery
 from spiir_pastro.serve.spool import Record, Spool
 from spiir_pastro.serve.spool_file import spool_path
-from spiir_pastro.serve.upload import PROPERTIES, Unanswered, has_file, read_document
+from spiir_pastro.serve.upload import PROPERTIES, Delivered, Unanswered, has_file, read_document
 
 __all__ = ["SWEPT", "BackfillPlan", "Backfiller", "is_of_topics", "redelivery", "request_backfill"]
 
@@ -198,13 +198,18 @@ class Backfiller:
         """Whether an event has neither our label nor a delivery on its way.
 
         The label is put with the file, or after it. The delivery looks whether the file is there.
-        Properties come after the label, and carry none: of an event that only a lost spool knew,
-        the log says whether they arrived.
+        Properties come after the label, and carry none: the log says whether they arrived, of
+        events that only a lost spool knew, and of those done that GraceDB may have forgotten.
         """
         event_id = str(event.get("graceid"))
         known = self._spool.find(event_id)
         if LABEL in (event.get("labels") or ()):
-            is_asked = self._plan.properties and known is None
+            may_lack = known is None or (
+                known.state == "done"
+                and known.properties is not None
+                and known.outcome != Delivered.OTHER
+            )
+            is_asked = self._plan.properties and may_lack
             return is_asked and not has_file(self._gracedb, event_id, PROPERTIES)
         return known is None or known.state != "pending"
 
