@@ -25,7 +25,7 @@ from bench_ligolw import inflate, peer
 from zerolag_files import write_zerolag
 
 from spiir_pastro.pipeline.extraction import extract
-from spiir_pastro.pipeline.raw import raw_files
+from spiir_pastro.pipeline.raw_files import raw_files
 
 _WORKERS = 2
 

@@ -33,7 +33,7 @@ from spiir_pastro.pipeline.extraction import extract
 from spiir_pastro.pipeline.inventory import Inventory, take_inventory
 from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.processing import process
-from spiir_pastro.pipeline.raw import RawKind, raw_files_of_runs
+from spiir_pastro.pipeline.raw_files import RawKind, raw_files_of_runs
 from spiir_pastro.pipeline.summary import ProcessSettings
 from spiir_pastro.pipeline.training import TrainingSet, from_processed
 from spiir_pastro.simulation import CampaignConfig

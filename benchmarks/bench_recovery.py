@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from spiir_pastro.io.frames import read_frame
+from spiir_pastro.io.table_storage import read_frame
 from spiir_pastro.pipeline.workflow import Workspace, run
 from spiir_pastro.simulation import CampaignConfig
 

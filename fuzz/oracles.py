@@ -40,8 +40,8 @@ from spiir_pastro.models.mass_contour import MassContourClassifier
 from spiir_pastro.models.pastro import ClassSharing, PastroModel
 from spiir_pastro.models.response import Response
 from spiir_pastro.models.source_model import SourceModel, network_reach
+from spiir_pastro.serve.dead_letters import DeadLetters
 from spiir_pastro.serve.decide import Decision, Skip, SkipReason, Upload, decide
-from spiir_pastro.serve.letters import DeadLetters
 from spiir_pastro.serve.model_slot import Assessor
 
 __all__ = ["LARGEST", "assessors", "check_alert", "check_file", "confined"]

@@ -20,7 +20,7 @@ from rehearsal.sample_alerts import sample_alerts
 from rehearsal.stage import Stage, Verdict, _serve_alerts
 from rehearsal.stand_in import Faults
 from spiir_pastro.serve.alert_source import KafkaSource
-from spiir_pastro.serve.gracedb import GraceDBClient
+from spiir_pastro.serve.gracedb_client import GraceDBClient
 from spiir_pastro.serve.spool import Spool
 
 FAULTS = Faults(

@@ -23,7 +23,7 @@ from spiir_pastro.pipeline import evaluations
 from spiir_pastro.pipeline.evaluations import read_evaluation
 from spiir_pastro.pipeline.inventory import insist, take_inventory
 from spiir_pastro.pipeline.processed import open_processed
-from spiir_pastro.pipeline.raw import raw_files_of_run
+from spiir_pastro.pipeline.raw_files import raw_files_of_run
 from tree import tree
 
 STAGES = ("simulate", "extract", "process", "fit", "evaluate")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from spiir_pastro.models.counts.lattice import _curvature, _grid, _lattice, _settle, lattice_of
-from spiir_pastro.models.counts.sticks import Frame, Sticks
+from spiir_pastro.models.counts.stick_breaking import Frame, Sticks
 from tolerances import ROUNDING
 
 Floats = NDArray[np.float64]

@@ -21,7 +21,7 @@ from spiir_pastro.models.bayes_factors import scaled_densities
 from spiir_pastro.models.counts import CountPosterior, Prior, fit_counts
 from spiir_pastro.models.counts.lattice import lattice_of
 from spiir_pastro.models.counts.maximum import most_probable_counts
-from spiir_pastro.models.counts.sticks import Sticks
+from spiir_pastro.models.counts.stick_breaking import Sticks
 
 Floats = NDArray[np.float64]
 

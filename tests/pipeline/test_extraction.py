@@ -26,7 +26,7 @@ from spiir_pastro.io.trigger_tables import POSTCOH_NEEDED
 from spiir_pastro.pipeline import sightings
 from spiir_pastro.pipeline.extraction import Outcome, extract
 from spiir_pastro.pipeline.inventory import take_inventory
-from spiir_pastro.pipeline.raw import RawKind, raw_files, raw_files_of_runs
+from spiir_pastro.pipeline.raw_files import RawKind, raw_files, raw_files_of_runs
 from spiir_pastro.pipeline.staging import Status
 from tree import tree
 

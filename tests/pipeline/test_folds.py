@@ -28,7 +28,7 @@ from spiir_pastro.pipeline.assessment import evaluate_triggers
 from spiir_pastro.pipeline.folds import Panel, cut_times, fold_of, seen_in_training
 from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.training import TrainingSet, from_uploads, within_gps
-from spiir_pastro.selection.during import During
+from spiir_pastro.selection.time_span import During
 
 SECOND_NS = 10**9
 

@@ -25,7 +25,7 @@ from spiir_pastro.pipeline.extraction import extract
 from spiir_pastro.pipeline.inventory import Trouble, take_inventory
 from spiir_pastro.pipeline.processed import Processed, open_processed
 from spiir_pastro.pipeline.processing import process
-from spiir_pastro.pipeline.raw import raw_files_of_runs
+from spiir_pastro.pipeline.raw_files import raw_files_of_runs
 from spiir_pastro.pipeline.staging import Receipt, Staging
 from spiir_pastro.pipeline.training import from_processed
 from spiir_pastro.simulation import CampaignConfig

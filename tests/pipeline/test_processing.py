@@ -10,13 +10,13 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from spiir_pastro.errors import ConfigError
-from spiir_pastro.io.frames import FrameFormat, _read_notes, read_frame
 from spiir_pastro.io.runs import RunsFile, read_runs
+from spiir_pastro.io.table_storage import FrameFormat, _read_notes, read_frame
 from spiir_pastro.pipeline.extraction import extract
 from spiir_pastro.pipeline.inventory import take_inventory
 from spiir_pastro.pipeline.processed import Processed, open_processed
 from spiir_pastro.pipeline.processing import process
-from spiir_pastro.pipeline.raw import raw_files_of_runs
+from spiir_pastro.pipeline.raw_files import raw_files_of_runs
 from spiir_pastro.pipeline.summary import ProcessSettings
 
 _RUNS = """

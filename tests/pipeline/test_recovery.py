@@ -10,15 +10,15 @@ from polars.testing import assert_frame_equal
 
 from spiir_pastro.cli import app
 from spiir_pastro.domain import Source
-from spiir_pastro.io.frames import read_frame
 from spiir_pastro.io.runs import Purpose, Run, read_runs
+from spiir_pastro.io.table_storage import read_frame
 from spiir_pastro.pipeline.campaign_files import simulate
 from spiir_pastro.pipeline.extraction import extract
 from spiir_pastro.pipeline.fates import Fate
 from spiir_pastro.pipeline.inventory import take_inventory
 from spiir_pastro.pipeline.processed import Processed, open_processed
 from spiir_pastro.pipeline.processing import process
-from spiir_pastro.pipeline.raw import raw_files_of_runs
+from spiir_pastro.pipeline.raw_files import raw_files_of_runs
 from spiir_pastro.simulation import CampaignConfig
 
 _CONTAMINATION = 0.001

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from spiir_pastro.serve.dead_letters import DeadLetters
 from spiir_pastro.serve.gauges import Gauges
 from spiir_pastro.serve.health import STALLED_AFTER_S, Health
-from spiir_pastro.serve.letters import DeadLetters
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.sensitivity_file import Sensitivity
 from spiir_pastro.serve.settings import Settings

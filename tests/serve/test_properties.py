@@ -15,7 +15,7 @@ from serve.test_service import ListSource, payloads, service, trigger_of, update
 from serve.waiting import run_until
 from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.serve.decide import Upload, decide
-from spiir_pastro.serve.gracedb import GraceDBClient
+from spiir_pastro.serve.gracedb_client import GraceDBClient
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.spool import Spool, browse
 from spiir_pastro.serve.sweeps import Backfiller, BackfillPlan

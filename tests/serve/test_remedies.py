@@ -29,7 +29,7 @@ from spiir_pastro.errors import ConfigError, TriggerError
 from spiir_pastro.serve.alert_source import FileSource
 from spiir_pastro.serve.clock import SystemClock
 from spiir_pastro.serve.consumer import Message
-from spiir_pastro.serve.gracedb import GraceDBClient
+from spiir_pastro.serve.gracedb_client import GraceDBClient
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.history import history_path, recall_first_start
 from spiir_pastro.serve.metrics import Metrics

@@ -6,7 +6,7 @@ import pytest
 import requests
 
 from rehearsal.stand_in import StandInGraceDB
-from spiir_pastro.serve.gracedb import GraceDBClient
+from spiir_pastro.serve.gracedb_client import GraceDBClient
 from spiir_pastro.serve.upload import FILE_NAME
 
 CONTENT = b'{"BNS": 0.25, "NSBH": 0.25, "BBH": 0.25, "Terrestrial": 0.25}'

@@ -24,7 +24,7 @@ from spiir_pastro.io.alerts import parse_alert
 from spiir_pastro.serve.alert_source import FileSource
 from spiir_pastro.serve.consumer import Message
 from spiir_pastro.serve.decide import Upload, decide
-from spiir_pastro.serve.gracedb import GraceDBClient
+from spiir_pastro.serve.gracedb_client import GraceDBClient
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.searches import Models

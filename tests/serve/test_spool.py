@@ -13,8 +13,8 @@ from rehearsal.sample_alerts import sample_alerts
 from rehearsal.sample_model import RehearsalModel, always
 from spiir_pastro.domain import SourceProbabilities
 from spiir_pastro.errors import ConfigError
+from spiir_pastro.serve.dead_letters import DeadLetters
 from spiir_pastro.serve.decide import Upload, decide
-from spiir_pastro.serve.letters import DeadLetters
 from spiir_pastro.serve.spool import Spool, browse
 from spiir_pastro.serve.spool_file import SpoolDamaged
 

@@ -10,7 +10,7 @@ from rehearsal.sample_model import RehearsalModel, always
 from spiir_pastro.serve import sweeps
 from spiir_pastro.serve.clock import SystemClock
 from spiir_pastro.serve.decide import decide
-from spiir_pastro.serve.gracedb import Answer, NoAnswer
+from spiir_pastro.serve.gracedb_client import Answer, NoAnswer
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.queueing import Delivery

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from spiir_pastro.serve.gracedb import Answer, NoAnswer
+from spiir_pastro.serve.gracedb_client import Answer, NoAnswer
 from spiir_pastro.serve.upload import FILE_NAME, PROPERTIES
 from storm.machine import Machine
 from storm.timeline import EPOCH_S, Timeline

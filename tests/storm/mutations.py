@@ -20,7 +20,7 @@ from spiir_pastro.serve import alert_source, queueing, spool, sweeps, upload
 from spiir_pastro.serve.alert_source import KafkaSource
 from spiir_pastro.serve.clock import Clock
 from spiir_pastro.serve.decide import SkipReason
-from spiir_pastro.serve.gracedb import Answer
+from spiir_pastro.serve.gracedb_client import Answer
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.model_slot import Model
 from spiir_pastro.serve.queueing import Delivery, DeliveryQueue

@@ -15,7 +15,7 @@ from spiir_pastro.evaluation.comparison import Comparison
 from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.pipeline.assessment import FOLDS, evaluate_processed, evaluate_triggers
-from spiir_pastro.selection.during import ALWAYS, During
+from spiir_pastro.selection.time_span import ALWAYS, During
 
 Judge = Callable[[ModelArtifact], Evaluation]
 

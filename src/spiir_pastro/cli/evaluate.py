@@ -13,7 +13,7 @@ from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import load_model
 from spiir_pastro.pipeline.assessment import write_evaluation
 from spiir_pastro.pipeline.evaluations import as_evaluated, read_evaluation
-from spiir_pastro.selection.during import During
+from spiir_pastro.selection.time_span import During
 
 _MOST_MERGERS_SHOWN = 30
 

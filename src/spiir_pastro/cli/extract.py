@@ -15,7 +15,7 @@ from spiir_pastro.cli.output import json_option, print_json, progress_bar
 from spiir_pastro.domain.columns import POSTCOH_TYPES, canonical_column
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.pipeline.extraction import Outcome, extract
-from spiir_pastro.pipeline.raw import RawFile, raw_files, raw_files_of_runs
+from spiir_pastro.pipeline.raw_files import RawFile, raw_files, raw_files_of_runs
 from spiir_pastro.pipeline.staging import Receipt, Status
 
 

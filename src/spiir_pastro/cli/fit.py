@@ -32,7 +32,7 @@ from spiir_pastro.models.response import Response
 from spiir_pastro.pipeline.counting import counting
 from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.training import TrainingSet, from_processed, from_uploads, within_gps
-from spiir_pastro.selection.during import During
+from spiir_pastro.selection.time_span import During
 
 _MASSES = MassBoundaries()
 _DENSITIES = {

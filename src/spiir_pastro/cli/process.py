@@ -17,8 +17,8 @@ from spiir_pastro.cli.options import (
 from spiir_pastro.cli.output import json_option, print_json, print_table, progress_bar
 from spiir_pastro.domain.times import SECOND_NS
 from spiir_pastro.io.folders import sole_writer
-from spiir_pastro.io.frames import FrameFormat
 from spiir_pastro.io.runs import read_runs
+from spiir_pastro.io.table_storage import FrameFormat
 from spiir_pastro.pipeline.inventory import Inventory, take_inventory
 from spiir_pastro.pipeline.processed import Processed, open_processed
 from spiir_pastro.pipeline.processing import process, remove_leftovers

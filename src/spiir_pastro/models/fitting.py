@@ -12,16 +12,16 @@ from spiir_pastro.errors import FitError
 from spiir_pastro.models.components import CandidateDensity, ComponentDensities, offered_templates
 from spiir_pastro.models.densities import GridDensity
 from spiir_pastro.models.density_settings import DensitySettings
-from spiir_pastro.models.factors import FactorDensity, values_of
-from spiir_pastro.models.kernels import silverman_bandwidth
-from spiir_pastro.models.mass_contour import shares_at_distances
-from spiir_pastro.models.measured import (
+from spiir_pastro.models.factor_laws import (
     LEAST_MCHIRP_WIDTH,
     Labelled,
     enough_alone,
     fit_measured,
     size_of,
 )
+from spiir_pastro.models.factors import FactorDensity, values_of
+from spiir_pastro.models.kernels import silverman_bandwidth
+from spiir_pastro.models.mass_contour import shares_at_distances
 from spiir_pastro.models.outliers import Outliers
 from spiir_pastro.models.response import Response
 from spiir_pastro.models.source_model import LEAST_DENSITY, Reach, SourceModel, likely_distances

@@ -25,7 +25,7 @@ from spiir_pastro.errors import ConfigError, IncompleteError
 from spiir_pastro.io.runs import Purpose, Run, RunsFile
 from spiir_pastro.io.segments import analysed_segments
 from spiir_pastro.pipeline.inventory import Problem, StagedFile, Trouble
-from spiir_pastro.pipeline.raw import RawKind
+from spiir_pastro.pipeline.raw_files import RawKind
 
 Segments = Mapping[str, NDArray[np.int64]]
 _SCHEMA = {"run": pl.String, "bank": pl.String, "ifos": pl.String, "livetime_ns": pl.Int64}

@@ -24,8 +24,8 @@ from spiir_pastro.pipeline.processed import open_processed
 from spiir_pastro.pipeline.training import TrainingSet, from_processed, from_uploads, source_class
 from spiir_pastro.report.evaluation import figures
 from spiir_pastro.report.page import report_page
-from spiir_pastro.selection.during import ALWAYS, During
 from spiir_pastro.selection.labelling import label_known
+from spiir_pastro.selection.time_span import ALWAYS, During
 from spiir_pastro.selection.uploads import select_uploads
 
 FOLDS = 5

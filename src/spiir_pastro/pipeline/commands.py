@@ -32,7 +32,7 @@ from spiir_pastro.pipeline.assessment import (
 )
 from spiir_pastro.pipeline.inventory import take_inventory
 from spiir_pastro.pipeline.processed import Processed
-from spiir_pastro.pipeline.raw import raw_files, raw_files_of_runs
+from spiir_pastro.pipeline.raw_files import raw_files, raw_files_of_runs
 from spiir_pastro.pipeline.staging import Receipt, Status
 from spiir_pastro.pipeline.summary import ProcessSettings
 from spiir_pastro.pipeline.training import from_processed, from_uploads

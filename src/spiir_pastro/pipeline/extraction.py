@@ -19,7 +19,7 @@ from spiir_pastro.domain.columns import POSTCOH_TYPES
 from spiir_pastro.errors import ConfigError, DocumentError, TableError
 from spiir_pastro.io.reader_version import READER_VERSION
 from spiir_pastro.pipeline.executors import run_all
-from spiir_pastro.pipeline.raw import RawFile
+from spiir_pastro.pipeline.raw_files import RawFile
 from spiir_pastro.pipeline.sightings import Sighting, sight
 from spiir_pastro.pipeline.staging import Receipt, Staging, Status, Timing
 

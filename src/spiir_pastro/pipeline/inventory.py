@@ -18,7 +18,7 @@ from spiir_pastro.errors import DocumentError, IncompleteError
 from spiir_pastro.io.reader_version import READER_VERSION
 from spiir_pastro.io.runs import Purpose, Run, RunsFile
 from spiir_pastro.io.seals import damage
-from spiir_pastro.pipeline.raw import (
+from spiir_pastro.pipeline.raw_files import (
     ENDINGS,
     RawFile,
     RawKind,

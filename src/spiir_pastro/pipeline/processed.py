@@ -25,10 +25,10 @@ from spiir_pastro.domain.times import DAY_S, SECOND_NS
 from spiir_pastro.errors import DocumentError
 from spiir_pastro.io.documents import encode_document, read_document
 from spiir_pastro.io.folders import read_verified, write_folder
-from spiir_pastro.io.frames import FrameFormat, read_frame, write_frame
 from spiir_pastro.io.injections import INJECTION_UNITS
 from spiir_pastro.io.provenance import InputFile
 from spiir_pastro.io.runs import Purpose, Run, RunsFile
+from spiir_pastro.io.table_storage import FrameFormat, read_frame, write_frame
 from spiir_pastro.io.trigger_tables import TRIGGER_UNITS
 from spiir_pastro.pipeline.fates import Fate, Fates
 from spiir_pastro.pipeline.inventory import Problem

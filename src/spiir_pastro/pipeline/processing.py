@@ -27,7 +27,7 @@ from spiir_pastro.pipeline.analysed_time import AnalysedTime, livetime_table, wi
 from spiir_pastro.pipeline.fates import Fate, Fates, count_fate, count_taken
 from spiir_pastro.pipeline.inventory import Inventory, Problem, StagedRun, Trouble, insist
 from spiir_pastro.pipeline.processed import Processed
-from spiir_pastro.pipeline.raw import RawKind
+from spiir_pastro.pipeline.raw_files import RawKind
 from spiir_pastro.pipeline.store import Near, TriggerStore, damage_beside
 from spiir_pastro.pipeline.summary import Origin, ProcessSettings, Uncovered
 from spiir_pastro.selection import (

@@ -14,7 +14,7 @@ from spiir_pastro.io.atomic import atomic_path
 from spiir_pastro.io.ligolw import Batch, Fingerprint, consume
 from spiir_pastro.io.reader_version import READER_VERSION
 from spiir_pastro.io.seals import seal
-from spiir_pastro.pipeline.raw import RawFile
+from spiir_pastro.pipeline.raw_files import RawFile
 from spiir_pastro.pipeline.sightings import Sighting
 from spiir_pastro.pipeline.staging import TABLES, Receipt, StagedTable, Staging, Status
 

@@ -32,7 +32,7 @@ from spiir_pastro.pipeline.sensitivity import (
     signal_weights,
 )
 from spiir_pastro.selection.clustering import cluster
-from spiir_pastro.selection.during import ALWAYS, During
+from spiir_pastro.selection.time_span import ALWAYS, During
 from spiir_pastro.selection.uploads import select_uploads
 
 

@@ -42,7 +42,7 @@ from spiir_pastro.pipeline.inventory import take_inventory
 from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.processed import open_processed
 from spiir_pastro.pipeline.processing import process, remove_leftovers
-from spiir_pastro.pipeline.raw import RawKind, kind_of, raw_files_of_run, raw_files_of_runs
+from spiir_pastro.pipeline.raw_files import RawKind, kind_of, raw_files_of_run, raw_files_of_runs
 from spiir_pastro.pipeline.staging import Status
 from spiir_pastro.pipeline.training import from_processed
 from spiir_pastro.simulation import CampaignConfig

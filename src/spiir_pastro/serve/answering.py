@@ -17,7 +17,7 @@ from spiir_pastro.errors import PastroError
 from spiir_pastro.io.candidate_file import read_candidate
 from spiir_pastro.io.trigger_lines import MAX_LINE_BYTES, parse_trigger_line
 from spiir_pastro.serve.model_slot import Model, ModelSlot, Refusal
-from spiir_pastro.serve.unforeseen import unforeseen
+from spiir_pastro.serve.unexpected_errors import unforeseen
 
 Stream = BinaryIO | BufferedIOBase
 

@@ -16,7 +16,7 @@ from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.queueing import Backoff, Delivery, DeliveryQueue
 from spiir_pastro.serve.spool import Spool
-from spiir_pastro.serve.unforeseen import unforeseen
+from spiir_pastro.serve.unexpected_errors import unforeseen
 from spiir_pastro.serve.upload import P_ASTRO, PROPERTIES, EventFile, Kind, Unanswered, Uploader
 
 log = structlog.get_logger(__name__)

@@ -10,9 +10,9 @@ from contextlib import suppress
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from spiir_pastro.serve.dead_letters import DeadLetters
 from spiir_pastro.serve.drift import Drift
 from spiir_pastro.serve.health import Health
-from spiir_pastro.serve.letters import DeadLetters
 from spiir_pastro.serve.spool import Spool
 
 _PREFIX = "spiir_pastro"

@@ -20,7 +20,7 @@ from spiir_pastro.domain import SourceProbabilities, Trigger
 from spiir_pastro.errors import ArtifactError, PastroError
 from spiir_pastro.io.atomic import write_atomically
 from spiir_pastro.serve.drift import Rate, What, expected_rates
-from spiir_pastro.serve.unforeseen import unforeseen
+from spiir_pastro.serve.unexpected_errors import unforeseen
 
 LARGEST_BYTES = 64 * 2**20
 """More than any model has, and less than a second to read."""

@@ -28,12 +28,12 @@ from spiir_pastro.io.alerts import ALL_SKY
 from spiir_pastro.serve.alert_source import Source
 from spiir_pastro.serve.clock import Clock, SystemClock
 from spiir_pastro.serve.consumer import Message
+from spiir_pastro.serve.dead_letters import DeadLetters
 from spiir_pastro.serve.decide import Decision, Skip, SkipReason, Upload, decide
 from spiir_pastro.serve.dispatch import Dispatcher, Duty
 from spiir_pastro.serve.drift import Drift, Rate, compare
 from spiir_pastro.serve.gauges import Gauges
-from spiir_pastro.serve.gracedb import GraceDB
-from spiir_pastro.serve.letters import DeadLetters
+from spiir_pastro.serve.gracedb_client import GraceDB
 from spiir_pastro.serve.queueing import Backoff, Delivery
 from spiir_pastro.serve.running_counts import SETTLED_S
 from spiir_pastro.serve.searches import Models
@@ -43,7 +43,7 @@ from spiir_pastro.serve.spool_file import SPOOL_ERRORS, SpoolDamaged, is_damage
 from spiir_pastro.serve.standby import Standby
 from spiir_pastro.serve.status_page import Status, duration, utc
 from spiir_pastro.serve.sweeps import SWEPT, Backfiller, BackfillPlan, redelivery
-from spiir_pastro.serve.unforeseen import unforeseen
+from spiir_pastro.serve.unexpected_errors import unforeseen
 from spiir_pastro.serve.upload import Uploader
 
 log = structlog.get_logger(__name__)

@@ -18,7 +18,7 @@ from spiir_pastro.serve.alert_source import FileSource, KafkaSource, Source
 from spiir_pastro.serve.clock import Clock, SystemClock
 from spiir_pastro.serve.consumer import KafkaConsumer, broker_settings, require_topics
 from spiir_pastro.serve.dispatch import Duty
-from spiir_pastro.serve.gracedb import GraceDBClient
+from spiir_pastro.serve.gracedb_client import GraceDBClient
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.history import recall_first_start
 from spiir_pastro.serve.http import StatusServer

@@ -18,7 +18,7 @@ import structlog
 from spiir_pastro.domain.times import DAY_S
 from spiir_pastro.serve.clock import Clock, Flag
 from spiir_pastro.serve.decide import LABEL, Decision, Skip, Upload
-from spiir_pastro.serve.gracedb import GraceDB
+from spiir_pastro.serve.gracedb_client import GraceDB
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.queueing import Delivery

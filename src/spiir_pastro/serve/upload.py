@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from spiir_pastro.errors import PastroError
 from spiir_pastro.io.atomic import write_atomically
 from spiir_pastro.serve.decide import LABEL
-from spiir_pastro.serve.gracedb import Answer, GraceDB, NoAnswer
+from spiir_pastro.serve.gracedb_client import Answer, GraceDB, NoAnswer
 
 FILE_NAME = "spiir.p_astro.json"
 TAG = "p_astro"

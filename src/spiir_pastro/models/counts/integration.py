@@ -9,7 +9,7 @@ from spiir_pastro.errors import FitError
 from spiir_pastro.models.count_prior import Prior, prior_power
 from spiir_pastro.models.counts.lattice import LOG_CUTOFF, Lattice, lattice_of
 from spiir_pastro.models.counts.mixture import CompressedMixture
-from spiir_pastro.models.counts.sticks import Sticks
+from spiir_pastro.models.counts.stick_breaking import Sticks
 
 Floats = NDArray[np.float64]
 

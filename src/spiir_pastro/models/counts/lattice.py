@@ -17,7 +17,7 @@ from scipy import ndimage
 from scipy.special import expit
 
 from spiir_pastro.errors import FitError
-from spiir_pastro.models.counts.sticks import Frame
+from spiir_pastro.models.counts.stick_breaking import Frame
 
 Floats = NDArray[np.float64]
 LogDensity = Callable[[Floats], Floats]

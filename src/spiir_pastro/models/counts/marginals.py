@@ -23,7 +23,7 @@ from scipy import optimize
 from scipy.special import gammainc, sici
 
 from spiir_pastro.models.counts.lattice import LOG_CUTOFF, Lattice
-from spiir_pastro.models.counts.sticks import Frame, Sticks
+from spiir_pastro.models.counts.stick_breaking import Frame, Sticks
 
 _BROADER_FACTOR = (
     5.0  # shares this much broader than the total; else the lattice resolves the total

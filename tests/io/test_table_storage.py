@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from spiir_pastro.errors import TableError
-from spiir_pastro.io.frames import FrameFormat, _read_notes, read_frame, write_frame
+from spiir_pastro.io.table_storage import FrameFormat, _read_notes, read_frame, write_frame
 
 _rows = st.lists(
     st.tuples(

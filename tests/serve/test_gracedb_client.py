@@ -15,7 +15,7 @@ from rehearsal.stand_in import (
 )
 from serve.sasl_gateway import make_certificate
 from spiir_pastro.errors import ConfigError
-from spiir_pastro.serve.gracedb import GraceDBClient
+from spiir_pastro.serve.gracedb_client import GraceDBClient
 from spiir_pastro.serve.upload import (
     Delivered,
     EventFile,
