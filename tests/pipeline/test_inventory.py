@@ -105,6 +105,13 @@ def _repeat(folder: Path) -> None:
     _extract(folder)
 
 
+def _misfile(folder: Path) -> None:
+    """A background file among the injections of another bank."""
+    inside = f"HLV_000_zerolag_{_START + 7 * _SECONDS}_{_SECONDS}.xml.gz"
+    shutil.copy(_raw(folder), folder / "campaign" / "bns_inj" / "HLV_000" / inside)
+    _extract(folder)
+
+
 def _fail(folder: Path) -> None:
     """A file that extract could not read."""
     _truncate(folder)
@@ -151,6 +158,7 @@ _TROUBLES: dict[Callable[[Path], None], tuple[Trouble, str]] = {
     _forget: (Trouble.NEW, "was never extracted"),
     _age: (Trouble.STALE, "extracted by version 0 of the reader"),
     _repeat: (Trouble.TWICE, f"holds the same bytes as {_NAME}"),
+    _misfile: (Trouble.TWICE, "holds the same bytes as bns_inj/HLV_000"),
 }
 
 

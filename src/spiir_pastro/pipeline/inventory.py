@@ -16,7 +16,7 @@ import polars as pl
 
 from spiir_pastro.errors import DocumentError, IncompleteError
 from spiir_pastro.io.reader_version import READER_VERSION
-from spiir_pastro.io.runs import Purpose, Run, RunsFile
+from spiir_pastro.io.runs import Run, RunsFile
 from spiir_pastro.io.seals import damage
 from spiir_pastro.pipeline.raw_files import (
     ENDINGS,
@@ -154,8 +154,8 @@ def take_inventory(runs: RunsFile, folder: Path) -> Inventory:
     staging = Staging(folder.resolve())
     insist_on_listing(staging.folder)
     seen, listed = staging.sightings(), staging.listed()
-    first: dict[tuple[Purpose, str], str] = {}
-    taken = [_inventory_of(run, staging, seen, listed, first) for run in runs.runs]
+    holders: dict[str, list[tuple[str, Run]]] = {}
+    taken = [_inventory_of(run, staging, seen, listed, holders) for run in runs.runs]
     _insist_on_same_columns([run for run, _ in taken], folder)
     problems = sorted((p for _, some in taken for p in some), key=lambda problem: problem.name)
     for run, some in taken:
@@ -189,7 +189,7 @@ def _inventory_of(
     staging: Staging,
     seen: Mapping[str, Sighting],
     listed: Sequence[str],
-    first: dict[tuple[Purpose, str], str],
+    holders: dict[str, list[tuple[str, Run]]],
 ) -> tuple[StagedRun, list[Problem]]:
     receipts: dict[str, Receipt] = {}
     problems: list[Problem] = []
@@ -208,7 +208,7 @@ def _inventory_of(
         why = "manifest.json names it, but its receipt is gone; copy the staging folder again"
         gone = [name for name in listed if name not in known and _is_of(run, name)]
         problems += [Problem(name=name, trouble=Trouble.MISSING, why=why) for name in gone]
-    problems += _twice(run.purpose, receipts, first)
+    problems += _twice(run, receipts, holders)
     useless = {p.name for p in problems if p.trouble is not Trouble.MISSING}
     files = [
         (kind_of(run, receipt.file), StagedFile(staging=staging, receipt=receipt))
@@ -272,18 +272,22 @@ def _differences(
 
 
 def _twice(
-    purpose: Purpose, receipts: Mapping[str, Receipt], first: dict[tuple[Purpose, str], str]
+    run: Run, receipts: Mapping[str, Receipt], holders: dict[str, list[tuple[str, Run]]]
 ) -> Iterator[Problem]:
-    """Find triggers that another file holds too; ``first`` names files by hash, of all runs.
+    """Find triggers that another file holds too; ``holders`` are the files of a hash, of all runs.
 
-    Where no injection is seen, an injection run has the triggers of its background run.
+    Where no injection is seen, an injection run has the triggers of its bank's background run.
     """
     for name, receipt in receipts.items():
-        if receipt.rows.get("postcoh"):  # files without a trigger may well be the same
-            other = first.setdefault((purpose, receipt.sha256), name)
-            if other != name:
+        if not receipt.rows.get("postcoh"):  # files without a trigger may well be the same
+            continue
+        same = holders.setdefault(receipt.sha256, [])
+        for other, its in same:
+            if other != name and (its.purpose is run.purpose or its.bank != run.bank):
                 why = f"holds the same bytes as {other}; remove one, and what is staged of it"
                 yield Problem(name=name, trouble=Trouble.TWICE, why=why)
+                break
+        same.append((name, run))
 
 
 def _change(raw: RawFile, receipt: Receipt, seen: Sighting | None) -> str | None:
