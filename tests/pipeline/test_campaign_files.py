@@ -224,7 +224,7 @@ def test_an_unknown_bank_is_refused() -> None:
 def test_another_network_is_written_under_its_name(tmp_path: Path) -> None:
     result = CliRunner().invoke(
         command,
-        f"{tmp_path / 'o4'} --observing-run O4 --kagra --single-detector 0.5 --days 0.05 "
+        f"{tmp_path / 'o4'} --observing-run O4 --kagra --single-detector 0.5 --days 0.2 "
         "--groups 1 --banks BBH --injection-interval 60 --noise-rate 0.05",
     )
     assert result.exit_code == 0, result.output
