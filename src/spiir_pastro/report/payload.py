@@ -34,7 +34,7 @@ from spiir_pastro.report.thinning import interesting_rows, telling_rows
 Floats = NDArray[np.float64]
 Json = Mapping[str, Any]
 
-MOST_ROWS = 4000
+MOST_ROWS = 2000
 _MOST_UNCATALOGUED = 500
 _DIGITS = 6
 
@@ -74,7 +74,7 @@ _KNOWN_COLUMNS = (
 def report_payload(evaluation: Evaluation, model: PastroModel) -> Json:
     """Return everything the page's plots and tables show.
 
-    Of more than about 4000 candidates the most informative; see `telling_rows`.
+    Of more than about 2000 candidates the most informative; see `telling_rows`.
     """
     candidates = evaluation.candidates
     search = candidates if evaluation.searched is None else evaluation.searched
