@@ -16,16 +16,6 @@ from spiir_pastro.domain import Source
 from spiir_pastro.io.documents import Document, encode_document, read_document
 from spiir_pastro.models.pastro import Predictions
 
-__all__ = [
-    "PROBABILITY_COLUMNS",
-    "Prediction",
-    "PredictionFile",
-    "as_csv",
-    "as_json",
-    "as_rows",
-    "read_predictions",
-]
-
 PROBABILITY_COLUMNS = ("p_astro", *(str(source) for source in Source))
 
 

@@ -22,8 +22,6 @@ from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.settings import KafkaSettings
 from spiir_pastro.serve.spool import Place
 
-__all__ = ["FileSource", "KafkaSource", "Places", "Source"]
-
 log = structlog.get_logger(__name__)
 
 BATCH = 100

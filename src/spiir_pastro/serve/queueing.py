@@ -16,8 +16,6 @@ from itertools import filterfalse
 
 from spiir_pastro.serve.upload import Delivered, Unanswered
 
-__all__ = ["PROBE_S", "Backoff", "Delivery", "DeliveryQueue"]
-
 PROBE_S = 3.0
 """Seconds between attempts while GraceDB is out of order."""
 HOLD_S = 0.2

@@ -24,8 +24,6 @@ from spiir_pastro.serve.decide import Upload
 from spiir_pastro.serve.drift import What
 from spiir_pastro.serve.spool_file import SPOOL_ERRORS, Disk, LocalDisk, SpoolFile, spool_path
 
-__all__ = ["Place", "Record", "Spool", "browse"]
-
 KEEP_EVENTS = 10_000
 """So many events are remembered however old a stepped clock makes them look."""
 

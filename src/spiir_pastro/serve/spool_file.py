@@ -16,17 +16,6 @@ from spiir_pastro.errors import ConfigError, PastroError
 from spiir_pastro.io.atomic import sync_folder, write_atomically
 from spiir_pastro.serve.salvage import Salvaged, finish_salvage, salvage
 
-__all__ = [
-    "SPOOL_ERRORS",
-    "Disk",
-    "LocalDisk",
-    "SpoolDamaged",
-    "SpoolFile",
-    "SpoolInUse",
-    "is_damage",
-    "spool_path",
-]
-
 SCHEMA = 5
 SPOOL_ERRORS = (sqlite3.Error, OSError, UnicodeDecodeError)
 """What using the spool may raise."""

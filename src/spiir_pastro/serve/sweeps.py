@@ -26,8 +26,6 @@ from spiir_pastro.serve.spool import Record, Spool
 from spiir_pastro.serve.spool_file import spool_path
 from spiir_pastro.serve.upload import PROPERTIES, Delivered, Unanswered, has_file, read_document
 
-__all__ = ["SWEPT", "BackfillPlan", "Backfiller", "is_of_topics", "redelivery", "request_backfill"]
-
 log = structlog.get_logger(__name__)
 
 PAGE = 100
