@@ -179,7 +179,7 @@ def test_what_is_not_as_it_should_be_is_named(
 
 
 @pytest.mark.parametrize(
-    "change", [c for c in _TROUBLES if c not in (_remove, _truncate, _fail, _repeat)]
+    "change", [c for c in _TROUBLES if c not in (_remove, _truncate, _fail, _repeat, _misfile)]
 )
 def test_extract_again_is_the_remedy(
     campaign: Path, change: Callable[[Path], None], pristine: Path
