@@ -24,7 +24,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spiir_pastro.domain import Candidates
-from spiir_pastro.models.blocks import in_order
 from spiir_pastro.models.components import offered_templates
 from spiir_pastro.models.conditional import ConditionalGrid
 from spiir_pastro.models.distance import DistanceModel
@@ -82,9 +81,6 @@ TRUE_W = np.linspace(0, 1, 101)
 
 LEAST_CLASS_SHARE = 1e-4
 """A class of less weighs nothing in two digits."""
-
-_FEW = 64
-"""Events; of more it is quicker to use every core."""
 
 _TINY = np.finfo(float).tiny
 
@@ -251,22 +247,15 @@ class PropertyPlane:
         mass_differences = mass_difference(candidates.eta)
         distances = self.distance.luminosity(candidates.snr, candidates.eff_distance_mpc)
 
-        def weights(k: int) -> Floats:
+        # One after another: threads share these small arrays' one lock, and are slower.
+        for k in np.flatnonzero(shares.sum(axis=1) > 0).tolist():  # an unknown one is not
             event = self._event(
                 np.log(candidates.mchirp_det[k : k + 1]),
                 mass_differences[k : k + 1],
                 float(candidates.snr[k]),
                 *(float(values[k]) for values in distances),
             )
-            return self._weights(event, shares[k])
-
-        rows = np.flatnonzero(shares.sum(axis=1) > 0).tolist()  # an unknown one is not
-        weighed = (
-            in_order(weights, rows)
-            if len(rows) > _FEW
-            else zip(rows, map(weights, rows), strict=True)
-        )
-        for k, weight in weighed:
+            weight = self._weights(event, shares[k])
             flags[k] = self.flags @ weight
             cumulative = np.concatenate([[0.0], np.cumsum(weight)])
             at = np.searchsorted(cumulative, [0.05, 0.5, 0.95]).clip(1, weight.size) - 1
