@@ -26,6 +26,7 @@ from spiir_pastro.report import numbers, quality
 from spiir_pastro.report.card import model_card
 from spiir_pastro.report.headline import headline
 from spiir_pastro.report.payload import event_payload, report_payload
+from spiir_pastro.report.templating import templates_of
 
 _TEMPLATES = files("spiir_pastro.report").joinpath("templates")
 _LONGEST_EVENT_LABEL = 16
@@ -123,14 +124,7 @@ _GLYPHS = {"square": "■", "triangle-up": "▲", "circle": "●", "x-thin-open"
 @cache
 def _environment() -> jinja2.Environment:
     """Return the templates, with what all of them use; whatever they are given is escaped."""
-    made = jinja2.Environment(
-        loader=jinja2.PackageLoader("spiir_pastro.report"),
-        autoescape=True,
-        # A name that a template mistypes is an error, not an empty place.
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    made = templates_of("spiir_pastro.report")
     made.filters |= {
         name: getattr(numbers, name) for name in ("count_of", "figure", "percent", "probability")
     }

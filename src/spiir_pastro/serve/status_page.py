@@ -44,16 +44,10 @@ def render(status: Status) -> str:
 
 @cache
 def _template() -> "Template":
-    import jinja2  # noqa: PLC0415  (only who looks at the page waits for it)
+    # Only who looks at the page waits for Jinja2.
+    from spiir_pastro.report.templating import templates_of  # noqa: PLC0415
 
-    made = jinja2.Environment(
-        loader=jinja2.PackageLoader("spiir_pastro.serve"),
-        autoescape=True,
-        # A name that the template mistypes is an error, not an empty place.
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    made = templates_of("spiir_pastro.serve")
     made.filters |= {"duration": duration, "number": _number, "shares": _shares, "utc": utc}
     made.globals |= {"colours": SOURCE_COLOURS, "states": _STATES}
     return made.get_template("status.html")
