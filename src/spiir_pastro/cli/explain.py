@@ -192,17 +192,18 @@ def _extrapolations(trigger: dict[str, Any], explained: Explanation) -> Iterator
         whose = [*(f"{name}'s" for name in ASTROPHYSICAL), "noise's"][source]
         below, above = explained.log_errors[source, term, :, 0]
         yield (
-            f"extrapolated: {factor.label} {trigger[factor.column]:.3g}, where there are too "
-            f"few events to say {whose} density; its logarithm may be {below:.1f} less or "
-            f"{above:.1f} more"
+            f"extrapolated: {factor.label} ({factor.column} {trigger[factor.column]:.3g}), where "
+            f"there are too few events to say {whose} density; its logarithm may be {below:.1f} "
+            f"less or {above:.1f} more"
         )
 
 
 def _columns(trigger: dict[str, Any], explained: Explanation) -> dict[str, list[Any]]:
     """Put what goes into the probabilities into rows, sources into columns."""
+    # With its column: what stands for the mass ratio beside the chirp mass is the total mass.
     lines = [
-        (f"density at {f.label}", trigger[f.column], np.exp(explained.log_terms[name][0]))
-        for name, f in FACTORS.items()
+        (f"density at {factor.label} ({factor.column})", trigger[factor.column], np.exp(log[0]))
+        for factor, log in zip(FACTORS.values(), explained.log_terms.values(), strict=True)
     ]
     errors = np.sqrt((explained.log_errors[..., 0] ** 2).sum(axis=1))
     lines.append(("logarithm may be less by", None, errors[:, 0]))
