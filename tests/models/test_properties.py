@@ -67,7 +67,10 @@ def test_a_distance_says_more_than_the_snr(model: PastroModel) -> None:
     assert near[2] - near[0] < blind[2] - blind[0]
 
 
-def test_an_event_is_told_alike_alone_and_by_its_classes_shares(model: PastroModel) -> None:
+def test_an_event_is_told_alike_alone_and_by_its_classes_shares(
+    model: PastroModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(properties, "_EVENTS_AT_ONCE", 2)
     together = properties_of(model, [1.198, 2.58, 31.2], [2.76, 7.8, 72.0])
     alone = properties_of(model, [2.58], [7.8])
     np.testing.assert_allclose(alone.mchirp_bins[0], together.mchirp_bins[1], rtol=1e-12)
@@ -92,6 +95,15 @@ def test_nodes_no_template_can_be_of_are_left_out_without_a_difference(
         # To two digits: a class that only outliers are of has a share of 0.002.
         np.testing.assert_allclose(getattr(few, name), getattr(every, name), atol=5e-3)
     np.testing.assert_allclose(few.source_mchirp, every.source_mchirp, rtol=2e-3)
+
+
+def test_of_an_outlier_no_chirp_mass_tells_more(model: PastroModel) -> None:
+    plane = PropertyPlane.of(model, network_reach(read_horizons()))
+    # No black holes are recovered at 1.5 or 2 solar masses, however wide their response.
+    outliers = candidates_of([1.5, 2.0, np.nan], [3.6, 4.8, np.nan], 400.0)
+    said = plane.properties(outliers, np.array([[0.0, 0.0, 1.0]] * 3))
+    np.testing.assert_allclose(said.mchirp_bins[:2], said.mchirp_bins[[2, 2]], rtol=1e-12)
+    np.testing.assert_array_equal(said.source_mchirp[:2], said.source_mchirp[[2, 2]])
 
 
 def test_nothing_is_said_where_the_model_says_nothing(model: PastroModel) -> None:

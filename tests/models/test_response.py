@@ -22,7 +22,7 @@ TRUE = np.log([1.2, 3.0, 10.0, 29.0, 31.0, 90.0])
 def core_mchirp(recovered: Floats, true: Floats) -> Floats:
     """Density of recovered (k,) given true (n,) ln(chirp mass) in the core, (n, k)."""
     width = RESPONSE.width(true)[:, None]
-    return RESPONSE.core_density(recovered - true[:, None], width, RESPONSE.core_kept(width))
+    return RESPONSE.core_density(recovered - true[:, None], width) * RESPONSE.core_peak(width)
 
 
 def test_the_densities_integrate_to_one() -> None:

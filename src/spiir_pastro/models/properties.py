@@ -15,10 +15,10 @@ The mass outside the remnant is the fit of Foucart, Hinderer & Nissanke 2018 (ar
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ from spiir_pastro.models.conditional import ConditionalGrid
 from spiir_pastro.models.distance import DistanceModel
 from spiir_pastro.models.mass_plane import chirp_mass
 from spiir_pastro.models.pastro import PastroModel
-from spiir_pastro.models.response import Response, mass_difference
+from spiir_pastro.models.response import WIDEST_LOG_ERROR, Response, mass_difference
 from spiir_pastro.models.source_model import (
     W_NODES,
     Reach,
@@ -82,6 +82,9 @@ TRUE_W = np.linspace(0, 1, 101)
 LEAST_CLASS_SHARE = 1e-4
 """A class of less weighs nothing in two digits."""
 
+_EVENTS_AT_ONCE = 1000
+"""Of which what the templates say is worked out: some MB."""
+
 _TINY = np.finfo(float).tiny
 
 
@@ -114,7 +117,7 @@ def leaves_remnant(mass1: Floats, mass2: Floats) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _ClassNodes:
-    """Nodes of one class: n of the mass plane by z of redshift.
+    """Nodes of one class: n of the mass plane by z of redshift, by rising detector-frame mass.
 
     What an event's SNR, distance and template say of a node depends on both, what it is only on its
     masses: sums over redshift come first.
@@ -122,82 +125,82 @@ class _ClassNodes:
 
     # (n,) where they stand among all classes', by rising source-frame chirp mass
     rows: NDArray[np.int64]
-    prior: Floats  # (n, z) how many binaries there are, heard or not, up to a factor
-    # (n, z) logarithm of the detector-frame chirp mass, by how much a recovered one scatters, and
-    # how much of that is not cut; see `Response.core_density`
+    w: Floats  # (n,) (m1 - m2) / (m1 + m2)
+    # (n z,) which masses and which redshift each has
+    masses: NDArray[np.int64]
+    redshift: NDArray[np.int64]
+    prior: Floats  # (n z,) how many binaries there are, heard or not, up to a factor
+    over_reach: Floats  # (n z,) the distance over that to which such binaries are heard
+    # (n z,) logarithm of the detector-frame chirp mass, rising, and by how much a recovered one
+    # scatters
     true_m: Floats
     width: Floats
-    kept: Floats
-    misrecovered: Floats  # (n, z) probability that it is recovered far off instead
-    w: Floats  # (n,) (m1 - m2) / (m1 + m2)
-    log_distance: Floats  # (z,) logarithm of the distance in Mpc
-    over_reach: Floats  # (n, z) the distance over that to which such binaries are heard
-    # (n,) between which logarithms of chirp mass a template may be of it, at any redshift
+    # (n z,) prior times the density of a recovered one at the true one, and of one far off
+    peak: Floats
+    misrecovered: Floats
+    # (n z,) between which logarithms of chirp mass a template of its core may be; both rising
     lightest: Floats
     heaviest: Floats
 
     @classmethod
     def of(cls, nodes: VolumeNodes, rows: NDArray[np.int64], response: Response) -> Self:
         """Arrange a class's nodes, of which those with the same masses stand together."""
-        shape = rows.size, NODES_PER_AXIS[2]
-        true_m = nodes.log_mchirp_det.reshape(shape)
-        width = response.width(true_m)
-        misrecovered = response.misrecovered(true_m)
-        core = _FARTHEST_WIDTHS * width
-        far = math.log(response.misrecovered_ratio_min) * (misrecovered > 0)
+        redshifts = NODES_PER_AXIS[2]
+        order = np.argsort(nodes.log_mchirp_det, kind="stable")
+        true_m, prior = nodes.log_mchirp_det[order], nodes.prior[order]
+        width, off = response.width(true_m), response.misrecovered(true_m)
+        core = np.minimum(_FARTHEST_WIDTHS * width, WIDEST_LOG_ERROR)
         return cls(
             rows=rows,
-            prior=nodes.prior.reshape(shape),
+            w=nodes.w[::redshifts],
+            masses=order // redshifts,
+            redshift=order % redshifts,
+            prior=prior,
+            over_reach=(nodes.distance_mpc / nodes.reach_mpc)[order],
             true_m=true_m,
             width=width,
-            kept=response.core_kept(width),
-            misrecovered=misrecovered,
-            w=nodes.w.reshape(shape)[:, 0],
-            log_distance=np.log(nodes.distance_mpc[: shape[1]]),
-            over_reach=(nodes.distance_mpc / nodes.reach_mpc).reshape(shape),
-            lightest=(true_m + np.minimum(far, -core)).min(axis=1),
-            heaviest=(true_m + core).max(axis=1),
-        )[np.argsort(rows)]
+            peak=prior * (1 - off) * response.core_peak(width),
+            misrecovered=prior * off / np.ptp(response.misrecovered_span),
+            lightest=np.minimum.accumulate((true_m - core)[::-1])[::-1],
+            heaviest=np.maximum.accumulate(true_m + core),
+        )
 
-    def near(self, m: float) -> Self:
-        """Return the nodes that a template of this logarithm of chirp mass may be of, and few more.
+    def near(self, m: float) -> slice:
+        """Return the nodes of whose core a template of this ln(chirp mass) may be, and few more."""
+        return slice(self.heaviest.searchsorted(m), self.lightest.searchsorted(m, "right"))
 
-        All where it is not known, or there are none.
-        """
-        possible = np.flatnonzero((self.lightest <= m) & (m <= self.heaviest))
-        # By rising chirp mass they stand together: a slice copies nothing.
-        return self[possible[0] : possible[-1] + 1] if possible.size else self
-
-    def __getitem__(self, which: slice | NDArray[np.int64]) -> Self:
-        parts = {name: getattr(self, name)[which] for name in _BY_NODE}
-        return replace(self, **parts)
+    def summed(self, values: Floats, which: slice, event: "_Event") -> Floats:
+        """Sum values of some nodes over redshift, weighed by what is said of the distance, (n,)."""
+        if np.isnan(event.of_distance[0]):
+            x = event.snr / 8 * self.over_reach[which]
+            weight = projection_density(x) * x + 1e-12
+        else:
+            weight = event.of_distance[self.redshift[which]]
+        total = np.bincount(self.masses[which], values * weight, self.rows.size)
+        return np.asarray(total, dtype=np.float64)
 
 
-_BY_NODE = {f.name for f in fields(_ClassNodes)} - {"log_distance"}
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Event:
+class _Event(NamedTuple):
     """What is measured of an event, for any binary that it may be."""
 
-    m: Floats  # (1,) logarithm of the template's chirp mass; NaN where unknown
+    m: float  # logarithm of the template's chirp mass; NaN where unknown
     snr: float  # of the network; 8 where unknown
-    # logarithm of the distance in Mpc and its standard deviation; NaN where unknown
-    log_distance: float
-    distance_error: float
-    # of w `TRUE_W` of a binary given the template's, and of any for one that is misrecovered; None
+    of_distance: Floats  # (z,) what the distance says of redshifts; NaN where unknown
+    # of w `TRUE_W` of a binary given the template's, and of any for one that is misrecovered; 1
     # where the template's is unknown
-    likelihoods: tuple[Floats, float] | None
+    of_core: Floats
+    of_misrecovered: float
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PropertyPlane:
     """All classes' nodes in the mass plane, by rising source-frame chirp mass, and what they are.
 
-    It takes a tenth of a second to make, and then half a millisecond an event and class.
+    It takes a tenth of a second to make, and then some tenths of a millisecond an event.
     """
 
     classes: Sequence[_ClassNodes]
+    log_distance: Floats  # (z,) logarithm of the redshifts' distances in Mpc
     flags: Floats
     mchirp: Floats
     response: Response
@@ -224,6 +227,7 @@ class PropertyPlane:
                 _ClassNodes.of(nodes, rows, response)
                 for nodes, rows in zip(volumes, of_class, strict=True)
             ],
+            log_distance=np.log(volumes[0].distance_mpc[: NODES_PER_AXIS[2]]),
             flags=_flags(mass1[order], mass2[order], model.contour.boundaries.ns_max),
             mchirp=mchirp[order],
             response=response,
@@ -244,22 +248,13 @@ class PropertyPlane:
         n = len(candidates)
         flags, quantiles = np.full((n, 3), np.nan), np.full((n, 3), np.nan)
         bins = np.full((n, len(MCHIRP_BINS) - 1), np.nan)
-        mass_differences = mass_difference(candidates.eta)
-        distances = self.distance.luminosity(candidates.snr, candidates.eff_distance_mpc)
-
+        told = np.flatnonzero(shares.sum(axis=1) > 0)  # an unknown one is not
         # One after another: threads share these small arrays' one lock, and are slower.
-        for k in np.flatnonzero(shares.sum(axis=1) > 0).tolist():  # an unknown one is not
-            event = self._event(
-                np.log(candidates.mchirp_det[k : k + 1]),
-                mass_differences[k : k + 1],
-                float(candidates.snr[k]),
-                *(float(values[k]) for values in distances),
-            )
+        for k, event in zip(told.tolist(), self._events(candidates, told), strict=True):
             weight = self._weights(event, shares[k])
             flags[k] = self.flags @ weight
             cumulative = np.concatenate([[0.0], np.cumsum(weight)])
-            at = np.searchsorted(cumulative, [0.05, 0.5, 0.95]).clip(1, weight.size) - 1
-            quantiles[k] = self.mchirp[at]
+            quantiles[k] = self.mchirp[cumulative[1:-1].searchsorted([0.05, 0.5, 0.95])]
             bins[k] = np.diff(cumulative[np.searchsorted(self.mchirp, MCHIRP_BINS)])
         has_ns, has_mass_gap, has_remnant = flags.T
         return SourceProperties(
@@ -274,60 +269,59 @@ class PropertyPlane:
         """Return the probability that an event, if it is a signal, is of each node, (nodes,)."""
         weight = np.zeros_like(self.mchirp)
         least = LEAST_CLASS_SHARE * shares.sum()
-        for every, share in zip(self.classes, shares, strict=True):
+        for nodes, share in zip(self.classes, shares, strict=True):
             if share > 0 and share >= least:
-                nodes = every.near(event.m[0])
-                by_redshift = nodes.prior * self._masses(event, nodes) * _distances(event, nodes)
-                of_class = by_redshift.sum(axis=1)
+                of_class = self._of_masses(event, nodes)
                 weight[nodes.rows] = of_class * (share / max(of_class.sum(), _TINY))
         return np.asarray(weight / max(weight.sum(), _TINY))
 
-    def _event(self, m: Floats, w: Floats, snr: float, distance: float, sigma: float) -> _Event:
-        """Gather what an event says, whatever it is; its distance and that's error in Mpc."""
-        return _Event(
-            m=m,
-            snr=snr if math.isfinite(snr) else 8.0,
-            log_distance=math.log(distance),
-            distance_error=sigma / distance,
-            likelihoods=self._likelihoods(m, w)
-            if np.isfinite(m[0]) and np.isfinite(w[0])
-            else None,
-        )
+    def _of_masses(self, event: _Event, nodes: _ClassNodes) -> Floats:
+        """Return how probable the masses of a class are, (n,), up to a factor.
 
-    def _likelihoods(self, m: Floats, w: Floats) -> tuple[Floats, float]:
-        """Return what a template's w says of binaries with `TRUE_W`, and of misrecovered ones.
+        Where the template can be of none, and the class is there as an outlier, no chirp mass tells
+        more about any.
+        """
+        near = nodes.near(event.m)
+        core = self.response.core_density(event.m - nodes.true_m[near], nodes.width[near])
+        of_core = nodes.summed(nodes.peak[near] * core, near, event)
+        of_masses = of_core * np.interp(nodes.w, TRUE_W, event.of_core)
+        far = slice(*nodes.true_m.searchsorted(event.m - self.response.misrecovered_span[::-1]))
+        if nodes.misrecovered[far].any():
+            of_far = nodes.summed(nodes.misrecovered[far], far, event)
+            of_masses += of_far * event.of_misrecovered
+        return of_masses if of_masses.any() else nodes.summed(nodes.prior, slice(None), event)
 
-        Its density against that of all templates of this ln(chirp mass).
+    def _events(self, candidates: Candidates, rows: NDArray[np.int64]) -> Iterator[_Event]:
+        """Gather what these candidates say, whatever they are, some at once."""
+        m, w = np.log(candidates.mchirp_det), mass_difference(candidates.eta)
+        snr = np.where(np.isnan(candidates.snr), 8.0, candidates.snr)
+        mean, sigma = self.distance.luminosity(candidates.snr, candidates.eff_distance_mpc)
+        z = (self.log_distance - np.log(mean)[:, None]) / (sigma / mean)[:, None]
+        of_distance = np.exp(-z * z / 2) + 1e-12
+        for start in range(0, rows.size, _EVENTS_AT_ONCE):
+            some = rows[start : start + _EVENTS_AT_ONCE]
+            likelihoods = self._likelihoods(m[some], w[some])
+            yield from map(_Event, m[some], snr[some], of_distance[some], *likelihoods)
+
+    def _likelihoods(self, m: Floats, w: Floats) -> tuple[Floats, Floats]:
+        """Return what k templates' w say of binaries with `TRUE_W`, and of misrecovered ones.
+
+        Their density against that of all templates of this ln(chirp mass), (k, true) and (k,); 1
+        where either is not known.
         """
         response = self.response
-        taken = self._near @ offered_w(self.templates, m, W_NODES)
-        alike = response.core_w_density(w - TRUE_W, self._kept_w) / taken
-        far = np.interp(w[0], W_NODES, response.misrecovered_w(W_NODES, m)[0])
+        each_w = np.column_stack([np.broadcast_to(W_NODES, (m.size, W_NODES.size)), w])
+        each_m = np.broadcast_to(m[:, None], each_w.shape)
+        offered = offered_w(self.templates, each_m.ravel(), each_w.ravel()).reshape(each_w.shape)
+        taken = offered[:, :-1] @ self._near.T
+        core = response.core_w_density(w[:, None] - TRUE_W, self._kept_w) / taken
+        off = response.misrecovered_w(W_NODES, m)
+        far = np.array([np.interp(x, W_NODES, row) for x, row in zip(w, off, strict=True)])
+        known = np.isfinite(m + w)
         return (
-            response.w_as_noise + (1 - response.w_as_noise) * alike,
-            float(far / offered_w(self.templates, m, w)[0]),
+            np.where(known[:, None], response.w_as_noise + (1 - response.w_as_noise) * core, 1.0),
+            np.where(known, far / offered[:, -1], 1.0),
         )
-
-    def _masses(self, event: _Event, nodes: _ClassNodes) -> Floats:
-        """Return the response at the event's template, (n, z), up to a factor.
-
-        0 where no template can be of a node; but in a class without such a node, which is there as
-        an outlier, no chirp mass tells more about any.
-        """
-        response, m = self.response, event.m
-        if np.isnan(m[0]):
-            return np.ones_like(nodes.prior)
-        shift = m - nodes.true_m
-        core = response.core_density(shift, nodes.width, nodes.kept)
-        core *= 1 - nodes.misrecovered
-        far = nodes.misrecovered * response.misrecovered_mchirp(m, nodes.true_m)
-        near = (np.abs(shift) < _FARTHEST_WIDTHS * nodes.width) | (far > 0)
-        if event.likelihoods is not None:
-            of_core, of_far = event.likelihoods
-            core *= np.interp(nodes.w, TRUE_W, of_core)[:, None]
-            far *= of_far
-        density = core + far + 1e-12
-        return np.asarray(density * near if near.any() else density)
 
     @cached_property
     def _near(self) -> Floats:
@@ -339,15 +333,6 @@ class PropertyPlane:
     @cached_property
     def _kept_w(self) -> Floats:
         return self.response.core_w_kept(TRUE_W)
-
-
-def _distances(event: _Event, nodes: _ClassNodes) -> Floats:
-    """Return the density of what the event says of its distance, (z,) or (n, z)."""
-    if np.isfinite(event.log_distance + event.distance_error):
-        z = (nodes.log_distance - event.log_distance) / event.distance_error
-        return np.asarray(np.exp(-z * z / 2) + 1e-12)
-    x = event.snr / 8 * nodes.over_reach
-    return np.asarray(projection_density(x) * x + 1e-12)
 
 
 def _flags(mass1: Floats, mass2: Floats, ns_max: float) -> Floats:

@@ -114,28 +114,28 @@ class Response:
         logs = np.interp(log_mchirp, np.log(self.mchirp_nodes), np.log(self.mchirp_widths))
         return np.asarray(np.exp(logs))
 
-    def core_density(self, shift: Floats, width: Floats, kept: Floats) -> Floats:
-        """Return the density of ln(recovered over true chirp mass) in the core.
+    def core_density(self, shift: Floats, width: Floats) -> Floats:
+        """Return the density of ln(recovered over true chirp mass) in the core, over `core_peak`.
 
         Parameters
         ----------
         shift
             Where, any shape.
-        width, kept
-            What `width` and `core_kept` say of the true chirp mass.
+        width
+            What `width` says of the true chirp mass.
         """
         t = shift / width
-        half = (self.dof + 1) / 2
-        norm = math.lgamma(half) - math.lgamma(self.dof / 2) - 0.5 * math.log(self.dof * math.pi)
         x = 1 + t * t / self.dof
         # A square root takes a tenth of the time of a power.
-        power = x * np.sqrt(x) if self.dof == 2 else x**half
-        density = math.exp(norm) / (power * width * kept)
-        return np.asarray(density * (np.abs(shift) <= WIDEST_LOG_ERROR))
+        power = x * np.sqrt(x) if self.dof == 2 else x ** ((self.dof + 1) / 2)
+        return np.asarray((np.abs(shift) <= WIDEST_LOG_ERROR) / power)
 
-    def core_kept(self, width: Floats) -> Floats:
-        """Return how much of Student's t of this scale is left where the core is cut."""
-        return self._within(WIDEST_LOG_ERROR / width)
+    def core_peak(self, width: Floats) -> Floats:
+        """Return that density where recovered and true chirp mass are the same."""
+        half = (self.dof + 1) / 2
+        norm = math.lgamma(half) - math.lgamma(self.dof / 2) - 0.5 * math.log(self.dof * math.pi)
+        kept = self._within(WIDEST_LOG_ERROR / width)
+        return np.asarray(math.exp(norm) / (width * kept))
 
     def core_of_cells(self, recovered: Floats, true: Floats) -> Floats:
         """Return the density in the core, averaged over the cell about each true value, (n, k).
@@ -183,10 +183,15 @@ class Response:
         heavy = true > math.log(self.heavy_mchirp) if self.heavy_mchirp else np.ones_like(true)
         return np.asarray(self.misrecovered_fraction * heavy, dtype=np.float64)
 
+    @property
+    def misrecovered_span(self) -> Floats:
+        """Least and largest ln(recovered over true chirp mass) of misrecovered binaries."""
+        return np.log([self.misrecovered_ratio_min, self.misrecovered_ratio_max])
+
     def misrecovered_mchirp(self, recovered: Floats, true: Floats) -> Floats:
         """Return the density of ln(recovered chirp mass) of misrecovered binaries, (n, k)."""
-        low, high = np.log([self.misrecovered_ratio_min, self.misrecovered_ratio_max])
-        shift = recovered - (true[:, None] if true.ndim == 1 else true)
+        low, high = self.misrecovered_span
+        shift = recovered - true[:, None]
         return np.asarray(((shift >= low) & (shift < high)) / (high - low))
 
     def misrecovered_w(self, w: Floats, recovered: Floats) -> Floats:
@@ -218,7 +223,7 @@ class Response:
         while (outside := (found_w < 0) | (found_w >= 1)).any():
             found_w[outside] = w[outside] + self.w_width * rng.standard_normal(int(outside.sum()))
         off = rng.random(n) < self.misrecovered(log_mchirp)
-        low, high = np.log([self.misrecovered_ratio_min, self.misrecovered_ratio_max])
+        low, high = self.misrecovered_span
         far = log_mchirp + rng.uniform(low, high, n)
         far_w = self._draw_misrecovered_w(far, rng)
         return np.where(off, far, found_mchirp), np.where(off, far_w, found_w)

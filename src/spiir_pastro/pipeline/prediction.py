@@ -76,8 +76,8 @@ def predict_files(
     intervals
         Whether p_astro gets its interval, which takes most of the time.
     properties
-        Whether HasNS, HasMassGap, HasRemnant and the source-frame chirp mass are worked out, some
-        milliseconds a row.
+        Whether HasNS, HasMassGap, HasRemnant and the source-frame chirp mass are worked out, half
+        a millisecond a row.
     workers
         Threads; one for each core if not given.
 
