@@ -35,14 +35,18 @@ def test_a_write_replaces_the_file_whole(tmp_path: Path) -> None:
 def test_drafts_of_dead_processes_are_removed_and_no_others(tmp_path: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
+    zombie = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
     host = os.uname().nodename
-    lost = [f".file.{host}.{dead.pid}.part", ".file.elsewhere.1.part", ".file.7.part"]
+    ended = [f".file.{host}.{process.pid}.part" for process in (dead, zombie)]
+    lost = [*ended, ".file.elsewhere.1.part", ".file.7.part"]
     kept = [f".file.{host}.{os.getppid()}.part", "file", "other.part"]
     for name in (*lost, *kept):
         (tmp_path / name).write_bytes(b"half")
     remove_drafts(tmp_path / "other")
     assert all((tmp_path / name).exists() for name in lost)
     remove_drafts(tmp_path)
+    zombie.wait()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
 
 

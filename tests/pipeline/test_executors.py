@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -27,6 +29,27 @@ def test_tasks_are_drawn_as_there_is_room() -> None:
     next(iter(results))
     assert len(drawn) < 10
     results.close()  # type: ignore[attr-defined]
+
+
+_ALONE_AND_NOT = """
+import threading, wave
+from spiir_pastro.pipeline.executors import run_all
+
+if __name__ == "__main__":
+    held = threading.Lock()
+    for threads in 0, 1:
+        with held:
+            for _ in range(threads):
+                threading.Thread(target=held.acquire, daemon=True).start()
+            print(*run_all(eval, ["'wave' in __import__('sys').modules"], workers=2))
+"""
+
+
+def test_workers_have_what_is_imported_unless_another_thread_may_hold_a_lock() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _ALONE_AND_NOT], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["True", "False"]
 
 
 def test_a_dead_worker_is_an_error() -> None:

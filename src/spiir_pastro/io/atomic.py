@@ -85,11 +85,12 @@ def _is_being_written(draft: Path) -> bool:
         return False
     try:
         os.kill(int(number), 0)  # asks whether it is there, and does nothing to it
-    except ProcessLookupError:
+        # One that ended, but was not waited for yet, is there without a command line.
+        return Path(f"/proc/{number}/cmdline").read_bytes() != b""
+    except (ProcessLookupError, FileNotFoundError):
         return False
     except PermissionError:  # of another user
         return True
-    return True
 
 
 def sync_folder(folder: Path) -> None:

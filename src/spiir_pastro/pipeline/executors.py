@@ -4,6 +4,7 @@ Results come as they are done, and a bounded number of tasks wait at a time, so 
 with their number. The caller puts results in order where that matters.
 """
 
+import gc
 import multiprocessing
 import os
 import re
@@ -15,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from importlib import import_module
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
 from spiir_pastro.errors import ConfigError, PastroError
@@ -60,8 +62,12 @@ def run_all(
 
 
 def _on_processes(function: Callable[[T], R], tasks: Iterable[T], count: int) -> Iterator[R]:
-    # A forked child would inherit Polars' locks, held by threads that it does not have.
-    context = multiprocessing.get_context("spawn")
+    # A fork is ready at once, where a fresh interpreter would import all anew; but it inherits the
+    # locks that other threads hold, like Polars', without the threads that would release them.
+    has_threads = len(list(Path("/proc/self/task").iterdir())) > 1
+    context = multiprocessing.get_context("spawn" if has_threads else "fork")
+    if not has_threads:
+        gc.freeze()  # else the collector would look at, and so copy, all that the forks share
     pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin_worker)
     try:
         todo = iter(tasks)
