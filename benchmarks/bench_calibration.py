@@ -32,7 +32,7 @@ from spiir_pastro.models.count_summary import CountSummary
 from spiir_pastro.models.counts import CountPosterior, fit_counts
 from spiir_pastro.models.pastro import PastroModel
 from spiir_pastro.pipeline.workflow import Workspace, run
-from spiir_pastro.report.evaluation import draw_reliability
+from spiir_pastro.report.evaluation import draw_calibration
 from spiir_pastro.report.style import figure, house_style, save
 from spiir_pastro.selection.clustering import cluster
 from spiir_pastro.simulation import CampaignConfig, draw_candidates
@@ -110,7 +110,7 @@ def report_calibration(model: PastroModel, candidates: pl.DataFrame, plot: Path 
             f"{ece:7.4f} {slope:7.3f}"
         )
     if plot is not None:
-        draw_calibration(rows, plot)
+        draw_rows(rows, plot)
     found = signal & (said.p_astro > 0.5)
     arrays = to_candidates(candidates)[found]
     shares = model.contour.probabilities(arrays.mchirp_det, arrays.snr, arrays.eff_distance_mpc)
@@ -120,11 +120,11 @@ def report_calibration(model: PastroModel, candidates: pl.DataFrame, plot: Path 
         print(f"class by {name}: {agreement.fraction:.2%} of {agreement.events} right")
 
 
-def draw_calibration(rows: Sequence[tuple[str, np.ndarray, np.ndarray]], stem: Path) -> None:
+def draw_rows(rows: Sequence[tuple[str, np.ndarray, np.ndarray]], stem: Path) -> None:
     with house_style():
         drawn = figure(width=1.4, height=0.85)
         for ax, (name, p, y) in zip(drawn.subplots(2, 2).flat, rows, strict=True):
-            draw_reliability(ax, reliability(p, y))
+            draw_calibration(ax, {"": reliability(p, y)})
             title = f"{name}: {y.sum()} true, {p.sum():.1f} expected"
             ax.set(title=title, xlabel="probability said", ylabel="fraction that are")
         save(drawn, stem)

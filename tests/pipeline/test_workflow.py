@@ -76,7 +76,8 @@ def test_a_second_campaign_holds_what_the_model_has_not_seen(demo: Workspace) ->
     metrics = json.loads((demo.reports / "metrics.json").read_text())
     assert metrics["held_out"] is True
     page = (demo.reports / "report.html").read_text()
-    assert "a second simulated campaign (seed 6)" in page
+    for what, seed in (("Tested on", 6), ("Trained on", 5)):
+        assert f"<dt>{what}</dt><dd>simulated campaign (seed {seed}); " in page
     assert "NOT HELD OUT" not in page
     candidates = pl.read_csv(demo.reports / "candidates.csv", infer_schema_length=None)
     assert candidates["gps_ns"].min() > _CONFIG.gps_end * 10**9  # type: ignore[operator]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spiir_pastro.evaluation.scores import roc
-from spiir_pastro.report.thinning import telling_rows
+from spiir_pastro.report.thinning import DecisiveFars, misjudged, telling_rows
 from tolerances import ROUNDING
 
 
@@ -41,3 +41,29 @@ def test_a_thinned_curve_keeps_its_area_and_ends() -> None:
     assert area[1] == pytest.approx(area[0], abs=1e-3)
     few = roc(p[:3], is_signal[:3])
     np.testing.assert_allclose(few.thinned(500).efficiency, few.efficiency, rtol=ROUNDING)
+
+
+def test_what_is_called_something_else_than_it_is_is_misjudged() -> None:
+    said = {"BNS": [0.9, 0.0, 0.0, 0.0, 0.9], "NSBH": [0.0] * 5, "BBH": [0.0, 0.8, 0.1, 0.0, 0.0]}
+    table = pl.DataFrame(
+        {
+            **said,
+            "Terrestrial": [0.1, 0.2, 0.9, 1.0, 0.1],
+            "is_signal": [True, False, True, False, True],
+            "source_class": ["BBH", None, "BBH", None, None],
+        }
+    )
+    assert misjudged(table).tolist() == [True, True, True, False, False]
+
+
+def test_the_decisive_region_counts_all_that_is_louder() -> None:
+    far = np.geomspace(1e-4, 1e-30, 1000)
+    p = np.where(far > 1e-9, 0.5, 1.0)
+    fars = DecisiveFars.of(pl.DataFrame({"far_hz": [*far, 0.0, 1e-40], "p_astro": [*p, 1.0, None]}))
+    assert fars.least == pytest.approx(far[p < 1].min() * 1e-4, rel=ROUNDING)
+    assert fars.louder == (far < fars.least).sum() + 1  # with the FAR of 0, without the unjudged
+    assert fars.largest > far.max()
+    sure = DecisiveFars.of(pl.DataFrame({"far_hz": far, "p_astro": np.ones(1000)}))
+    assert sure.least < far.min()
+    assert sure.louder == 0
+    assert DecisiveFars.of(pl.DataFrame(schema={"far_hz": float, "p_astro": float})).louder == 0

@@ -74,6 +74,7 @@ class TrainingData(_Part, frozen=True, kw_only=True):
     """What a model was trained on; what is not known of it, or does not apply, is not given."""
 
     inputs: tuple[InputFile, ...] = ()  # files read
+    description: str = ""  # of a campaign: what its data are, as its runs file says
     # rows of a table of uploads, those that are no triggers, and those left out by the reason
     rows: int | None = None
     rejects: int | None = None

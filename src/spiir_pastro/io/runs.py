@@ -150,6 +150,9 @@ class RunsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """All runs of a campaign, in the file's order."""
 
     runs: Annotated[tuple[Run, ...], Meta(min_length=1, description="a list of runs")]
+    description: Annotated[
+        str, Meta(description="what the data are, for people; reports say it")
+    ] = ""
     schema_version: Annotated[
         int, Meta(ge=1, le=1, description="the version of this format, 1")
     ] = 1

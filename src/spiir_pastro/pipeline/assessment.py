@@ -153,7 +153,7 @@ def evaluate_processed(
         holdout=holdout,
         scored_by="at the injections' rates"
         + (", by models fitted without the candidate's span of time" if holdout.folds else ""),
-        data=folder.name,
+        data=campaign.data.description or folder.name,
     )
 
 
@@ -204,7 +204,7 @@ def write_evaluation(
     """
     # All of it is made before any is written: what interrupts the work leaves an earlier result.
     shown = {
-        **figures(evaluation.scored, evaluation.known_mergers),
+        **figures(evaluation),
         "report.html": report_page(evaluation, artifact, name=name, comparison=comparison),
     }
     write_evaluated(evaluation, artifact, folder, name=name, shown=shown)

@@ -291,7 +291,9 @@ def _summary(campaign: Campaign, *, legacy: bool) -> bytes:
 
 def _runs_file(campaign: Campaign) -> str:
     runs = [run for bank in campaign.injections for run in _runs_of_bank(bank, campaign)]
-    return yaml.safe_dump({"schema_version": 1, "runs": runs}, sort_keys=False)
+    said = f"simulated campaign (seed {campaign.config.seed})"
+    document = {"schema_version": 1, "description": said, "runs": runs}
+    return yaml.safe_dump(document, sort_keys=False)
 
 
 def _runs_of_bank(bank: Source, campaign: Campaign) -> list[dict[str, object]]:

@@ -152,6 +152,7 @@ class Processed:
         """
         return Summary(
             origin=self.origin,
+            description=self.runs.description,
             settings=self.settings,
             problems=tuple(self.problems),
             uncovered=tuple(self.uncovered),

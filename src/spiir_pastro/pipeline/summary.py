@@ -101,6 +101,7 @@ class Summary(Document, frozen=True, kw_only=True):
     """What became of every row, and the tables."""
 
     origin: Origin  # what the tables were made from
+    description: str = ""  # what the data are, as the runs file says
     settings: ProcessSettings
     # files that were not as they should be, which ``--allow-missing`` let pass
     problems: tuple[Problem, ...]

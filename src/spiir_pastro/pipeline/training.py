@@ -177,6 +177,7 @@ def from_processed(folder: Path, *, settings: FitSettings) -> TrainingSet:
         ),
         data=TrainingData(
             inputs=processed.inputs,
+            description=summary.description,
             livetime_s=summary.background_livetime_s,
             missing={p.name: f"{p.trouble}: {p.why}" for p in summary.problems},
             injections_found=foreground.height,

@@ -254,11 +254,7 @@ def _evaluate(workspace: Workspace, judged: Workspace, second: CampaignConfig | 
     )
     if second is not None:
         # Another seed and another time: nothing of it was learnt from.
-        evaluation = replace(
-            evaluation,
-            data=f"a second simulated campaign (seed {second.seed})",
-            holdout=Holdout(seen=0, why_not=""),
-        )
+        evaluation = replace(evaluation, holdout=Holdout(seen=0, why_not=""))
     write_evaluation(evaluation, artifact, workspace.reports, name=workspace.model.name)
     return evaluation
 

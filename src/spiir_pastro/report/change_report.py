@@ -1,23 +1,15 @@
 """Two evaluations side by side, as Markdown with figures for a merge request."""
 
-import math
 from collections.abc import Iterable, Sequence
-from functools import partial
 from pathlib import Path
 
 import polars as pl
-from matplotlib.axes import Axes
 
-from spiir_pastro.domain import SOURCE_COLOURS, Source
 from spiir_pastro.evaluation.change import Change, Verdict
 from spiir_pastro.evaluation.comparison import Comparison, Evaluated
 from spiir_pastro.evaluation.scores import reliability, roc
 from spiir_pastro.io.atomic import write_atomically
-from spiir_pastro.report.evaluation import draw_reliability, draw_roc
-from spiir_pastro.report.style import INK, figure, house_style, save
-
-_ROC_POINTS = 1000
-_BEFORE, _AFTER = SOURCE_COLOURS[Source.TERRESTRIAL], SOURCE_COLOURS[Source.BNS]
+from spiir_pastro.report.evaluation import score_figures
 
 
 def write_markdown(comparison: Comparison, path: Path, *, against: str) -> None:
@@ -32,27 +24,13 @@ def write_markdown(comparison: Comparison, path: Path, *, against: str) -> None:
     against
         What the reader knows the earlier evaluation by.
     """
-    with house_style():
-        for name, draw in (("roc", draw_roc_change), ("calibration", draw_calibration_change)):
-            drawn = figure(width=0.9)
-            draw(drawn.subplots(), comparison.shared)
-            save(drawn, path.with_name(name))
+    _write_figures(path, comparison.shared, before="p_before", after="p_after")
     write_atomically(path, _markdown(comparison, against).encode())
 
 
 def write_alone(evaluated: Evaluated, path: Path) -> None:
     """Write how a model does, and figures beside it, where there is nothing to compare with."""
-    candidates = evaluated.candidates.drop_nulls("p_astro")
-    p, is_signal = candidates["p_astro"].to_numpy(), candidates["is_signal"].to_numpy()
-    curve, bins = roc(p, is_signal).thinned(_ROC_POINTS), reliability(p, is_signal)
-    with house_style():
-        for name, draw in (
-            ("roc", partial(draw_roc, curve=curve)),
-            ("calibration", partial(draw_reliability, bins=bins)),
-        ):
-            drawn = figure(width=0.9)
-            draw(drawn.subplots())
-            save(drawn, path.with_name(name))
+    _write_figures(path, evaluated.candidates.drop_nulls("p_astro"), model="p_astro")
     parts = [
         "# How the model does",
         "No earlier evaluation to compare with.",
@@ -63,37 +41,13 @@ def write_alone(evaluated: Evaluated, path: Path) -> None:
     write_atomically(path, ("\n\n".join(parts) + "\n").encode())
 
 
-def draw_roc_change(ax: Axes, shared: pl.DataFrame) -> None:
-    """Draw both ROC curves of the same candidates, false alarms logarithmic but showing zero."""
-    smallest = 1.0
-    for name, colour, column in (("before", _BEFORE, "p_before"), ("after", _AFTER, "p_after")):
-        curve = roc(shared[column].to_numpy(), shared["is_signal"].to_numpy())
-        smallest = min(smallest, curve.false_alarm[curve.false_alarm > 0].min(initial=1.0))
-        ax.step(curve.false_alarm, curve.efficiency, where="post", color=colour, label=name)
-    ax.set_xscale("symlog", linthresh=smallest, linscale=0.3)
-    decades = range(math.ceil(math.log10(smallest)), 1)
-    ax.set_xticks([0, *(10.0**n for n in decades)])
-    ax.set(xlim=(0, 1), ylim=(0, 1.02), title="Receiver operating characteristic")
-    ax.set(xlabel="fraction of noise called a signal", ylabel="fraction of signals found")
-    ax.legend(loc="lower right")
-
-
-def draw_calibration_change(ax: Axes, shared: pl.DataFrame) -> None:
-    """Draw of both models how many of those called p are signals, with 90 % intervals."""
-    ax.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
-    for name, colour, column, mark in (
-        ("before", _BEFORE, "p_before", "s"), ("after", _AFTER, "p_after", "o"),
-    ):  # fmt: skip
-        bins = reliability(shared[column].to_numpy(), shared["is_signal"].to_numpy())
-        filled = bins.count > 0
-        errors = abs(bins.interval[filled].T - bins.fraction[filled])
-        ax.errorbar(
-            bins.mean_probability[filled], bins.fraction[filled], yerr=errors, fmt=mark,
-            color=colour, capsize=3, label=name,
-        )  # fmt: skip
-    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), title="Calibration")
-    ax.set(xlabel="$p_\\mathrm{astro}$ said", ylabel="fraction that are signals")
-    ax.legend(loc="upper left")
+def _write_figures(path: Path, candidates: pl.DataFrame, **columns: str) -> None:
+    """Draw the probabilities in columns, by the model's name, beside a Markdown file."""
+    is_signal = candidates["is_signal"].to_numpy()
+    said = {name: candidates[column].to_numpy() for name, column in columns.items()}
+    models = {name: (roc(p, is_signal), reliability(p, is_signal)) for name, p in said.items()}
+    for name, content in score_figures(models).items():
+        write_atomically(path.with_name(name), content)
 
 
 def _markdown(comparison: Comparison, against: str) -> str:

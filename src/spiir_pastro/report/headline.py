@@ -128,7 +128,8 @@ def _trained(provenance: Provenance) -> str:
     names = dict.fromkeys(given.name for given in provenance.inputs)
     tables = [name for name in names if name.endswith((".csv", ".parquet"))]
     livetime_s = provenance.livetime_s
-    parts = tables[:1] if livetime_s is None else [f"{livetime_s / DAY_S:.3g} days of background"]
+    parts = [provenance.description] if provenance.description else []
+    parts += tables[:1] if livetime_s is None else [f"{livetime_s / DAY_S:.3g} days of background"]
     parts.append(dates(*provenance.gps_span_ns))
     if provenance.injections_found:
         parts.append(count_of(provenance.injections_found, "injection"))

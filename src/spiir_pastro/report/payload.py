@@ -5,6 +5,7 @@ Probabilities and what they are of are handed over to the last digit; other numb
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from spiir_pastro.models.properties import MCHIRP_BINS, SourceProperties
 from spiir_pastro.report import charts
 from spiir_pastro.report.evidence import FACTS, Evidence, weigh
 from spiir_pastro.report.numbers import utc
-from spiir_pastro.report.thinning import interesting_rows, telling_rows
+from spiir_pastro.report.thinning import DecisiveFars, interesting_rows, misjudged, telling_rows
 
 Floats = NDArray[np.float64]
 Json = Mapping[str, Any]
@@ -100,7 +101,7 @@ def report_payload(evaluation: Evaluation, model: PastroModel) -> Json:
         **_constants(model),
         "truth": evaluation.truth,
         "scored_by": evaluation.scored_by,
-        "far_threshold_hz": model.far_threshold_hz,
+        "fars": asdict(DecisiveFars.of(candidates)),
         "rows": rows,
         "interesting": np.searchsorted(shown, interesting).tolist(),
         "known": _known(evaluation.known_mergers, rows, of_mergers),
@@ -176,6 +177,7 @@ def _rows(
         rows[name] = column.to_list() if exact else rounded(column.to_numpy())
     if "is_signal" in rows:
         rows["truth"] = _truth(shown, noise)
+        rows["misjudged"] = misjudged(shown).tolist()
     candidates = to_candidates(shown)
     explained = explain(model, candidates)
     evidence = weigh(explained)

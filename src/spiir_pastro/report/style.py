@@ -65,6 +65,7 @@ def images(drawn: Figure, name: str) -> Mapping[str, bytes]:
     png, svg = io.BytesIO(), io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "spiir-pastro", "svg.fonttype": "none"}):
         drawn.savefig(png, format="png", dpi=160, metadata={"Software": None})
+        drawn.set_layout_engine("none")  # where everything stands is known by now
         drawn.savefig(svg, format="svg", metadata={"Creator": None, "Date": None})
     return {f"{name}.png": png.getvalue(), f"{name}.svg": svg.getvalue()}
 

@@ -1,14 +1,21 @@
-"""Which of a million candidates to draw: the informative ones, and a sample of the rest."""
+"""What to draw of a million candidates: the informative ones, where, and which are misjudged."""
 
 import math
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
-from spiir_pastro.domain import ASTROPHYSICAL
+from spiir_pastro.domain import ASTROPHYSICAL, Source
 
 Rows = NDArray[np.int64]
+
+_SOURCES = [str(source) for source in Source]
+_DOUBTFUL = 0.99
+_BEYOND = 1e-4
+_MARGIN = 10**0.4
 
 
 def telling_rows(candidates: pl.DataFrame, *, most: int, keep: ArrayLike = ()) -> Rows:
@@ -32,11 +39,9 @@ def telling_rows(candidates: pl.DataFrame, *, most: int, keep: ArrayLike = ()) -
     p = candidates["p_astro"].fill_null(0.0).to_numpy()
     wrong = np.where(candidates["is_signal"].to_numpy(), 1 - p, p)
     kept = np.asarray(keep, dtype=np.int64)
-    probable = np.argsort(-p, kind="stable")[: most // 2]
-    surprising = np.argsort(-wrong, kind="stable")[: most // 8]
-    chosen = np.unique(np.concatenate([kept, probable, surprising]))
+    chosen = np.unique(np.concatenate([kept, _largest(p, most // 2), _largest(wrong, most // 8)]))
     # Every n-th and not at random: the same page for the same candidates.
-    rest = np.setdiff1d(np.arange(n), chosen)
+    rest = np.delete(np.arange(n), chosen)
     room = max(most - chosen.size, most // 8)
     return np.sort(np.concatenate([chosen, rest[:: math.ceil(rest.size / room)]]))
 
@@ -64,3 +69,51 @@ def interesting_rows(candidates: pl.DataFrame, *, most: int = 10) -> Rows:
         wanted += [of_class.sort(by, "row").head(1) for by in (-p, (p - 0.5).abs(), p)]
     chosen = pl.concat([*wanted, signals.sort("far_hz", "row")]).unique("row", maintain_order=True)
     return chosen.head(most).sort(-p, "row")["row"].to_numpy().astype(np.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisiveFars:
+    """Between which FARs candidates are drawn: to four decades past the last doubtful one."""
+
+    # Hz
+    largest: float
+    least: float
+    louder: int  # candidates beyond
+
+    @classmethod
+    def of(cls, candidates: pl.DataFrame) -> Self:
+        """Choose them for candidates with ``far_hz``, ``p_astro``."""
+        judged = candidates.select("far_hz", "p_astro").drop_nulls("p_astro")
+        far, p = judged.filter(pl.col("far_hz") > 0).to_numpy().T
+        if not far.size:
+            return cls(largest=1.0, least=1e-6, louder=0)
+        doubtful = far[p < _DOUBTFUL] if (p < _DOUBTFUL).any() else far
+        least = max(far.min() / _MARGIN, doubtful.min() * _BEYOND)
+        louder = int((judged["far_hz"] < least).sum())
+        return cls(largest=_MARGIN * far.max(), least=least, louder=louder)
+
+
+def most_probable(candidates: pl.DataFrame) -> NDArray[np.str_]:
+    """Return the name of each candidate's most probable source, (n,)."""
+    most = candidates.select(_SOURCES).to_numpy().argmax(axis=1)
+    names: NDArray[np.str_] = np.array(_SOURCES)[most]
+    return names
+
+
+def misjudged(candidates: pl.DataFrame) -> NDArray[np.bool_]:
+    """Return which candidates are something else than their most probable source, (n,).
+
+    Of a signal whose class is not known, only noise is wrong.
+    """
+    called, is_signal = most_probable(candidates), candidates["is_signal"].to_numpy()
+    truth = candidates["source_class"].fill_null("").to_numpy()
+    is_noise = called == str(Source.TERRESTRIAL)
+    other_class = (truth != "") & (called != truth)
+    return np.where(is_signal, is_noise | other_class, ~is_noise)
+
+
+def _largest(values: NDArray[np.float64], count: int) -> Rows:
+    """Return the rows of the largest values, the first of equals; faster than to sort them all."""
+    least = np.partition(values, -count)[-count]
+    above, equal = np.flatnonzero(values > least), np.flatnonzero(values == least)
+    return np.concatenate([above, equal[: count - above.size]])

@@ -17,27 +17,20 @@ const SYMBOL = Object.fromEntries(DATA.sources.map((source, k) => [source, DATA.
 const called = (row) => DATA.sources.reduce((a, b) => row[b] > row[a] ? b : a);
 const said = (row) => row.p_astro === null ? "no numbers" : DATA.sources.filter((s) => row[s] > 5e-4).map((s) => `${s} ${probability(row[s])}`).join(", ");
 
-// How far to the right the plane shows at first: four decades past the last doubtful candidate.
-const decisive = (rows) => {
-  const doubtful = rows.filter((r) => r.p_astro < 0.99).map((r) => r.far_hz), every = rows.map((r) => r.far_hz);
-  const last = Math.min(...(doubtful.length ? doubtful : every));
-  return [Math.log10(DATA.far_threshold_hz) + 0.4, Math.max(Math.log10(Math.min(...every)) - 0.4, Math.log10(last) - 4)];
-};
 const plane = (holder, rows) => {
   const drawn = rows.filter((r) => r.far_hz && r.mchirp_det && r.p_astro !== null).sort((a, b) => a.p_astro - b.p_astro);
   if (!drawn.length) return holder.replaceChildren(node("p", { class: "dim" }, "No candidate has a FAR and a chirp mass."));
   const text = (r) => `<b>${r.known_event || r.event_id.split("/").pop()}</b><br>p_astro ${spread(r)}<br>${said(r)}<br>FAR ${number(r.far_hz)} Hz, SNR ${number(r.snr)}, ${number(r.mchirp_det)} M☉<br>in truth: ${r.truth}`;
   const marks = (chosen, marker) => ({ x: chosen.map((r) => r.far_hz), y: chosen.map((r) => r.mchirp_det), mode: "markers", marker,
     customdata: chosen.map((r) => r.row), text: chosen.map(text), hoverinfo: "text" });
-  const ringed = drawn.filter((r) => r.is_signal === (holder.dataset.rings === "signals"));
-  const range = decisive(drawn), beyond = drawn.filter((r) => Math.log10(r.far_hz) < range[1]).length;
+  const { largest, least, louder } = DATA.fars, range = [largest, least].map(Math.log10);
   const points = marks(drawn, { color: drawn.map(mixed), symbol: drawn.map((r) => SYMBOL[called(r)]),
     size: drawn.map((r) => called(r) === "Terrestrial" ? 5 : 8), line: { width: drawn.map((r) => called(r) === "Terrestrial" ? 1 : 0.4) }, opacity: 0.9 });
-  const rings = { ...marks(ringed, { color: "#7a7f87", symbol: "circle-open", size: 13, line: { width: 1.5 } }), hoverinfo: "skip" };
-  const annotations = beyond ? [{ xref: "paper", yref: "paper", x: 1, y: 1, xanchor: "right", yanchor: "top", showarrow: false, text: `${beyond} louder →` }] : [];
+  const rings = { ...marks(drawn.filter((r) => r.misjudged), { color: "#7a7f87", symbol: "circle-open", size: 13, line: { width: 1.5 } }), hoverinfo: "skip" };
+  const annotations = louder ? [{ xref: "paper", yref: "paper", x: 1, y: 1, xanchor: "right", yanchor: "top", showarrow: false, text: `${number(louder)} louder →` }] : [];
   plot(holder, { data: [points, rings], layout: { showlegend: false, annotations,
     xaxis: { type: "log", dtick: 2, range, exponentformat: "power", nticks: SMALL() ? 5 : 8, title: { text: "FAR (Hz), more significant →" } },
-    yaxis: { type: "log", tickvals: TICKS, title: { text: "chirp mass, detector frame (M☉)" } } } }, SMALL() ? 330 : 430);
+    yaxis: { type: "log", tickvals: TICKS, title: { text: "chirp mass, detector frame (M☉)" } } } }, SMALL() ? 330 : 410);
   holder.on("plotly_click", (event) => openEvent(event.points[0].customdata));
 };
 
