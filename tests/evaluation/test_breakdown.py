@@ -1,6 +1,7 @@
 """Intervals hold what they should; tables count what they say."""
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,7 +80,9 @@ def test_efficiency_bins_hold_every_signal_once(n: int, seed: int) -> None:
 def test_groups_are_scored_by_themselves() -> None:
     rng = np.random.default_rng(0)
     p, y = rng.random(60), rng.random(60) < 0.5
-    groups = np.where(np.arange(60) < 20, "H1L1", "H1L1V1")
-    first, second = score_groups("detectors", p, y, groups)
-    assert (first.name, second.name) == ("H1L1", "H1L1V1")
-    assert first.scores == score(p[:20], y[:20])
+    ifos = ["H1L1V1", *["H1L1"] * 20, *["H1L1V1"] * 37, None, None]
+    table = pl.DataFrame({"p_astro": p, "is_signal": y, "ifos": ifos})
+    first, second, unknown = score_groups("detectors", table, "ifos")
+    assert (first.name, second.name, unknown.name) == ("H1L1", "H1L1V1", "unknown")
+    assert unknown.scores.candidates == 2
+    assert first.scores == score(p[1:21], y[1:21])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL, Source
@@ -177,13 +178,13 @@ class GroupScores:
     intervals: dict[str, tuple[float, float]]
 
 
-def score_groups(
-    kind: str, p_astro: Floats, is_signal: Labels, groups: NDArray[np.str_]
-) -> list[GroupScores]:
-    """Score each group of candidates by itself; groups sorted by name."""
+def score_groups(kind: str, candidates: pl.DataFrame, column: str) -> list[GroupScores]:
+    """Score candidates of each value of a column by themselves; sorted by that."""
+    group = pl.col(column).cast(pl.String).fill_null("unknown")
+    grouped = candidates.select("p_astro", "is_signal", group).partition_by(column, as_dict=True)
     return [
-        scored(kind, str(name), p_astro[groups == name], is_signal[groups == name])
-        for name in np.unique(groups)
+        scored(kind, name, rows["p_astro"].to_numpy(), rows["is_signal"].to_numpy())
+        for (name,), rows in sorted(grouped.items())
     ]
 
 

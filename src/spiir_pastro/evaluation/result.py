@@ -209,12 +209,7 @@ class Evaluation:
             group
             for kind, column in (("bank", "bank"), ("detectors", "ifos"))
             if column in self.candidates.columns
-            for group in score_groups(
-                kind,
-                self.p_astro,
-                self.is_signal,
-                self.scored[column].cast(pl.String).fill_null("unknown").to_numpy().astype(np.str_),
-            )
+            for group in score_groups(kind, self.scored, column)
         ]
         return by_class + by_column
 

@@ -50,7 +50,7 @@ def score(p_signal: Floats, is_signal: Labels) -> Scores:
     return Scores(
         candidates=y.size,
         signals=signals,
-        expected_signals=math.fsum(p),
+        expected_signals=float(p.sum()),
         log_loss=float(surprise.mean()),
         brier=float(((p - y) ** 2).mean()),
         auc=twice_below / (2 * pairs) if pairs else math.nan,

@@ -15,7 +15,8 @@
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +27,7 @@ from spiir_pastro.errors import DocumentError, TableError
 from spiir_pastro.evaluation.comparison import Evaluated
 from spiir_pastro.evaluation.result import PROBABILITIES, SCORED, Evaluation, Span, with_scored
 from spiir_pastro.io.artifact import ModelArtifact
+from spiir_pastro.io.atomic import atomic_path
 from spiir_pastro.io.documents import Document, encode_document, read_document
 from spiir_pastro.io.folders import read_verified, sole_writer, write_folder
 from spiir_pastro.io.provenance import plain_settings
@@ -106,8 +108,8 @@ def write_evaluated(
     if evaluation.missed is not None:
         tables["missed.csv"] = evaluation.missed
     metrics = json.dumps(evaluation.metrics(), indent=1, allow_nan=False)
-    files = {
-        **{file: table.write_csv().encode() for file, table in tables.items()},
+    files: dict[str, bytes | Callable[[Path], object]] = {
+        **{file: partial(_write_csv, table) for file, table in tables.items()},
         **shown,
         "metrics.json": metrics.encode() + b"\n",
     }
@@ -129,6 +131,11 @@ def write_evaluated(
             vouch=lambda sha: encode_document(msgspec.structs.replace(document, files=dict(sha))),
             replaces=_NOT_ALWAYS.__contains__,
         )
+
+
+def _write_csv(table: pl.DataFrame, path: Path) -> None:
+    with atomic_path(path) as draft:
+        table.write_csv(draft)
 
 
 def as_evaluated(evaluation: Evaluation, artifact: ModelArtifact, *, name: str) -> Evaluated:

@@ -149,10 +149,12 @@ def _constants(model: PastroModel) -> Json:
 def _rows_of(chosen: pl.DataFrame, candidates: pl.DataFrame) -> NDArray[np.int64]:
     """Find rows of candidates again, by what names them, in the order chosen."""
     names = [name for name in ("event_id", "known_event") if name in candidates.columns]
+    wanted = chosen.select(names).with_row_index("wanted")
+    numbered = candidates.select(names).with_row_index("row")
     # Ids of different files may agree, so all that names a candidate counts.
-    numbered = candidates.select(names).with_row_index("row").unique(names, keep="first")
-    found = chosen.select(names).join(numbered, on=names, nulls_equal=True, maintain_order="left")
-    return found["row"].to_numpy().astype(np.int64)
+    found = wanted.join(numbered, on=names, nulls_equal=True, maintain_order="left_right")
+    first = found.unique("wanted", keep="first", maintain_order=True)
+    return first["row"].to_numpy().astype(np.int64)
 
 
 def _rows(

@@ -63,11 +63,12 @@ def interesting_rows(candidates: pl.DataFrame, *, most: int = 10) -> Rows:
     told = candidates.select("p_astro", "is_signal", "source_class", "far_hz")
     judged = told.with_row_index("row").filter(p.is_not_null())
     signals, noise = judged.filter("is_signal"), judged.filter(~pl.col("is_signal"))
-    wanted = [noise.sort(-p, "row").head(1)]
+    wanted = [noise.bottom_k(1, by=[-p, "row"])]
     for source in ASTROPHYSICAL:
         of_class = signals.filter(source_class=str(source))
-        wanted += [of_class.sort(by, "row").head(1) for by in (-p, (p - 0.5).abs(), p)]
-    chosen = pl.concat([*wanted, signals.sort("far_hz", "row")]).unique("row", maintain_order=True)
+        wanted += [of_class.bottom_k(1, by=[by, "row"]) for by in (-p, (p - 0.5).abs(), p)]
+    loudest = signals.bottom_k(most, by=["far_hz", "row"]).sort("far_hz", "row")
+    chosen = pl.concat([*wanted, loudest]).unique("row", maintain_order=True)
     return chosen.head(most).sort(-p, "row")["row"].to_numpy().astype(np.int64)
 
 
