@@ -22,7 +22,6 @@ from spiir_pastro.pipeline.raw_files import (
     ENDINGS,
     RawFile,
     RawKind,
-    insist_on_listing,
     kind_of,
     raw_files_of_run,
 )
@@ -152,7 +151,6 @@ def take_inventory(runs: RunsFile, folder: Path) -> Inventory:
         If nothing of a run is staged.
     """
     staging = Staging(folder.resolve())
-    insist_on_listing(staging.folder)
     seen, listed = staging.sightings(), staging.listed()
     holders: dict[str, list[tuple[str, Run]]] = {}
     taken = [_inventory_of(run, staging, seen, listed, holders) for run in runs.runs]

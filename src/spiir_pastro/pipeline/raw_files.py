@@ -76,22 +76,21 @@ def raw_files_of_run(run: "Run") -> Iterator[RawFile]:
         If a folder among them cannot be listed.
     """
     for folder in run.directories:
-        insist_on_listing(folder)
+        files_below(folder)  # a glob would pass over what cannot be listed
     for path in (*run.trigger_files(), *run.segment_files()):
         yield RawFile(path=path, name=_name(run.name, path.relative_to(_parent(run))))
     if run.injections is not None and run.injections.is_file():
         yield RawFile(path=run.injections, name=_name("", Path(_injections(run))))
 
 
-def insist_on_listing(folder: Path) -> None:
-    """Raise the system's error if a folder, or one below it, cannot be listed; a glob skips it."""
+def files_below(folder: Path) -> list[Path]:
+    """List all files below a folder; OSError if it, or one below it, cannot be listed."""
 
     def refuse(error: OSError) -> None:
         raise error
 
-    if folder.is_dir():
-        for _ in os.walk(folder, onerror=refuse):
-            pass
+    walk = os.walk(folder, onerror=refuse) if folder.is_dir() else ()
+    return [Path(parent, name) for parent, _, names in walk for name in names]
 
 
 def kind_of(run: "Run", file: str) -> RawKind | None:
@@ -129,9 +128,7 @@ def _injections(run: "Run") -> str:
 def _below(path: Path) -> Iterator[RawFile]:
     if path.is_dir():
         folder = path.resolve()
-        insist_on_listing(folder)
-        every = sorted(folder.rglob("*"))
-        found = [file for file in every if file.name.endswith(ENDINGS) and not file.is_dir()]
+        found = sorted(file for file in files_below(folder) if file.name.endswith(ENDINGS))
         if not found:
             raise ConfigError(
                 f"{path} holds no file that ends in {' or '.join(ENDINGS)}; correct the path"

@@ -29,6 +29,7 @@ from spiir_pastro.errors import ConfigError, DocumentError
 from spiir_pastro.io.atomic import remove_drafts
 from spiir_pastro.io.documents import Document, read_document, write_document
 from spiir_pastro.io.seals import Seal, damage
+from spiir_pastro.pipeline.raw_files import files_below
 from spiir_pastro.pipeline.sightings import Sighting
 
 TABLES = ("postcoh", "sim_inspiral", "segment_definer", "segment")
@@ -139,11 +140,13 @@ class Staging:
         return receipt
 
     def receipts_of(self, run: str) -> Iterator[str]:
-        """Yield the names of those raw files of a run that have a receipt, sorted."""
-        paths = (self.folder / run).rglob(f"*{_RECEIPT}")
-        yield from sorted(
-            path.relative_to(self.folder).as_posix().removesuffix(_RECEIPT) for path in paths
-        )
+        """Yield the names of those raw files of a run that have a receipt, sorted.
+
+        OSError if a folder among theirs cannot be listed.
+        """
+        paths = (path.relative_to(self.folder) for path in files_below(self.folder / run))
+        names = (path.as_posix() for path in paths)
+        yield from sorted(n.removesuffix(_RECEIPT) for n in names if n.endswith(_RECEIPT))
 
     def keep(self, receipt: Receipt) -> None:
         """Write a receipt, once all that it vouches for is there."""
