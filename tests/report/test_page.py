@@ -110,6 +110,9 @@ def test_many_candidates_are_thinned_to_the_telling_ones(
     shown = payload["rows"]["event_id"]
     assert len(shown) <= 1.2 * MOST_ROWS
     assert len(set(shown)) == len(shown)
+    few = report_payload(evaluation, artifact.model)
+    # Of all that are beyond the picture, not of those that the page has.
+    assert payload["fars"]["louder"] == copies * few["fars"]["louder"] > 0
     best = many.sort("p_astro", descending=True)["event_id"][:500]
     assert set(best) <= set(shown)
     assert all(merger["row"] is not None for merger in payload["known"])
@@ -244,6 +247,7 @@ def test_tables_sort_and_filter_and_events_open(hostile: Path, tmp_path: Path) -
         "filtered": True,
         "columns": True,
         "points": 1540,
+        "rings": True,
         "dialog": True,
         "contour": True,
         "hacked": None,
@@ -271,6 +275,8 @@ const before = visible();
 [...table.querySelectorAll(".tools button")].find((b) => b.textContent === "all columns").click();
 said.columns = visible() > before;
 said.points = document.querySelectorAll("#plane .scatterlayer .trace:first-child .point").length;
+const rings = document.querySelectorAll("#plane .scatterlayer .trace:nth-child(2) .point").length;
+said.rings = rings > 0 && rings === DATA.rows.misjudged.filter(Boolean).length;
 table.querySelector("tbody .link").click();
 await new Promise((done) => setTimeout(done, 300));
 const dialog = document.getElementById("event");
