@@ -67,11 +67,7 @@ def draw_candidates(ax: Axes, candidates: pl.DataFrame, *, truth: str) -> None:
     """
     fars = DecisiveFars.of(candidates)
     judged = candidates.select(_DRAWN).filter(pl.col("p_astro").is_not_null(), pl.col("far_hz") > 0)
-    # Signals may be few among a million, or many: half of the room is theirs.
-    telling = pl.col("is_signal") | (pl.col("p_astro") > 0.5)
-    signals = _evenly(judged.filter(telling), most=_MOST_POINTS // 2)
-    noise = _evenly(judged.filter(~telling), most=_MOST_POINTS - signals.height)
-    told = pl.concat([signals, noise]).sort("p_astro")
+    told = _some(judged).sort("p_astro")
     far, mchirp = told["far_hz"].to_numpy(), told["mchirp_det"].to_numpy()
     mixed = np.clip(told.select(_SOURCES).to_numpy() @ _RGB, 0, 1)
     called, inside = most_probable(told), far >= fars.least
@@ -155,6 +151,14 @@ def draw_bars(ax: Axes, rows: pl.DataFrame, names: list[str], *, classless: str)
 
 def _colours(models: Mapping[str, object]) -> list[str]:
     return [_BEFORE, _AFTER][-len(models) :]
+
+
+def _some(candidates: pl.DataFrame) -> pl.DataFrame:
+    """Choose what to draw: signals, few or many among a million, have half of the room."""
+    telling = pl.col("is_signal") | (pl.col("p_astro") > 0.5)
+    signals = _evenly(candidates.filter(telling), most=_MOST_POINTS // 2)
+    noise = _evenly(candidates.filter(~telling), most=_MOST_POINTS - signals.height)
+    return pl.concat([signals, noise])
 
 
 def _evenly(rows: pl.DataFrame, *, most: int) -> pl.DataFrame:
