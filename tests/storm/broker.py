@@ -28,8 +28,9 @@ class SimulatedBroker:
 
     Attributes
     ----------
-    cut_off
-        Names of hosts that do not reach it.
+    cut_off, without_alerts, without_seat
+        Names of hosts that do not reach it, or not what serves the alerts, or not what gives the
+        seat: each is another broker's task, with a connection of its own.
     told
         How far each host said it is, which it never has to read again.
     repeated
@@ -43,6 +44,8 @@ class SimulatedBroker:
         self.committed: dict[str, dict[Place, int]] = {}
         self.is_up = True
         self.cut_off: set[str] = set()
+        self.without_alerts: set[str] = set()
+        self.without_seat: set[str] = set()
         self.told: dict[tuple[str, Place], int] = {}
         self.repeated: list[str] = []
         self._waiters: list[Waiter] = []
@@ -79,6 +82,14 @@ class SimulatedBroker:
     def hears(self, machine: Machine) -> bool:
         """Whether a host is heard."""
         return self.is_up and machine.name not in self.cut_off
+
+    def gives_alerts(self, machine: Machine) -> bool:
+        """Whether a host can read."""
+        return self.hears(machine) and machine.name not in self.without_alerts
+
+    def gives_seat(self, machine: Machine) -> bool:
+        """Whether a host can keep its place."""
+        return self.hears(machine) and machine.name not in self.without_seat
 
     def sleep(self, process: Process, seconds: float) -> None:
         """Let a task wait."""
@@ -149,7 +160,7 @@ class SimulatedConsumer:
         if not messages:
             self._broker.wait(self._process, timeout_s)
             messages = self._gather(count)
-        if not self._broker.hears(self._machine):
+        if not self._broker.gives_alerts(self._machine):
             raise BrokerError("down", name="_TRANSPORT")
         self._machine.seam("broker")
         return messages
@@ -158,14 +169,14 @@ class SimulatedConsumer:
         """Commit in a moment."""
         self._machine.seam("broker")
         self._broker.told |= {(self._machine.name, place): to for place, to in places.items()}
-        if self._broker.hears(self._machine):
+        if self._broker.gives_alerts(self._machine):
             self._broker.commit_soon(self._group, places)
 
     def close(self) -> None:
         """Leave."""
 
     def _gather(self, count: int) -> list[Message]:
-        if not self._broker.hears(self._machine):
+        if not self._broker.gives_alerts(self._machine):
             return []
         messages: list[Message] = []
         for place, position in self._next.items():
@@ -186,7 +197,7 @@ class SimulatedConsumer:
 
     def _reach(self) -> None:
         self._machine.seam("broker")
-        if not self._broker.hears(self._machine):
+        if not self._broker.gives_alerts(self._machine):
             self._broker.wait(self._process, TIMEOUT_S)
             raise BrokerError("down", name="_TRANSPORT")
 
@@ -255,7 +266,7 @@ class SimulatedMembership:
         """Show signs of life."""
         self._broker.sleep(self._process, timeout_s)
         self._machine.seam("broker")
-        if self._broker.hears(self._machine):
+        if self._broker.gives_seat(self._machine):
             self._has_seat = self._seat.hear(self)
         return self._has_seat
 
@@ -263,12 +274,12 @@ class SimulatedMembership:
         """Commit."""
         self._broker.sleep(self._process, self._broker.transit_s())
         self._machine.seam("broker")
-        is_member = self._broker.hears(self._machine) and self._seat.knows(self)
+        is_member = self._broker.gives_seat(self._machine) and self._seat.knows(self)
         self._broker.sleep(self._process, self._broker.transit_s())
         return is_member
 
     def close(self) -> None:
         """Leave."""
         self._machine.seam("broker")
-        if self._broker.hears(self._machine):
+        if self._broker.gives_seat(self._machine):
             self._seat.leave(self)

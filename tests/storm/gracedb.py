@@ -85,11 +85,12 @@ class SimulatedGraceDB:
             self.labels.setdefault(event_id, seen_from)
         return len(files)
 
-    def forget(self, event_id: str) -> None:
-        """Lose what was written of an event, as if set up from an older copy."""
-        self.files.pop(event_id, None)
+    def forget(self, event_id: str, *, properties_alone: bool) -> None:
+        """Lose what was written of an event, or the last of it, as if set up from an older copy."""
         self.properties.pop(event_id, None)
-        self.labels.pop(event_id, None)
+        if not properties_alone:
+            self.files.pop(event_id, None)
+            self.labels.pop(event_id, None)
 
     def seen(self, event_id: str, filename: str) -> list[Entry]:
         """Return the versions of a file that a reader sees now."""
@@ -207,6 +208,8 @@ class SimulatedGraceDBClient:
         if weather == "mixed":
             weather = dice.choice(_FAULTS)
         transit_s = dice.uniform(0.001, 0.05)
+        if half and weather == "fair":  # bad weather makes it late enough
+            transit_s += self._machine.delay_s(_LATEST_S - gracedb.lag_s - transit_s)
         met: list[Answer | NoAnswer] = []
         gracedb.timeline.at(
             gracedb.timeline.now + transit_s,

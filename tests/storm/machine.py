@@ -18,6 +18,7 @@ from storm.timeline import Killed, Process, SimulatedClock, Timeline
 __all__ = ["Machine"]
 
 _HALT_PROBABILITY = 0.1
+_DELAY_PROBABILITY = 0.6
 _WRITES = ("INSERT", "UPDATE", "DELETE", "COMMIT", "CREATE")
 
 
@@ -39,6 +40,8 @@ class Machine:
         Whether nothing can be written.
     crash_probability
         At each seam: before and after everything that leaves the process.
+    delaying
+        Draws how long after the decision to send a request leaves; None for at once.
     pauses_left, stops_left
         How often it may stand still for a while, or be told to end, just when a request has left.
     """
@@ -54,6 +57,7 @@ class Machine:
         self.crash_probability = 0.0
         self.crashes_left = 0
         self.pauses_left = self.stops_left = 0
+        self.delaying: random.Random | None = None
         self.lives = 0
         self.crashes = 0
         self._root = root
@@ -83,6 +87,8 @@ class Machine:
         process = self.process
         if not process.is_alive:
             raise Killed
+        if self.timeline.now < 0.0:  # what befalls it comes later
+            return
         probability = self.crash_probability * (20.0 if name in ("request", "answer") else 1.0)
         if self.crashes_left and self.dice.random() < probability:
             self.crashes_left -= 1
@@ -100,6 +106,15 @@ class Machine:
     def pause(self, seconds: float) -> None:
         """Stop the process, and have it go on as if nothing had been."""
         self.process.paused_until = max(self.process.paused_until, self.timeline.now + seconds)
+
+    def delay_s(self, at_most_s: float) -> float:
+        """Draw how late a request leaves, and whether because the process stands still."""
+        if self.delaying is None or self.delaying.random() > _DELAY_PROBABILITY:
+            return 0.0
+        seconds = self.delaying.uniform(0.0, at_most_s)
+        if self.delaying.random() < 0.5:
+            self.pause(seconds)
+        return seconds
 
     def crash(self, how: str) -> None:
         """Kill the process; ``how`` may be ``power``."""

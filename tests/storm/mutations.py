@@ -160,6 +160,16 @@ def _search_passes_over_done(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Spool, "reopen", lambda self, event_id: None)  # noqa: ARG005
 
 
+def _search_trusts_the_label(patch: pytest.MonkeyPatch) -> None:
+    lacks = Backfiller._lacks
+
+    def lacks_label(self: Backfiller, event: dict[str, Any]) -> bool:
+        is_known = self._spool.find(event["graceid"]) is not None
+        return lacks(self, event) and not (is_known and event["labels"])
+
+    patch.setattr(Backfiller, "_lacks", lacks_label)
+
+
 def _search_forgets_the_first_start(patch: pytest.MonkeyPatch) -> None:
     def now(spool: Spool, *, clock: Clock, health: Health) -> float:
         del health
@@ -302,6 +312,10 @@ def _duty_begins_at_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Standby, "is_ours", is_ours)
 
 
+def _second_does_not_look(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Standby, "must_look", False)
+
+
 def _hosts_share_offsets(patch: pytest.MonkeyPatch) -> None:
     begin = KafkaSource.__init__
     patch.setattr(
@@ -361,6 +375,11 @@ MUTATIONS = (
         apply=_search_passes_over_done,
         needs=frozenset({"amnesia"}),
     ),
+    Mutation(
+        name="a search trusts the label of what is done",
+        apply=_search_trusts_the_label,
+        needs=frozenset({"amnesia", "properties"}),
+    ),
     Mutation(name="no salvage", apply=_no_salvage),
     Mutation(name="no checksum", apply=_no_checksum, needs=_DAMAGE),
     Mutation(
@@ -400,6 +419,7 @@ MUTATIONS = (
     # Two hosts.
     Mutation(name="duty is not proven", apply=_duty_is_not_proven, needs=_HOSTS),
     Mutation(name="duty begins at once", apply=_duty_begins_at_once, needs=_HOSTS),
+    Mutation(name="a second host does not look", apply=_second_does_not_look, needs=_HOSTS),
     Mutation(name="hosts share offsets", apply=_hosts_share_offsets, needs=_HOSTS),
 )
 

@@ -32,6 +32,8 @@ __all__ = ["KINDS", "Finding", "World", "event_and_alert", "kinds_of", "play"]
 BEGIN_S = 10.0
 STORM_S = 70.0
 CALM_S = 400.0
+RUN_IN_S = 30.0
+"""Seconds by which two hosts may start earlier."""
 RETURN_S = 10.0
 """Seconds after GraceDB's return by which all is delivered, if nothing else is wrong."""
 _STEP_S = 16.0
@@ -136,6 +138,8 @@ class World:
 
     def __init__(self, seed: int, folder: Path, kinds: frozenset[str] | None = None) -> None:
         self.dice = dice = random.Random(seed)  # noqa: S311  (dice, no secret)
+        # Drawn from where a draw of the others would make another schedule of every seed.
+        self.dice_aside = random.Random(f"aside {seed}")  # noqa: S311
         self.kinds = _kinds(dice) if kinds is None else kinds
         self.timeline = Timeline()
         self.broker = SimulatedBroker(self.timeline, dice)
@@ -170,6 +174,8 @@ class World:
         machine.pauses_left = self.dice.randint(1, 3) if "pauses" in self.kinds else 0
         machine.stops_left = self.dice.randint(1, 3) if "terminations" in self.kinds else 0
         machine.crash_probability = 10.0 ** self.dice.uniform(-3.5, -1.5)
+        if {"two hosts", "cut off"} <= self.kinds:
+            machine.delaying = random.Random(f"{name} {self.dice_aside.random()}")  # noqa: S311
         return Host(name, machine, self.around)
 
     # What comes in.
@@ -246,12 +252,15 @@ class World:
 
     def begin(self) -> None:
         """Have an event of before, and start the hosts."""
+        if {"two hosts", "cut off"} <= self.kinds:
+            # What is announced soon after a start is looked for by any host, alone or not.
+            self.timeline.now = -RUN_IN_S
         event, payload = event_and_alert(800)
         self.gracedb.create(event)
         self.broker.publish(f"{GROUP}.{TOPICS[0]}", payload)
         if "new topic" not in self.kinds:
             self.broker.publish(f"{GROUP}.{TOPICS[1]}", payload)
-        self.timeline.now = BEGIN_S  # what was there before is older than the service
+        self.timeline.now += BEGIN_S  # what was there before is older than the service
         first, *others = self.hosts
         first.start()
         for host in others:
@@ -263,7 +272,8 @@ class World:
             host.machine.crashes_left = host.machine.pauses_left = host.machine.stops_left = 0
             host.machine.is_full = False
             host.machine.wall_offset = 0.0
-        self.broker.cut_off.clear()
+        for missing in (self.broker.cut_off, self.broker.without_alerts, self.broker.without_seat):
+            missing.clear()
         if not self.broker.is_up:
             _start_broker(self)
         self.clear_up()
@@ -519,12 +529,13 @@ def _stop_broker(world: World) -> None:
 
 
 def _cut_off(world: World) -> None:
-    """Have a host not reach the broker for a while, though it reaches GraceDB."""
-    name = world.any_host().name
-    world.broker.cut_off.add(name)
+    """Have a host not reach the broker, or a part of it, for a while; it reaches GraceDB."""
+    broker, name = world.broker, world.any_host().name
+    parts = broker.cut_off, broker.without_alerts, broker.without_seat
+    missing = world.dice_aside.choice(parts) if len(world.hosts) > 1 else broker.cut_off
+    missing.add(name)
     world.timeline.at(
-        world.timeline.now + world.dice.uniform(1.0, 40.0),
-        partial(world.broker.cut_off.discard, name),
+        world.timeline.now + world.dice.uniform(1.0, 40.0), partial(missing.discard, name)
     )
 
 
@@ -575,8 +586,10 @@ def _lose_files(world: World) -> None:
         world.clear_up()
         for event_id in sorted(world.gracedb.files):
             if world.dice.random() < 0.5:
-                world.gracedb.forget(event_id)
-                world.answered.discard(event_id)
+                properties_alone = world.around.properties and world.dice_aside.random() < 0.5
+                world.gracedb.forget(event_id, properties_alone=properties_alone)
+                if not properties_alone:
+                    world.answered.discard(event_id)
 
     # By then all is through that was asked before.
     world.timeline.at(world.timeline.now + SETTLE_S, return_without)
