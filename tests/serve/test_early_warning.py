@@ -3,14 +3,19 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from rehearsal.sample_alerts import sample_alert
 from rehearsal.sample_model import RehearsalModel
 from serve.test_service import ListSource
 from spiir_pastro.cli import app
+from spiir_pastro.domain import Source
 from spiir_pastro.io.artifact import load_model
+from spiir_pastro.io.populations import MASS_PLANE, read_populations
+from spiir_pastro.models.early_warning import MASS_RATIO_UNKNOWN
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.searches import Models
@@ -45,6 +50,13 @@ def test_an_early_warning_model_is_fitted_and_served_beside_the_other(
     run("fit", "--processed", processed, "--model", early)
     fitted = load_model(early).model
     assert fitted.sources.early_warning_s == seconds  # of the runs file, and kept for predict
+    # What its counts hang on: nothing from the mass ratio, and the masses that it assumes.
+    assert fitted.sources.response.w_as_noise == MASS_RATIO_UNKNOWN
+    drawn = yaml.safe_load((raw / "RUNS.yaml").read_text())["runs"]
+    assumed = msgspec.to_builtins(read_populations(MASS_PLANE)[Source.BNS])
+    assert [run["injected"]["primary"] for run in drawn if run["name"] == "bns_inj"] == [
+        assumed["primary"]
+    ]
     counts = fitted.counts.mean
     assert counts[0] > 5
     assert not left_out or counts[2] < 5

@@ -166,7 +166,8 @@ def command(
     """Fit a model on a processed campaign, or on uploads and known mergers.
 
     Of a campaign, the injections found are signals and the background is noise. Of uploads, the
-    candidates within a second of a known merger are signals and the rest is noise.
+    candidates within a second of a known merger are signals and the rest is noise. They are taken
+    for whole signals: uploads of an early-warning search are --counted with a campaign of it.
 
     A campaign also gives rates: detections a year of livetime, and mergers per Gpc^3 and year where
     the runs file says what the injections were drawn from.

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 from spiir_pastro.cli.options import NEW_FOLDER, setting
 from spiir_pastro.cli.output import progress_bar
 from spiir_pastro.domain import ASTROPHYSICAL, Source
+from spiir_pastro.io.populations import MASS_PLANE, read_populations
 from spiir_pastro.models.early_warning import nearer
 from spiir_pastro.pipeline.campaign_files import is_campaign, simulate
 from spiir_pastro.simulation import (
@@ -116,9 +117,13 @@ def command(
 
     Interrupted, the same command goes on where it stopped; done, it does nothing.
     """
-    populations = dict(SIMULATED)
     if early_warning > 0:
-        populations = {s: nearer(p, early_warning) for s, p in SIMULATED.items()}
+        # Light binaries alone are detected, whose classes hang on the masses assumed: the model's.
+        populations = {
+            source: nearer(replace(law, redshift=SIMULATED[source].redshift), early_warning)
+            for source, law in read_populations(MASS_PLANE).items()
+        }
+        choices |= {"merger_population": populations, "injection_population": populations}
     network = (*NETWORK, "K1") if kagra else NETWORK
     sensitivity = SENSITIVITIES[observing_run]
     config = CampaignConfig(
@@ -129,8 +134,6 @@ def command(
         far_max_hz=far_max,
         injection_interval_s=injection_interval,
         mergers_per_day=dict.fromkeys(ASTROPHYSICAL, mergers_per_day),
-        merger_population=populations,
-        injection_population=populations,
         early_warning_s=early_warning,
         **choices,
     )

@@ -19,6 +19,10 @@ from spiir_pastro.models.population import BinaryPopulation
 
 Floats = NDArray[np.float64]
 
+MASS_RATIO_UNKNOWN = 0.99
+"""Fraction of cut signals whose template has any mass ratio: low frequencies tell chirp mass alone,
+and each bank finds a merger with mass ratios of its own."""
+
 SOLAR_MASS_S = 4.925490947641267e-06  # G M_sun / c^3, IAU 2015 nominal
 
 _FREQUENCY_HZ = (

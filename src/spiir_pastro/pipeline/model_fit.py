@@ -26,6 +26,7 @@ from spiir_pastro.models.counts import CountPosterior, fit_counts
 from spiir_pastro.models.distance import PYCBC_LIVE_O3, DistanceModel
 from spiir_pastro.models.distance_choice import FEWEST_TO_CHOOSE, choose_distance
 from spiir_pastro.models.distance_fit import ESTIMATORS, Estimator, fit_distance
+from spiir_pastro.models.early_warning import MASS_RATIO_UNKNOWN
 from spiir_pastro.models.fit_settings import FitSettings
 from spiir_pastro.models.fitting import fit_densities
 from spiir_pastro.models.kernels import effective_size
@@ -67,10 +68,13 @@ def fit(
     threshold = settings.far_threshold_hz
     labelled = training.labelled
     histograms = [read_noise_statistics(path) for path in noise_statistics]
+    response = fitted_response(labelled, settings.response)
+    if training.early_warning_s > 0:
+        response = replace(response, w_as_noise=MASS_RATIO_UNKNOWN)
     sources = SourceModel(
         populations=settings.population
         or read_populations(MASS_PLANE, boundaries=settings.boundaries),
-        response=fitted_response(labelled, settings.response),
+        response=response,
         early_warning_s=training.early_warning_s,
     )
     densities = fit_densities(
