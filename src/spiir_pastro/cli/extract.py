@@ -147,6 +147,12 @@ def _shown(files: tuple[RawFile, ...]) -> Iterator[Callable[[str], None]]:
     # A link to nothing fails when it is read.
     sizes = {f.name: f.path.stat().st_size if f.path.exists() else 0 for f in files}
     columns = BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
-    with progress_bar("extract", *columns) as bar:
+    # A thread that draws would keep the workers from being forked.
+    with progress_bar("extract", *columns, auto_refresh=False) as bar:
         task = bar.add_task("extract", total=sum(sizes.values()))
-        yield lambda name: bar.advance(task, sizes[name])
+
+        def show(name: str) -> None:
+            bar.advance(task, sizes[name])
+            bar.refresh()
+
+        yield show

@@ -76,7 +76,9 @@ def _plain(value: Any) -> Any:  # noqa: ANN401  (anything JSON can hold, and NaN
             return value
 
 
-def progress_bar(*columns: "str | ProgressColumn", transient: bool = False) -> "Progress":
+def progress_bar(
+    *columns: "str | ProgressColumn", transient: bool = False, auto_refresh: bool = True
+) -> "Progress":
     """Make a bar on stderr; it shows nothing where stderr is no terminal."""
     from rich.console import Console  # noqa: PLC0415  (slow to load; where nobody looks, not needed)
     from rich.progress import Progress  # noqa: PLC0415
@@ -85,6 +87,7 @@ def progress_bar(*columns: "str | ProgressColumn", transient: bool = False) -> "
         *columns,
         console=Console(stderr=True),
         transient=transient,
+        auto_refresh=auto_refresh,
         redirect_stdout=False,  # results are for stdout, whatever is shown beside them
         disable=not sys.stderr.isatty(),
     )
