@@ -14,7 +14,7 @@ from browser import opened
 from spiir_pastro.errors import ConfigError
 from spiir_pastro.evaluation.comparison import compare
 from spiir_pastro.evaluation.holdout import Holdout
-from spiir_pastro.evaluation.result import Evaluation
+from spiir_pastro.evaluation.result import SCORED, Evaluation
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.distance_tables import read_distances
 from spiir_pastro.io.folders import sole_writer
@@ -25,6 +25,7 @@ from spiir_pastro.pipeline.model_fit import fit
 from spiir_pastro.pipeline.training import from_uploads
 from spiir_pastro.report.charts import all_charts
 from spiir_pastro.report.evidence import FACTS
+from spiir_pastro.report.headline import sentence
 from spiir_pastro.report.page import report_page, write_event_page
 from spiir_pastro.report.payload import MOST_ROWS, event_payload, report_payload
 from spiir_pastro.report.thinning import interesting_rows
@@ -179,13 +180,37 @@ def test_every_plot_is_one_that_plotly_knows(evaluation: Evaluation) -> None:
 
 def test_the_first_screen_says_it_in_words(hostile: Path, evaluation: Evaluation) -> None:
     text = hostile.read_text()
-    call = next(call for call in evaluation.calls if call.threshold == 0.9)
-    assert (
-        f"Of the {call.called} events called 0.9 or more, {call.real} are known mergers; "
-        "noise aside, the class is right for" in text
+    sure, likely = (
+        next(call for call in evaluation.calls if call.threshold == p) for p in (0.9, 0.5)
     )
+    pure = f"Of the {sure.called} events with p_astro of 0.9 or more, {sure.real} are known mergers"
+    found = f"{likely.real} of {likely.signals}"
+    # All are BBH: that their class is right is not said.
+    assert f"{pure}; {found} known mergers have 0.5 or more." in text
+    classes = evaluation.candidates["source_class"].to_list()
+    first = classes.index("BBH")
+    two = ["BNS" if k == first else name for k, name in enumerate(classes)]
+    mixed = Evaluation(
+        candidates=evaluation.candidates.with_columns(source_class=pl.Series(two)),
+        known_mergers=evaluation.known_mergers,
+    )
+    assert sentence(mixed) == f"{pure}; noise aside, the class is right for 39 of 40 known mergers."
     assert "NOT HELD OUT" in text
     assert 'class="big">None' not in text
+
+
+def test_rings_are_where_the_scores_are_wrong(
+    evaluation: Evaluation, artifact: ModelArtifact
+) -> None:
+    # A model that was fitted without them calls all of them noise.
+    held_out = evaluation.candidates.with_columns(
+        pl.lit(1.0 if name == "Terrestrial" else 0.0).alias(column)
+        for name, column in SCORED.items()
+    )
+    scored = replace(evaluation, candidates=held_out, scored_by="by others")
+    rows = report_payload(scored, artifact.model)["rows"]
+    assert rows["misjudged"] == rows["is_signal"]
+    assert rows["p_astro"] == report_payload(evaluation, artifact.model)["rows"]["p_astro"]
 
 
 def test_a_banner_stands_only_above_scores_that_may_flatter(

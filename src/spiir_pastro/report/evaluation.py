@@ -38,7 +38,7 @@ def figures(evaluation: Evaluation) -> Mapping[str, bytes]:
     with house_style():
         plane = figure()
         truth = "truth" if evaluation.truth == "injection" else "catalogue"
-        draw_candidates(plane.subplots(), evaluation.candidates, truth=truth)
+        draw_candidates(plane.subplots(), evaluation.scored, truth=truth)
         drawn = {
             **images(plane, "candidates"),
             **score_figures({"": (evaluation.roc, evaluation.calibration)}),

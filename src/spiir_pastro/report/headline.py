@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from spiir_pastro.domain import ASTROPHYSICAL
+from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.domain.times import DAY_S
 from spiir_pastro.evaluation.intervals import fraction_interval
 from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import ModelArtifact
 from spiir_pastro.io.provenance import Provenance
 from spiir_pastro.report.numbers import count_of, dates, figure, percent, percents, source_name
+
+_SURE, _LIKELY = 0.9, 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,20 @@ class PartOf:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Parts:
+    """A part of all signals, and of each class that some of them have."""
+
+    every: PartOf
+    by_class: Sequence[PartOf]
+
+    @property
+    def worst(self) -> PartOf | None:
+        """The class of which most is missing; None if nothing is."""
+        lacking = [one for one in self.by_class if one.part < one.whole]
+        return min(lacking, key=lambda one: one.part / one.whole, default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Headline:
     """The first screen."""
 
@@ -43,69 +60,93 @@ class Headline:
     # on which data
     trained: str
     tested: str
-    # those called 0.9 that are real, and the signals that are called 0.5
-    pure: PartOf
-    found: PartOf
-    expected: str  # how many of those called 0.9 should be real if the model is right
-    # signals whose most probable class is the right one, all and class by class
-    classes: Sequence[PartOf]
-    # the class of them that is right least often; None if all are always right
-    worst: PartOf | None
+    signals: str  # what signals are here
+    pure: PartOf  # those called 0.9 that are signals
+    expected: str  # how many of them should be if the model is right
+    # signals whose most probable class is the right one, and those called 0.5
+    classes: Parts
+    found: Parts
     unseen: Sequence[str]  # classes that none of the signals has
     mistakes: Sequence[str]  # what is called wrongly, the commonest first
 
 
 def headline(evaluation: Evaluation, artifact: ModelArtifact) -> Headline:
     """Say what an evaluation found."""
-    by_threshold = {call.threshold: call for call in evaluation.calls}
-    sure, likely = by_threshold[0.9], by_threshold[0.5]
     classes = _classes(evaluation)
-    missed = [one for one in classes[1:] if one.part < one.whole]
+    there = {one.name for one in classes.by_class}
+    sure = next(call for call in evaluation.calls if call.threshold == _SURE)
     return Headline(
         sentence=sentence(evaluation),
         trained=_trained(artifact.provenance),
         tested=_tested(evaluation),
+        signals=_signals(evaluation),
         pure=_pure(evaluation),
-        found=PartOf(name="signals called 0.5", part=likely.real, whole=likely.signals),
         expected=figure(sure.expected),
         classes=classes,
-        worst=min(missed, key=lambda one: one.part / one.whole, default=None),
-        unseen=[str(s) for s in ASTROPHYSICAL if str(s) not in {one.name for one in classes}],
+        found=_found(evaluation),
+        unseen=[str(source) for source in ASTROPHYSICAL if str(source) not in there],
         mistakes=[
-            f"{count:,} {source_name(true)} called {source_name(called)}"
+            f"{count:,} {_truth(evaluation, true)} called {source_name(called)}"
             for true, called, count in evaluation.confusion.mistakes()[:3]
         ],
     )
 
 
-def _classes(evaluation: Evaluation) -> list[PartOf]:
-    confusion = evaluation.signal_agreement.confusion
-    by_class = [
-        PartOf(name=str(source), part=int(confusion[k, k]), whole=int(confusion[k].sum()))
-        for k, source in enumerate(ASTROPHYSICAL)
-    ]
-    every = PartOf(name="all", part=int(np.trace(confusion)), whole=int(confusion.sum()))
-    return [every, *(one for one in by_class if one.whole)]
-
-
 def sentence(evaluation: Evaluation) -> str:
     """Say in one sentence, to be quoted, what an evaluation found."""
-    pure, classes = _pure(evaluation), _classes(evaluation)[0]
-    real = "real" if evaluation.truth == "injection" else f"{evaluation.truth}s"
+    pure, classes, signals = _pure(evaluation), _classes(evaluation), _signals(evaluation)
     purity = (
-        f"Of the {pure.whole:,} events called 0.9 or more, {pure.part:,} are {real}"
+        f"Of the {pure.whole:,} events with p_astro of {_SURE} or more, {pure.part:,} are {signals}"
         if pure.whole
-        else "No event is called 0.9 or more"
+        else f"No event has a p_astro of {_SURE} or more"
     )
-    if not classes.whole:
+    if not classes.every.whole:
         return f"{purity}."
-    signals = "signals" if evaluation.truth == "injection" else f"{evaluation.truth}s"
-    return f"{purity}; noise aside, the class is right for {classes} {signals}."
+    if len(classes.by_class) > 1:
+        return f"{purity}; noise aside, the class is right for {classes.every} {signals}."
+    # Of one class alone it says little that the class is right.
+    return f"{purity}; {_found(evaluation).every} {signals} have {_LIKELY} or more."
+
+
+def _signals(evaluation: Evaluation) -> str:
+    return f"{evaluation.truth}s"
+
+
+def _truth(evaluation: Evaluation, source: Source) -> str:
+    """Name what a candidate is: outside of simulations, what is in no catalogue may be no noise."""
+    if source is Source.TERRESTRIAL and evaluation.truth != "injection":
+        return "in no catalogue"
+    return source_name(source)
 
 
 def _pure(evaluation: Evaluation) -> PartOf:
-    call = next(call for call in evaluation.calls if call.threshold == 0.9)
-    return PartOf(name="called 0.9 and real", part=call.real, whole=call.called)
+    call = next(call for call in evaluation.calls if call.threshold == _SURE)
+    return PartOf(name="called 0.9 and a signal", part=call.real, whole=call.called)
+
+
+def _classes(evaluation: Evaluation) -> Parts:
+    confusion = evaluation.signal_agreement.confusion
+    right, whole = confusion.diagonal(), confusion.sum(axis=1)
+    every = PartOf(name="all", part=int(right.sum()), whole=int(whole.sum()))
+    return Parts(every=every, by_class=_by_class(right, whole))
+
+
+def _found(evaluation: Evaluation) -> Parts:
+    call = next(call for call in evaluation.calls if call.threshold == _LIKELY)
+    of_class = evaluation.source == np.array([[str(source)] for source in ASTROPHYSICAL])
+    likely = of_class & (evaluation.p_astro >= _LIKELY)
+    return Parts(
+        every=PartOf(name="all", part=call.real, whole=call.signals),
+        by_class=_by_class(likely.sum(axis=1), of_class.sum(axis=1)),
+    )
+
+
+def _by_class(part: NDArray[np.int64], whole: NDArray[np.int64]) -> list[PartOf]:
+    return [
+        PartOf(name=str(source), part=int(part[k]), whole=int(whole[k]))
+        for k, source in enumerate(ASTROPHYSICAL)
+        if whole[k]
+    ]
 
 
 def _tested(evaluation: Evaluation) -> str:

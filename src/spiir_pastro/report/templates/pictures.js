@@ -17,10 +17,13 @@ const SYMBOL = Object.fromEntries(DATA.sources.map((source, k) => [source, DATA.
 const called = (row) => DATA.sources.reduce((a, b) => row[b] > row[a] ? b : a);
 const said = (row) => row.p_astro === null ? "no numbers" : DATA.sources.filter((s) => row[s] > 5e-4).map((s) => `${s} ${probability(row[s])}`).join(", ");
 
+// The plane shows what is scored, which a model may say at other rates, or one fitted without the event.
+const scored = (r) => r.scored_p_astro == null ? r : { ...r, ...Object.fromEntries(["p_astro", ...DATA.sources].map((s) => [s, r[`scored_${s}`]])) };
+
 const plane = (holder, rows) => {
-  const drawn = rows.filter((r) => r.far_hz && r.mchirp_det && r.p_astro !== null).sort((a, b) => a.p_astro - b.p_astro);
+  const drawn = rows.map(scored).filter((r) => r.far_hz && r.mchirp_det && r.p_astro !== null).sort((a, b) => a.p_astro - b.p_astro);
   if (!drawn.length) return holder.replaceChildren(node("p", { class: "dim" }, "No candidate has a FAR and a chirp mass."));
-  const text = (r) => `<b>${r.known_event || r.event_id.split("/").pop()}</b><br>p_astro ${spread(r)}<br>${said(r)}<br>FAR ${number(r.far_hz)} Hz, SNR ${number(r.snr)}, ${number(r.mchirp_det)} M☉<br>in truth: ${r.truth}`;
+  const text = (r) => `<b>${r.known_event || r.event_id.split("/").pop()}</b><br>p_astro ${spread(rows[r.row])}<br>${said(rows[r.row])}${r === rows[r.row] ? "" : `<br>scored: ${said(r)}`}<br>FAR ${number(r.far_hz)} Hz, SNR ${number(r.snr)}, ${number(r.mchirp_det)} M☉<br>in truth: ${r.truth}`;
   const marks = (chosen, marker) => ({ x: chosen.map((r) => r.far_hz), y: chosen.map((r) => r.mchirp_det), mode: "markers", marker,
     customdata: chosen.map((r) => r.row), text: chosen.map(text), hoverinfo: "text" });
   const { largest, least, louder } = DATA.fars, range = [largest, least].map(Math.log10);
