@@ -20,6 +20,7 @@ import numpy as np
 from rehearsal.sample_alerts import sample_alert
 from rehearsal.stage import GROUP, TOPICS, Stage
 from rehearsal.stand_in import read_journal
+from spiir_pastro.serve.alert_source import LOOK_AGAIN_S
 
 
 def times(stage: Stage) -> tuple[dict[str, float], dict[str, float]]:
@@ -125,7 +126,8 @@ def main() -> None:
         stage = Stage(Path(folder))
         try:
             stage.wait_until_up()
-            time.sleep(11.0)  # in its first ten seconds it looks on GraceDB first
+            # In its first seconds it looks on GraceDB before each upload.
+            time.sleep(LOOK_AGAIN_S + 1)
             latency(stage, arguments.alerts)
             floor(stage, arguments.alerts)
             throughput(stage, arguments.burst)
