@@ -129,8 +129,8 @@ def draw_calibration(ax: Axes, models: Mapping[str, Reliability]) -> None:
         ax.text(centre, 1.06, f"{count}", ha="center", fontsize=8)
 
 
-def draw_bars(ax: Axes, rows: pl.DataFrame, names: list[str], *, classless: str) -> None:
-    """Draw probabilities of events, the interval of p_astro and what each is, from the top."""
+def draw_bars(ax: Axes, rows: pl.DataFrame, names: list[str], *, classless: str = "") -> None:
+    """Draw probabilities of events, the interval of p_astro and, if told, what each is."""
     places = np.arange(rows.height)
     start = np.zeros(rows.height)
     for source in Source:
@@ -139,9 +139,10 @@ def draw_bars(ax: Axes, rows: pl.DataFrame, names: list[str], *, classless: str)
         start += share
     ax.hlines(places, rows["p_astro_low"], rows["p_astro_high"], color=INK, linewidth=1.4)
     ax.plot(rows["p_astro"], places, "o", color=INK, markersize=3.5, clip_on=False)
-    for place, truth in enumerate(rows["source_class"].fill_null(classless)):
-        ax.text(1.02, place, truth, va="center", fontsize=9)
-    ax.text(1.02, -0.7, "in truth", fontsize=9, style="italic")
+    if "source_class" in rows.columns:
+        for place, truth in enumerate(rows["source_class"].fill_null(classless)):
+            ax.text(1.02, place, truth, va="center", fontsize=9)
+        ax.text(1.02, -0.7, "in truth", fontsize=9, style="italic")
     ax.set_yticks(places, names, fontsize=8.5)
     ax.set(xlim=(0, 1), ylim=(rows.height - 0.4, -0.6), xlabel="probability")
     ax.set_title("Known mergers SPIIR has, most significant first", pad=24)
