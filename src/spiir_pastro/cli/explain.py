@@ -201,9 +201,10 @@ def _extrapolations(trigger: dict[str, Any], explained: Explanation) -> Iterator
 def _columns(trigger: dict[str, Any], explained: Explanation) -> dict[str, list[Any]]:
     """Put what goes into the probabilities into rows, sources into columns."""
     # With its column: what stands for the mass ratio beside the chirp mass is the total mass.
+    densities = {name: np.exp(log[0]) for name, log in explained.log_terms.items()}
     lines = [
-        (f"density at {factor.label} ({factor.column})", trigger[factor.column], np.exp(log[0]))
-        for factor, log in zip(FACTORS.values(), explained.log_terms.values(), strict=True)
+        (f"density at {f.label} ({f.column})", trigger[f.column], densities[name])
+        for name, f in FACTORS.items()
     ]
     errors = np.sqrt((explained.log_errors[..., 0] ** 2).sum(axis=1))
     lines.append(("logarithm may be less by", None, errors[:, 0]))

@@ -45,7 +45,9 @@ def figures(evaluation: Evaluation) -> Mapping[str, bytes]:
         }
         if seen.height:
             tall = figure(height=0.18 + 0.032 * seen.height)
-            draw_bars(tall.subplots(), seen, seen["name"].to_list(), classless="signal")
+            bars = tall.subplots()
+            draw_bars(bars, seen, seen["name"].to_list(), classless="signal")
+            bars.set_title("Known mergers SPIIR has, most significant first", pad=24)
             drawn |= images(tall, "known_mergers")
     return drawn
 
@@ -145,7 +147,6 @@ def draw_bars(ax: Axes, rows: pl.DataFrame, names: list[str], *, classless: str 
         ax.text(1.02, -0.7, "in truth", fontsize=9, style="italic")
     ax.set_yticks(places, names, fontsize=8.5)
     ax.set(xlim=(0, 1), ylim=(rows.height - 0.4, -0.6), xlabel="probability")
-    ax.set_title("Known mergers SPIIR has, most significant first", pad=24)
     ax.grid(visible=False)
     _key(ax)
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL, Source
 from spiir_pastro.domain.times import DAY_S
+from spiir_pastro.evaluation.breakdown import Call
 from spiir_pastro.evaluation.intervals import fraction_interval
 from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.io.artifact import ModelArtifact
@@ -74,14 +75,13 @@ def headline(evaluation: Evaluation, artifact: ModelArtifact) -> Headline:
     """Say what an evaluation found."""
     classes = _classes(evaluation)
     there = {one.name for one in classes.by_class}
-    sure = next(call for call in evaluation.calls if call.threshold == _SURE)
     return Headline(
         sentence=sentence(evaluation),
         trained=_trained(artifact.provenance),
         tested=_tested(evaluation),
         signals=_signals(evaluation),
         pure=_pure(evaluation),
-        expected=figure(sure.expected),
+        expected=figure(_call(evaluation, _SURE).expected),
         classes=classes,
         found=_found(evaluation),
         unseen=[str(source) for source in ASTROPHYSICAL if str(source) not in there],
@@ -119,8 +119,12 @@ def _truth(evaluation: Evaluation, source: Source) -> str:
     return source_name(source)
 
 
+def _call(evaluation: Evaluation, threshold: float) -> Call:
+    return next(call for call in evaluation.calls if call.threshold == threshold)
+
+
 def _pure(evaluation: Evaluation) -> PartOf:
-    call = next(call for call in evaluation.calls if call.threshold == _SURE)
+    call = _call(evaluation, _SURE)
     return PartOf(name="called 0.9 and a signal", part=call.real, whole=call.called)
 
 
@@ -132,7 +136,7 @@ def _classes(evaluation: Evaluation) -> Parts:
 
 
 def _found(evaluation: Evaluation) -> Parts:
-    call = next(call for call in evaluation.calls if call.threshold == _LIKELY)
+    call = _call(evaluation, _LIKELY)
     of_class = evaluation.source == np.array([[str(source)] for source in ASTROPHYSICAL])
     likely = of_class & (evaluation.p_astro >= _LIKELY)
     return Parts(

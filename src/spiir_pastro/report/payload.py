@@ -20,7 +20,7 @@ from spiir_pastro.domain import (
     class_of_region,
 )
 from spiir_pastro.evaluation.reasons import disagreement
-from spiir_pastro.evaluation.result import SCORED, Evaluation, with_scored
+from spiir_pastro.evaluation.result import SCORED, Evaluation
 from spiir_pastro.io.event_properties import property_plane
 from spiir_pastro.io.trigger_tables import EFF_DISTANCES, to_candidates
 from spiir_pastro.models.explanation import Explanation, explain
@@ -101,7 +101,7 @@ def report_payload(evaluation: Evaluation, model: PastroModel) -> Json:
         **_constants(model),
         "truth": evaluation.truth,
         "scored_by": evaluation.scored_by,
-        "fars": asdict(DecisiveFars.of(with_scored(candidates))),
+        "fars": asdict(DecisiveFars.of(evaluation.scored)),
         "rows": rows,
         "interesting": np.searchsorted(shown, interesting).tolist(),
         "known": _known(evaluation.known_mergers, rows, of_mergers),
@@ -179,7 +179,7 @@ def _rows(
         rows[name] = column.to_list() if exact else rounded(column.to_numpy())
     if "is_signal" in rows:
         rows["truth"] = _truth(shown, noise)
-        # As it is scored, where it is.
+        # As it is scored; what only the search has is not.
         rows["misjudged"] = misjudged(
             shown.with_columns(
                 pl.coalesce(scored, name).alias(name)
