@@ -1,8 +1,7 @@
 """The whole alert service on loopback, with its broker and a stand-in of GraceDB: how fast it is.
 
 An event's latency runs from when its alert was read (the spool's ``read_at``) to when GraceDB's
-stand-in has the whole request and wrote it down (the journal's ``at``): a little more than to when
-the request was sent. Both are clocks of this machine.
+stand-in has the whole request (the journal's ``at``). Both are clocks of this machine.
 """
 
 import argparse

@@ -3,6 +3,7 @@
 import json
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterable
 from importlib.util import find_spec
@@ -27,12 +28,15 @@ def free_port() -> int:
 
 
 class Broker:
-    """A ``noida-db`` server; started when made, and again by :meth:`start` after :meth:`kill`."""
+    """A ``noida-db`` server; started when made, and again by :meth:`start` after :meth:`kill`.
+
+    It is reached through a relay that has fetches wait, as Kafka does.
+    """
 
     def __init__(self, folder: Path, *, port: int | None = None) -> None:
         self.folder = folder
         self.port = port or free_port()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._processes: list[subprocess.Popen[bytes]] = []
         self.start()
 
     @property
@@ -46,26 +50,31 @@ class Broker:
         if package is None or package.origin is None:
             raise ConfigError("the rehearsal needs a broker: pip install noida-db")
         # The program itself: the package's command starts it as a child that outlives a signal.
-        program = Path(package.origin).with_name("noida-db")
+        program, port = Path(package.origin).with_name("noida-db"), str(free_port())
         arguments = ["start", "--data-dir", str(self.folder), "--host", "127.0.0.1"]
-        arguments += ["--only", "kafka", "--kafka-port", str(self.port)]
-        self._process = subprocess.Popen(  # noqa: S603  (our own arguments)
-            [str(program), *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + START_S
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.02)
-        raise ConfigError(f"the broker did not start within {START_S:.0f} s")
+        arguments += ["--only", "kafka", "--kafka-port", port]
+        relay = Path(__file__).with_name("long_poll.py")
+        self._processes = [
+            subprocess.Popen(  # noqa: S603  (our own arguments)
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            for command in (
+                [str(program), *arguments],
+                [sys.executable, "-ISs", str(relay), str(self.port), port],
+            )
+        ]
+        _wait_for(int(port))
+        _wait_for(self.port)
 
     def kill(self) -> None:
         """End the server; its data stay."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(10)
-            self._process = None
+        for process in self._processes:
+            process.terminate()
+            process.communicate()
+        self._processes = []
 
     def make_topics(self, names: Iterable[str]) -> None:
         """Make topics of one partition, those that are not there yet."""
@@ -88,3 +97,13 @@ class Broker:
             producer.poll(0)
         if producer.flush(30):
             raise ConfigError(f"the broker at {self.address} did not take the alerts")
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise ConfigError(f"the broker did not start within {START_S:.0f} s")

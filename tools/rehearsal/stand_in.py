@@ -74,7 +74,7 @@ class Faults:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogEntry:
-    """One thing GraceDB was told about an event."""
+    """One thing GraceDB was told about an event; ``at`` is when it had the whole request."""
 
     event_id: str
     filename: str = ""
@@ -219,10 +219,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self._body = self.rfile.read(int(self.headers["Content-Length"]))
+        self._read_at = time.time()
         self._with_faults(self._post)
 
     def do_PUT(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self._read_at = time.time()
         self._with_faults(self._put)
 
     def _with_faults(self, act: _Act) -> None:
@@ -284,7 +286,7 @@ class _Handler(BaseHTTPRequestHandler):
                 tags=tags,
                 label=label,
                 comment=fields.get("comment", ("", ""))[1],
-                at=time.time(),
+                at=self._read_at,
             )
         )
         number = len(self.gracedb.entries[event_id])
@@ -295,7 +297,7 @@ class _Handler(BaseHTTPRequestHandler):
         if label in self.gracedb.labels(event_id):
             return HTTPStatus.OK, {}
         if keep_label:
-            self.gracedb.tell(LogEntry(event_id=event_id, label=label, at=time.time()))
+            self.gracedb.tell(LogEntry(event_id=event_id, label=label, at=self._read_at))
         return HTTPStatus.CREATED, {}
 
     def _event(self) -> tuple[str, str, str]:
