@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from spiir_pastro.errors import ConfigError
 
-__all__ = ["Broker", "free_port"]
+__all__ = ["Broker", "free_port", "is_open"]
 
 START_S = 20.0
 
@@ -25,6 +25,12 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def is_open(port: int) -> bool:
+    """Whether somebody listens on a port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Broker:
@@ -101,9 +107,7 @@ class Broker:
 
 def _wait_for(port: int) -> None:
     deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+    while not is_open(port):
+        if time.monotonic() > deadline:
+            raise ConfigError(f"the broker did not start within {START_S:.0f} s")
         time.sleep(0.02)
-    raise ConfigError(f"the broker did not start within {START_S:.0f} s")

@@ -5,7 +5,6 @@ Each can be killed and started again while alerts come in on two topics.
 
 import multiprocessing
 import signal
-import socket
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from rehearsal.broker import Broker, free_port
+from rehearsal.broker import Broker, free_port, is_open
 from rehearsal.sample_model import RehearsalModel
 from rehearsal.stand_in import (
     LABELS,
@@ -138,7 +137,7 @@ class Stage:
         deadline = time.monotonic() + timeout_s
         ports = {self.gracedb_port, self.http_port}
         while ports and time.monotonic() < deadline:
-            ports = {port for port in ports if not _is_open(port)}
+            ports = {port for port in ports if not is_open(port)}
             time.sleep(0.02)
 
     def wait_for(self, events: set[str], timeout_s: float) -> "Verdict":
@@ -196,11 +195,6 @@ def verdict(journal: list[LogEntry], events: set[str]) -> Verdict:
         unlabelled=len(events - labelled),
         strange=len(set(files) - events),
     )
-
-
-def _is_open(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _serve_gracedb(journal: Path, port: int, faults: Faults, seed: int) -> None:
