@@ -16,6 +16,7 @@ from asyncio import IncompleteReadError, StreamReader, StreamWriter
 FETCH = 1
 WAIT_S = 0.5  # a client's default, fetch.wait.max.ms
 LOOK_S = 0.005
+LIMIT_BYTES = 104_857_600  # a broker's default; who begins to speak TLS is beyond it
 HOST = "127.0.0.1"
 
 
@@ -59,7 +60,10 @@ async def _ask(request: bytes, broker_in: StreamReader, broker_out: StreamWriter
 
 
 async def _frame(reader: StreamReader) -> bytes:
-    return await reader.readexactly(int.from_bytes(await reader.readexactly(4)))
+    size = int.from_bytes(await reader.readexactly(4))
+    if size > LIMIT_BYTES:
+        raise ConnectionError("no frame of Kafka's protocol")
+    return await reader.readexactly(size)
 
 
 def _send(writer: StreamWriter, frame: bytes) -> None:
