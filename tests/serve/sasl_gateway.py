@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from rehearsal.long_poll import address
+
 API_VERSIONS, SASL_HANDSHAKE, SASL_AUTHENTICATE = 18, 17, 36
 UNSUPPORTED_VERSION, AUTHENTICATION_FAILED = 35, 58
 ITERATIONS = 4096
@@ -88,8 +90,19 @@ class SaslGateway:
             client = self._tls.wrap_socket(raw, server_side=True)
             with client:
                 if self._admit(client, broker):
-                    threading.Thread(target=_pump, args=(broker, client), daemon=True).start()
+                    threading.Thread(
+                        target=self._answer, args=(broker, client), daemon=True
+                    ).start()
                     _pump(client, broker)
+
+    def _answer(self, broker: socket.socket, client: socket.socket) -> None:
+        """Pass answers on; those that say where the broker is name the gate."""
+        with contextlib.suppress(OSError, EOFError):
+            while True:
+                answer = _receive(broker)
+                _send(client, answer.replace(address(self._broker_port), address(self.port)))
+        with contextlib.suppress(OSError):
+            client.shutdown(socket.SHUT_RDWR)
 
     def _admit(self, client: socket.socket, broker: socket.socket) -> bool:
         """Go through the set-up; False if the user may not enter."""

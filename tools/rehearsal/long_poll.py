@@ -13,6 +13,8 @@ import threading
 import time
 from asyncio import IncompleteReadError, StreamReader, StreamWriter
 
+__all__ = ["Relay", "address"]
+
 FETCH = 1
 WAIT_S = 0.5  # a client's default, fetch.wait.max.ms
 LOOK_S = 0.005
@@ -25,7 +27,7 @@ class Relay:
 
     def __init__(self, port: int, broker_port: int) -> None:
         self._port, self._broker_port = port, broker_port
-        self._theirs, self._ours = _address(broker_port), _address(port)
+        self._theirs, self._ours = address(broker_port), address(port)
 
     async def serve(self) -> None:
         """Take connections for ever."""
@@ -70,7 +72,8 @@ def _send(writer: StreamWriter, frame: bytes) -> None:
     writer.write(len(frame).to_bytes(4) + frame)
 
 
-def _address(port: int) -> bytes:
+def address(port: int) -> bytes:
+    """Say where a broker is, as answers of Kafka's protocol do."""
     return HOST.encode() + port.to_bytes(4)
 
 
