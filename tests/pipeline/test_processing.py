@@ -209,6 +209,37 @@ def test_it_does_not_matter_where_the_campaign_is_cut(
     assert cut.fates == whole.fates
 
 
+@pytest.mark.parametrize("rows_at_once", [1, 2, 3, 5, 300_000])
+def test_it_does_not_matter_which_files_are_read_together(
+    campaign: _Campaign, monkeypatch: pytest.MonkeyPatch, rows_at_once: int
+) -> None:
+    folder = campaign.folder / "plain"
+    (folder / "000_zerolag_100_100.xml").unlink()
+    broken = [row._replace(mchirp=-1.0) for row in _NOISE]
+    _write_triggers(folder / "000_zerolag_100_50.xml", [*_NOISE[:2], broken[2], _NOISE[2]])
+    _write_triggers(folder / "000_zerolag_150_10.xml", [broken[3]])
+    _write_triggers(folder / "000_zerolag_160_40.xml", [*_NOISE[3:6], broken[5], broken[4]])
+    (campaign.staging / "plain" / "000_zerolag_100_100.receipt.json").unlink()
+    campaign.extract()
+    monkeypatch.setattr("spiir_pastro.pipeline.store._ROWS_AT_ONCE", rows_at_once)
+    done = campaign.process()
+    names = [f"plain/000_zerolag_{span}" for span in ("100_50", "150_10", "160_40")]
+    of_plain = done.rejects.filter(pl.col("run") == "plain")
+    assert of_plain.select("file", "row", "event_id").rows() == [
+        (names[0], 2, "2"), (names[1], 0, "3"), (names[2], 3, "5"), (names[2], 4, "4"),
+    ]  # fmt: skip
+    kept = done.background.filter(pl.col("run") == "plain")["event_id"].to_list()
+    assert kept == [f"{names[0]}:0", f"{names[2]}:3", f"{names[2]}:4"]
+    fates = {fate: rows for run, _, _, fate, rows in done.fate_table().rows() if run == "plain"}
+    assert fates == {
+        "rejected": 4,
+        "outside the run's span": 1,
+        "near a known merger": 1,
+        "hidden by a more significant one": 1,
+        "kept as background": 3,
+    }
+
+
 def test_livetime_counts_within_the_span_and_once(campaign: _Campaign) -> None:
     done = campaign.process()
     expected = [("H1", 50_500_000_000), ("H1L1", 49_500_000_000)]

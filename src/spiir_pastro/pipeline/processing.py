@@ -133,7 +133,7 @@ def _take(
     watch: Callable[[Sequence[Any], str], Iterable[Any]],
 ) -> _Taken:
     """Take the triggers into the store; read segments and injections."""
-    fates, problems = Fates(), []
+    problems = []
     injections = {
         name: _injections_of(staged)
         for name, staged in inventory.staged.items()
@@ -151,7 +151,7 @@ def _take(
     ]
     for run, file in watch(files, "triggers"):
         try:
-            fates += store.add(run, file, near=near.get(run.name))
+            store.add(run, file, near=near.get(run.name))
             read[run.name].append(file.name)
             why = damage_beside(file)
         except IncompleteError as exc:
@@ -165,7 +165,7 @@ def _take(
         )
         problems += damaged
     analysed = {name: with_analysed(table, times[name]) for name, table in injections.items()}
-    return _Taken(times=times, injections=analysed, fates=fates, problems=problems)
+    return _Taken(times=times, injections=analysed, fates=store.finish(), problems=problems)
 
 
 @dataclass(frozen=True, kw_only=True)

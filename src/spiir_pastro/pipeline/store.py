@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from spiir_pastro.domain.times import SECOND_NS
@@ -17,6 +18,7 @@ from spiir_pastro.pipeline.inventory import StagedFile
 from spiir_pastro.selection.windows import Ints, is_near
 
 _ROWS_AT_ONCE = 300_000
+_FILE = "file"
 
 _TRIGGERS: Mapping[str, type[pl.DataType]] = {
     **TRIGGER_TYPES,
@@ -53,20 +55,28 @@ class Near:
         return pl.Series(is_near(gps_ns.to_numpy(), self.times, window_ns=self.window_ns))
 
 
-def _canonical(triggers: pl.DataFrame, run: Run, name: str) -> pl.DataFrame:
-    """Bring triggers of a file into the store's columns and order."""
+@dataclass(frozen=True, kw_only=True)
+class _Piece:
+    """Rows of a staged file, from a row on."""
+
+    run: Run
+    near: Near | None
+    file: str
+    row: int
+    table: pl.DataFrame
+
+
+def _canonical(triggers: pl.DataFrame, run: Run) -> pl.DataFrame:
+    """Bring triggers of a run into the store's columns and order."""
     known = triggers.columns
     return (
         triggers.sort("gps_ns", maintain_order=True)
+        .with_columns(event_id=pl.concat_str(_FILE, "event_id", separator=":"))
         .select(
             pl.col(column) if column in known else pl.lit(None, kind).alias(column)
             for column, kind in TRIGGER_TYPES.items()
         )
-        .with_columns(
-            pl.concat_str(pl.lit(name), "event_id", separator=":").alias("event_id"),
-            pl.lit(run.name).alias("run"),
-            pl.lit(str(run.bank)).alias("bank"),
-        )
+        .with_columns(run=pl.lit(run.name), bank=pl.lit(str(run.bank)))
     )
 
 
@@ -86,12 +96,14 @@ class TriggerStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._held: list[_Piece] = []
         self._parts: defaultdict[str, list[_Part]] = defaultdict(list)
         self._rejects: list[pl.DataFrame] = []
+        self._fates = Fates()
         self.rows = 0
 
-    def add(self, run: Run, file: StagedFile, *, near: Near | None = None) -> Fates:
-        """Take in a staged file; return the fates of the rows that are left out.
+    def add(self, run: Run, file: StagedFile, *, near: Near | None = None) -> None:
+        """Take in a staged file, now or with those that follow.
 
         A trigger's ``event_id`` becomes ``<file's name>:<id in the file>``, because SPIIR counts
         anew in every file. Of a run with injections only the triggers ``near`` them are of use.
@@ -103,35 +115,61 @@ class TriggerStore:
         TableError
             If columns that a trigger needs are not staged.
         """
-        fates, row = Fates(), 0
-        for postcoh in file.frames("postcoh", _needed(file), rows=_ROWS_AT_ONCE):
-            fates += self._take(run, file.name, postcoh, row, near)
-            row += postcoh.height
-        return fates
+        row = 0
+        for table in file.frames("postcoh", _needed(file), rows=_ROWS_AT_ONCE):
+            self._hold(_Piece(run=run, near=near, file=file.name, row=row, table=table))
+            row += table.height
 
-    def _take(
-        self, run: Run, name: str, postcoh: pl.DataFrame, row: int, near: Near | None
-    ) -> Fates:
-        """Take in the rows of a file from a row on."""
+    def finish(self) -> Fates:
+        """Take in what is still held; return the fates of all rows that were left out."""
+        self._take_held()
+        return self._fates
+
+    def _hold(self, piece: _Piece) -> None:
+        """Gather small files of a run: what Polars takes to begin does not depend on the rows."""
+        for held in self._held[-1:]:
+            is_alike = (held.run.name, held.table.schema) == (piece.run.name, piece.table.schema)
+            rows = piece.table.height + sum(other.table.height for other in self._held)
+            if not is_alike or rows > _ROWS_AT_ONCE:
+                self._take_held()
+        self._held.append(piece)
+
+    def _take_held(self) -> None:
+        """Take in the rows that are held."""
+        if not self._held:
+            return
+        held, self._held = self._held, []
+        run, near = held[0].run, held[0].near
         try:
-            read = from_postcoh(postcoh)
+            read = from_postcoh(pl.concat([piece.table for piece in held]))
         except TableError as exc:
-            raise TableError(f"{name}: {exc}, or extract it with more --columns") from exc
+            raise TableError(f"{held[0].file}: {exc}, or extract it with more --columns") from exc
+        heights = [piece.table.height for piece in held]
+        piece_of, rejected = (
+            np.repeat(np.arange(len(held)), heights),
+            read.rejects["row"].to_numpy(),
+        )
+        files = pl.Series([piece.file for piece in held])
+        # The triggers are the rows that are no rejects, in their order.
+        of_triggers = files.gather(np.delete(piece_of, rejected))
+        triggers = read.triggers.with_columns(of_triggers.alias(_FILE))
         start, end = run.gps_start * SECOND_NS, run.gps_end * SECOND_NS
-        within = pl.col("gps_ns").is_between(start, end, closed="left")
-        inside = read.triggers.filter(within)
+        inside = triggers.filter(pl.col("gps_ns").is_between(start, end, closed="left"))
         used = inside if near is None else inside.filter(near.mask(inside["gps_ns"]))
         if used.height:
-            self._keep(run, _canonical(used, run, name))
-        rejects = read.rejects.with_columns(
-            pl.col("row").cast(pl.Int64) + row, run=pl.lit(run.name), file=pl.lit(name)
-        )
-        if rejects.height:
+            self._keep(run, _canonical(used, run))
+        if rejected.size:
+            before = np.cumsum([0, *heights[:-1]]) - [piece.row for piece in held]
+            rejects = read.rejects.with_columns(
+                run=pl.lit(run.name),
+                file=files.gather(piece_of[rejected]),
+                row=pl.Series(rejected - before[piece_of[rejected]]),
+            )
             self._rejects.append(rejects.select(pl.col(n).cast(t) for n, t in _REJECTS.items()))
-        return Counter(
+        self._fates += Counter(
             {
-                (run.name, Fate.REJECTED): rejects.height,
-                (run.name, Fate.OUTSIDE_SPAN): read.triggers.height - inside.height,
+                (run.name, Fate.REJECTED): rejected.size,
+                (run.name, Fate.OUTSIDE_SPAN): triggers.height - inside.height,
                 (run.name, Fate.NOT_COINCIDENT): inside.height - used.height,
             }
         )
