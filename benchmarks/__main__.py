@@ -76,6 +76,7 @@ BENCHMARKS = (
     Benchmark(title="Counting, beside ligo.p_astro and PyCBC", script="compare_counts.py"),
     Benchmark(title="Evaluation and report of a million candidates", script="bench_report.py"),
     Benchmark(title="The alert service", script="serve/latency.py"),
+    Benchmark(title="Answering inside the pipeline", script="bench_answer.py"),
     Benchmark(title="How the cost grows", script="scaling.py", plot="scaling"),
     Benchmark(title="How the cost grows with the rows", script="growth.py", plot="growth"),
     Benchmark(title="A campaign of four weeks", script="bench_campaign.py"),

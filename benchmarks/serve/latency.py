@@ -8,8 +8,6 @@ import argparse
 import http.client
 import os
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -79,32 +77,6 @@ def throughput(stage: Stage, count: int) -> None:
     print(f"            processor time of the service: {cpu_ms:.2f} ms an alert (bar 1.45)")
 
 
-def answers(model: Path, count: int) -> None:
-    """Ask ``spiir-pastro answer`` line by line: when it is ready, and how long an answer takes."""
-    line = b'{"far": 1e-9, "snr": 9.1, "mchirp": 1.2, "ifos": "H1L1", "end_time": 1264316116.5}\n'
-    command = [sys.executable, "-m", "spiir_pastro", "answer", "--model", str(model)]
-    begun = time.perf_counter()
-    with subprocess.Popen(  # noqa: S603  (our own command)
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        taken_ms = []
-        for number in range(count + 1):
-            if number == 1:
-                ready_s, before_s = time.perf_counter() - begun, cpu_s(process.pid)
-            asked = time.perf_counter()
-            process.stdin.write(line)
-            process.stdin.flush()
-            process.stdout.readline()
-            taken_ms.append(1e3 * (time.perf_counter() - asked))
-        cpu_ms = 1e3 * (cpu_s(process.pid) - before_s) / count
-        process.stdin.close()
-    median, high = np.percentile(taken_ms[1:], [50, 99])
-    print(f"answer      first after {ready_s:.2f} s (bar 1); then median {median:.2f} ms, ", end="")
-    print(f"99 % {high:.2f} ms (bar 2), processor time {cpu_ms:.2f} ms")
-
-
 def stopping(stage: Stage) -> None:
     begun = time.perf_counter()
     stage.service.terminate()
@@ -117,10 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--alerts", type=int, default=500)
     parser.add_argument("--burst", type=int, default=3000)
-    parser.add_argument("--model", type=Path, help="Model file that fit wrote, to time answer.")
     arguments = parser.parse_args()
-    if arguments.model is not None:
-        answers(arguments.model, 4 * arguments.alerts)
     with tempfile.TemporaryDirectory() as folder:
         stage = Stage(Path(folder))
         try:
