@@ -14,7 +14,7 @@ from rehearsal.stand_in import Faults, LogEntry, StandInGraceDB, announce
 from serve.test_service import ListSource, payloads, service, trigger_of, updated
 from serve.waiting import run_until
 from spiir_pastro.domain import SourceProbabilities, Trigger
-from spiir_pastro.serve.decide import Upload, decide
+from spiir_pastro.serve.decide import LABEL, Upload, decide
 from spiir_pastro.serve.gracedb_client import GraceDBClient
 from spiir_pastro.serve.service import Service
 from spiir_pastro.serve.spool import Spool, browse
@@ -128,14 +128,18 @@ def test_a_later_answer_renews_what_it_changes(gracedb: StandInGraceDB, tmp_path
     assert names(gracedb, "G1") == [*BOTH, BOTH[0], *BOTH]
 
 
+@pytest.mark.parametrize("theirs", [None, '{"BNS": 1.0}'], ids=["ours alone", "another's beside"])
 @pytest.mark.parametrize("later", ["another spool", "first"])
 def test_neither_a_lost_spool_nor_a_forgetful_gracedb_costs_properties(
-    gracedb: StandInGraceDB, tmp_path: Path, later: str
+    gracedb: StandInGraceDB, tmp_path: Path, later: str, theirs: str | None
 ) -> None:
+    """Storm's seed 3053175: those beside another writer's probabilities were not given again."""
     events: list[Any] = [sample_alert(number)["data"] for number in (1, 2, 3)]
     announce(tmp_path / "gracedb.jsonl", events)
     (tmp_path / "first").mkdir()
-    served(tmp_path / "first", ListSource(payloads(2)), gracedb).run()
+    if theirs is not None:
+        gracedb.tell(LogEntry(event_id="G1", filename=BOTH[0], content=theirs, label=LABEL))
+    served(tmp_path / "first", ListSource(payloads(2), is_old=True), gracedb).run()
     # Of the first event the life ended between the two files, or GraceDB lost the second.
     gracedb.entries["G1"] = [e for e in gracedb.entries["G1"] if e.filename != BOTH[1]]
     (tmp_path / later).mkdir(exist_ok=True)
@@ -146,6 +150,7 @@ def test_neither_a_lost_spool_nor_a_forgetful_gracedb_costs_properties(
     assert backfiller.sweep(0.0) == 2
     made.run()
     assert all(names(gracedb, f"G{n}") == BOTH for n in (1, 2, 3))
+    assert theirs in (None, gracedb.files("G1")[0].content)
     client.close()
 
 

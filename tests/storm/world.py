@@ -164,6 +164,11 @@ class World:
         self.late: list[str] = []
         self.restorations = 0  # of GraceDB, under way
 
+    def is_searched_for(self, event_id: str) -> bool:
+        """Whether each host's search goes back to an event: no earlier than its first start."""
+        created = self.gracedb.created[event_id][0]
+        return all(host.since is not None and host.since <= created for host in self.hosts)
+
     def any_host(self) -> Host:
         """Draw one."""
         return self.dice.choice(self.hosts)
@@ -585,7 +590,7 @@ def _lose_files(world: World) -> None:
         world.restorations -= 1
         world.clear_up()
         for event_id in sorted(world.gracedb.files):
-            if world.dice.random() < 0.5:
+            if world.dice.random() < 0.5 and world.is_searched_for(event_id):
                 properties_alone = world.around.properties and world.dice_aside.random() < 0.5
                 world.gracedb.forget(event_id, properties_alone=properties_alone)
                 if not properties_alone:

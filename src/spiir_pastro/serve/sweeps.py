@@ -24,7 +24,7 @@ from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.queueing import Delivery
 from spiir_pastro.serve.spool import Record, Spool
 from spiir_pastro.serve.spool_file import spool_path
-from spiir_pastro.serve.upload import PROPERTIES, Delivered, Unanswered, has_file, read_document
+from spiir_pastro.serve.upload import PROPERTIES, Unanswered, has_file, read_document
 
 log = structlog.get_logger(__name__)
 
@@ -202,11 +202,7 @@ class Backfiller:
         event_id = str(event.get("graceid"))
         known = self._spool.find(event_id)
         if LABEL in (event.get("labels") or ()):
-            may_lack = known is None or (
-                known.state == "done"
-                and known.properties is not None
-                and known.outcome != Delivered.OTHER
-            )
+            may_lack = known is None or (known.state == "done" and known.properties is not None)
             is_asked = self._plan.properties and may_lack
             return is_asked and not has_file(self._gracedb, event_id, PROPERTIES)
         return known is None or known.state != "pending"
