@@ -97,6 +97,7 @@ class TriggerStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._held: list[_Piece] = []
+        self._rows_held = 0
         self._parts: defaultdict[str, list[_Part]] = defaultdict(list)
         self._rejects: list[pl.DataFrame] = []
         self._fates = Fates()
@@ -129,19 +130,19 @@ class TriggerStore:
         """Gather small files of a run: what Polars takes to begin does not depend on the rows."""
         for held in self._held[-1:]:
             is_alike = (held.run.name, held.table.schema) == (piece.run.name, piece.table.schema)
-            rows = piece.table.height + sum(other.table.height for other in self._held)
-            if not is_alike or rows > _ROWS_AT_ONCE:
+            if not is_alike or self._rows_held + piece.table.height > _ROWS_AT_ONCE:
                 self._take_held()
         self._held.append(piece)
+        self._rows_held += piece.table.height
 
     def _take_held(self) -> None:
         """Take in the rows that are held."""
         if not self._held:
             return
-        held, self._held = self._held, []
+        held, self._held, self._rows_held = self._held, [], 0
         run, near = held[0].run, held[0].near
         try:
-            read = from_postcoh(pl.concat([piece.table for piece in held]))
+            read = from_postcoh(pl.concat([piece.table for piece in held], rechunk=True))
         except TableError as exc:
             raise TableError(f"{held[0].file}: {exc}, or extract it with more --columns") from exc
         heights = [piece.table.height for piece in held]
