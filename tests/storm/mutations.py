@@ -170,6 +170,17 @@ def _search_trusts_the_label(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Backfiller, "_lacks", lacks_label)
 
 
+def _search_leaves_what_another_answered(patch: pytest.MonkeyPatch) -> None:
+    lacks = Backfiller._lacks
+
+    def lacks_ours(self: Backfiller, event: dict[str, Any]) -> bool:
+        known = self._spool.find(event["graceid"])
+        is_theirs = known is not None and known.outcome == Delivered.OTHER
+        return lacks(self, event) and not (is_theirs and event["labels"])
+
+    patch.setattr(Backfiller, "_lacks", lacks_ours)
+
+
 def _search_forgets_the_first_start(patch: pytest.MonkeyPatch) -> None:
     def now(spool: Spool, *, clock: Clock, health: Health) -> float:
         del health
@@ -379,6 +390,11 @@ MUTATIONS = (
         name="a search trusts the label of what is done",
         apply=_search_trusts_the_label,
         needs=frozenset({"amnesia", "properties"}),
+    ),
+    Mutation(
+        name="a search leaves what another answered",
+        apply=_search_leaves_what_another_answered,
+        needs=frozenset({"amnesia", "properties", "other writers"}),
     ),
     Mutation(name="no salvage", apply=_no_salvage),
     Mutation(name="no checksum", apply=_no_checksum, needs=_DAMAGE),

@@ -100,7 +100,7 @@ class Finding:
         Events without a file, with more than one answer of ours, without label, with numbers of no
         model or of an older trigger, and answered though they should not be.
     incomplete
-        Events of which the probabilities came without the properties.
+        Events without our properties, which stand beside another writer's probabilities, too.
     trampled
         Events that had another writer's file, and were answered all the same.
     late
@@ -335,7 +335,7 @@ class World:
                 for event_id, entries in (*ours.items(), *self.gracedb.properties.items())
                 if self._is_doubled(event_id, entries)
             ),
-            incomplete=sorted(ours.keys() & self.required - self.gracedb.properties.keys())
+            incomplete=sorted(self.required - self.gracedb.properties.keys())
             if self.around.properties
             else [],
             unlabelled=sorted(self.required - self.gracedb.labels.keys()),
