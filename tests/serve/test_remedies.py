@@ -82,6 +82,7 @@ REMEDIES = {
 ON_SHIFT = {
     "**Within the last day**": "remedies.test_a_search_of_gracedb_that_failed_is_made_again",
     "**Longer ago**": "startup.test_what_no_alert_brought_is_found_on_gracedb",
+    "**GraceDB was restored from a copy**": "sweeps.test_answers_that_gracedb_lost_are_given_again",
     "**The one on duty died, hangs or is cut off**": (
         "standby.test_two_hosts_answer_each_event_once_though_one_is_paused"
     ),

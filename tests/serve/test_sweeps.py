@@ -2,15 +2,18 @@
 
 import json
 import random
+from pathlib import Path
 
 import pytest
 
 from rehearsal.sample_alerts import sample_alerts
 from rehearsal.sample_model import RehearsalModel, always
+from rehearsal.stand_in import StandInGraceDB, announce
+from serve.test_service import ListSource, payloads, service
 from spiir_pastro.serve import sweeps
 from spiir_pastro.serve.clock import SystemClock
-from spiir_pastro.serve.decide import decide
-from spiir_pastro.serve.gracedb_client import Answer, NoAnswer
+from spiir_pastro.serve.decide import LABEL, decide
+from spiir_pastro.serve.gracedb_client import Answer, GraceDBClient, NoAnswer
 from spiir_pastro.serve.health import Health
 from spiir_pastro.serve.metrics import Metrics
 from spiir_pastro.serve.queueing import Delivery
@@ -81,3 +84,19 @@ def test_a_search_asked_for_does_not_pass_for_the_one_that_is_due(
         pass
     assert spool.fact(sweeps._REQUESTED) is None
     assert spool.fact(SWEPT) is None  # since 1.0 nobody has looked
+
+
+def test_answers_that_gracedb_lost_are_given_again(gracedb: StandInGraceDB, tmp_path: Path) -> None:
+    announce(tmp_path / "gracedb.jsonl", EVENTS[:2])  # type: ignore[arg-type]  # JSON objects
+    assert service(tmp_path, ListSource(payloads(2)), gracedb.url).run()["done"] == 2
+    given = {number: gracedb.files(number)[0].content for number in ("G1", "G2")}
+    del gracedb.entries["G1"]
+    made = service(tmp_path, ListSource(), gracedb.url)
+    client = GraceDBClient(gracedb.url, timeout_s=20.0, settle_s=0.3, anonymous=True)
+    plan = BackfillPlan(every_s=None, since=None, topics=("cbc_spiir",))
+    assert made.backfiller(client, plan).sweep(0.0) == 1
+    made.run()
+    client.close()
+    for number, content in given.items():
+        assert [entry.content for entry in gracedb.files(number)] == [content]
+        assert gracedb.labels(number) == {LABEL}
