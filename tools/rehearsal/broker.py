@@ -79,7 +79,7 @@ class Broker:
         """End the server; its data stay."""
         for process in self._processes:
             process.terminate()
-            process.communicate()
+            process.communicate(timeout=10)
         self._processes = []
 
     def make_topics(self, names: Iterable[str]) -> None:

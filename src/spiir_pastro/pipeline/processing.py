@@ -158,6 +158,7 @@ def _take(
             why = str(exc)
         if why:
             problems.append(Problem(name=file.name, trouble=Trouble.DAMAGED, why=why))
+    fates = store.finish()
     times = {}
     for name, staged in inventory.staged.items():
         times[name], damaged = AnalysedTime.of(
@@ -165,7 +166,7 @@ def _take(
         )
         problems += damaged
     analysed = {name: with_analysed(table, times[name]) for name, table in injections.items()}
-    return _Taken(times=times, injections=analysed, fates=store.finish(), problems=problems)
+    return _Taken(times=times, injections=analysed, fates=fates, problems=problems)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -128,7 +128,8 @@ class TriggerStore:
 
     def _hold(self, piece: _Piece) -> None:
         """Gather small files of a run: what Polars takes to begin does not depend on the rows."""
-        for held in self._held[-1:]:
+        if self._held:
+            held = self._held[-1]
             is_alike = (held.run.name, held.table.schema) == (piece.run.name, piece.table.schema)
             if not is_alike or self._rows_held + piece.table.height > _ROWS_AT_ONCE:
                 self._take_held()
