@@ -75,7 +75,7 @@ def blocks(
     """
     held: list[bytes] = []
     size, enough = 0, _FIRST_BLOCK_BYTES
-    for chunk in _chunks(Path(path), max_bytes, fingerprint or Fingerprint()):
+    for chunk in _chunks(Path(path), max_bytes, fingerprint):
         # Whole lines if possible: a row cut in two would have to be joined again by the parser.
         end = chunk.rfind(b"\n") + 1 or len(chunk)
         size += len(chunk)
@@ -89,14 +89,17 @@ def blocks(
     yield b"".join(held)
 
 
-def _chunks(path: Path, max_bytes: int, fingerprint: Fingerprint) -> Iterator[bytes]:
+def _chunks(path: Path, max_bytes: int, fingerprint: Fingerprint | None) -> Iterator[bytes]:
     total = blank = 0
     try:
         with _opened(path) as file:
-            fingerprint.begin(os.fstat(file.fileno()))
+            if fingerprint is not None:
+                fingerprint.begin(os.fstat(file.fileno()))
 
             def read() -> bytes:
-                return fingerprint.take(file.read(_CHUNK_BYTES))
+                data = file.read(_CHUNK_BYTES)
+                # Not hashed where nobody asks: that would be a twentieth of all time.
+                return data if fingerprint is None else fingerprint.take(data)
 
             start = read()
             for kind in (kind for mark, kind in _FOREIGN.items() if start.startswith(mark)):
