@@ -22,7 +22,7 @@ from spiir_pastro.io.ligolw import Sifted, ordinary
 from spiir_pastro.io.ligolw.inflate import blocks
 from spiir_pastro.io.ligolw.layout import DTYPES, Layout
 from spiir_pastro.io.ligolw.lines import parse_lines
-from spiir_pastro.io.ligolw.markup import NotOrdinaryError, Piece
+from spiir_pastro.io.ligolw.markup import NotOrdinaryError, Piece, count
 from spiir_pastro.io.ligolw.ordinary import ordinary_batches
 from spiir_pastro.io.ligolw.reference import reference_batches
 from spiir_pastro.io.ligolw.tables import gathered
@@ -288,6 +288,14 @@ def test_the_csv_reader_takes_no_byte_in_a_number_that_the_format_reads_otherwis
             taken += 1
             assert batch.frame.equals(slow_lane(around.replace(b"@", odd)).rows)
     assert taken >= 10 or cell == "12%s%s"
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 16, 50])
+def test_a_byte_is_counted_in_slices(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spiir_pastro.io.ligolw.markup._COUNTED_BYTES", 8)
+    text = (b",a,\n,,b,,,,,,," * 5)[:length]
+    assert count(text, b",") == text.count(b",")
+    assert count(memoryview(text)[1:], b"\n") == text[1:].count(b"\n")
 
 
 def test_real_files_read_alike_in_both_lanes(real_data: Path) -> None:

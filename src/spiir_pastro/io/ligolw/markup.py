@@ -38,6 +38,7 @@ _ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"))
 _BLANK = b" \t\n"
 _LONGEST_TAG_BYTES = 64 << 10
 _LONGEST_LINE_BYTES = 64 << 20
+_COUNTED_BYTES = 256 << 10
 
 
 class NotOrdinaryError(Exception):
@@ -66,7 +67,12 @@ class Piece(NamedTuple):
 def count(text: bytes | memoryview, byte: bytes) -> int:
     """Count a byte; five times faster than ``bytes.count``."""
     # NumPy compares 32 bytes at a time; bytes.count looks for a byte with memchr, hit by hit.
-    return int(np.count_nonzero(np.frombuffer(text, np.uint8) == byte[0]))
+    # In slices, whose comparisons stay in the core's own cache.
+    data = np.frombuffer(text, np.uint8)
+    starts = range(0, data.size, _COUNTED_BYTES)
+    return sum(
+        int(np.count_nonzero(data[start : start + _COUNTED_BYTES] == byte[0])) for start in starts
+    )
 
 
 def is_plain(piece: Piece) -> bool:
