@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spiir_pastro.evaluation.scores import roc
-from spiir_pastro.report.thinning import DecisiveFars, misjudged, telling_rows
+from spiir_pastro.report.thinning import DecisiveFars, misjudged, roc_span, telling_rows
 from tolerances import ROUNDING
 
 
@@ -41,6 +41,17 @@ def test_a_thinned_curve_keeps_its_area_and_ends() -> None:
     assert area[1] == pytest.approx(area[0], abs=1e-3)
     few = roc(p[:3], is_signal[:3])
     np.testing.assert_allclose(few.thinned(500).efficiency, few.efficiency, rtol=ROUNDING)
+
+
+def test_a_curve_is_drawn_from_below_what_is_above_all_noise() -> None:
+    is_signal = np.arange(100) < 80
+    good = roc(np.where(is_signal, 0.9, 0.1) + (np.arange(100) == 0) * -0.85, is_signal)
+    assert good.clean_efficiency == pytest.approx(79 / 80)
+    assert roc_span([good])[0] == pytest.approx(0.8)
+    poor = roc(np.where(is_signal, 0.1, 0.9), is_signal)
+    assert poor.clean_efficiency == 0
+    assert roc_span([good, poor])[0] == 0
+    assert roc_span([roc(is_signal.astype(float), is_signal)])[0] == pytest.approx(0.9)
 
 
 def test_what_is_called_something_else_than_it_is_is_misjudged() -> None:

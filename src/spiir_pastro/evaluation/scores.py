@@ -66,6 +66,11 @@ class Roc:
     efficiency: Floats
     thresholds: Floats  # (k,) falling; the first is infinite
 
+    @property
+    def clean_efficiency(self) -> float:
+        """Fraction of signals above all noise."""
+        return float(self.efficiency[self.false_alarm == 0].max())
+
     def thinned(self, points: int) -> "Roc":
         """Return at most so many points, evenly along the curve over ln(false alarms)."""
         if self.thresholds.size <= points:

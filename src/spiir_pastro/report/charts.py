@@ -8,6 +8,7 @@ import numpy as np
 from spiir_pastro.domain import SOURCE_COLOURS, Source
 from spiir_pastro.evaluation.result import QUANTITIES, Evaluation
 from spiir_pastro.report.numbers import figure, percents, probability
+from spiir_pastro.report.thinning import roc_span
 
 Chart = Mapping[str, Any]
 
@@ -82,6 +83,7 @@ def roc_chart(evaluation: Evaluation) -> Chart:
     decades = -float(np.log10(least))
     layout["xaxis"] |= {"type": "log", "range": [-decades, 0.0]}
     layout["xaxis"] |= {"dtick": 1 if decades > 2 else "D2"}
+    layout["yaxis"]["range"] = list(roc_span([curve]))
     return {"data": [line], "layout": layout}
 
 

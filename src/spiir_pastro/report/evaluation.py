@@ -16,7 +16,7 @@ from spiir_pastro.evaluation.result import Evaluation
 from spiir_pastro.evaluation.scores import Reliability, Roc
 from spiir_pastro.report.numbers import source_name
 from spiir_pastro.report.style import INK, figure, house_style, images
-from spiir_pastro.report.thinning import DecisiveFars, misjudged, most_probable
+from spiir_pastro.report.thinning import DecisiveFars, misjudged, most_probable, roc_span
 
 _MOST_POINTS = 3000
 _MOST_BARS = 30
@@ -101,7 +101,8 @@ def draw_roc(ax: Axes, curves: Mapping[str, Roc]) -> None:
     for (name, curve), colour in zip(thinned.items(), _colours(curves), strict=True):
         ax.step(np.maximum(curve.false_alarm, least), curve.efficiency, where="post",
                 color=colour, label=name)  # fmt: skip
-    ax.set(xscale="log", xlim=(least, 1), ylim=(0, 1.02), title="Signals against noise (ROC)")
+    ax.set(xscale="log", xlim=(least, 1), ylim=roc_span(curves.values()))
+    ax.set_title("Signals against noise (ROC)")
     _decades(ax.xaxis)
     ax.set(
         xlabel="fraction of noise called a signal (left edge: none)",

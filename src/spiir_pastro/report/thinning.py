@@ -1,6 +1,7 @@
 """What to draw of a million candidates: the informative ones, where, and which are misjudged."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -9,6 +10,7 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from spiir_pastro.domain import ASTROPHYSICAL, Source
+from spiir_pastro.evaluation.scores import Roc
 
 Rows = NDArray[np.int64]
 
@@ -16,6 +18,16 @@ _SOURCES = [str(source) for source in Source]
 _DOUBTFUL = 0.99
 _BEYOND = 1e-4
 _MARGIN = 10**0.4
+
+
+def roc_span(curves: Iterable[Roc]) -> tuple[float, float]:
+    """Choose which fractions of signals to draw ROC curves for.
+
+    A tenth lower than the signals above all noise: below those a curve only rises straight up.
+    """
+    clean = min(curve.clean_efficiency for curve in curves)
+    lowest = max(0.0, math.floor(10 * clean - 1) / 10)
+    return lowest, 1 + 0.03 * (1 - lowest)
 
 
 def telling_rows(candidates: pl.DataFrame, *, most: int, keep: ArrayLike = ()) -> Rows:
