@@ -75,7 +75,7 @@ ASTROPHYSICAL = tuple(CLASSES)
 
 SOURCE_COLOURS: Mapping[Source, str] = {
     **{source: one.colour for source, one in CLASSES.items()},
-    Source.TERRESTRIAL: "#8C8C8C",
+    Source.TERRESTRIAL: "#767C8C",
 }
 
 SOURCE_MARKS: Mapping[Source, str] = {
