@@ -83,7 +83,7 @@ def roc_chart(evaluation: Evaluation) -> Chart:
     decades = -float(np.log10(least))
     layout["xaxis"] |= {"type": "log", "range": [-decades, 0.0]}
     layout["xaxis"] |= {"dtick": 1 if decades > 2 else "D2"}
-    layout["yaxis"]["range"] = list(roc_span([curve]))
+    layout["yaxis"]["range"] = list(roc_span([evaluation.roc]))
     return {"data": [line], "layout": layout}
 
 
