@@ -46,6 +46,16 @@ COINC = """<?xml version='1.0' encoding='utf-8'?>
 </LIGO_LW>
 """
 
+SERIES = f"""
+  <LIGO_LW Name="COMPLEX8TimeSeries">
+    <Array Name="snr:array" Type="complex_8"><Stream Type="Local" Delimiter=" ">
+      {"1257995030.51 4.3218765 -3.1415926 " * 55_000}
+    </Stream></Array>
+  </LIGO_LW>
+</LIGO_LW>
+"""
+"""As SPIIR's uploads carry it for BAYESTAR: 1.9 MB, as much as in SPIIR's file of GW170817."""
+
 MAY_IMPORT: dict[str, set[str]] = {
     "--help": {"click"},
     "--version": {"click"},
@@ -94,6 +104,25 @@ def test_predict_of_one_candidate_needs_no_data_frames(
 ) -> None:
     used = imported("predict", coinc, "--model", model, "--format", style)
     assert used <= MAY_IMPORT["predict"]
+
+
+@pytest.mark.parametrize("far", ["2.5e-08", "0"])
+@pytest.mark.parametrize("command", ["predict", "explain"])
+def test_nor_does_one_with_its_snr_series(
+    model: Path, tmp_path: Path, command: str, far: str
+) -> None:
+    path = tmp_path / "H1L1_1.xml"
+    path.write_text(COINC.replace("FAR", far).replace("</LIGO_LW>\n", SERIES))
+    assert path.stat().st_size > 1_800_000
+    assert imported(command, path, "--model", model) <= MAY_IMPORT[command]
+
+
+@pytest.mark.real_data
+def test_nor_do_real_ones(model: Path, real_data: Path) -> None:
+    paths = sorted(real_data.glob("spiir/coinc*/*.xml"), key=lambda path: path.stat().st_size)
+    for path in (paths[0], paths[-1]):
+        for command in ("predict", "explain"):
+            assert imported(command, path, "--model", model) <= MAY_IMPORT[command]
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])

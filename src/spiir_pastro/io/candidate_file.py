@@ -14,10 +14,10 @@ from spiir_pastro.io.alerts import parse_alert
 from spiir_pastro.io.trigger_lines import trigger_from_row
 
 _LARGEST_BYTES = 2**24
-"""A candidate's file has 20 kB; with the SNR series of three detectors half a megabyte."""
+"""A candidate's file has 20 kB; with the SNR series of three detectors near 2 MB."""
 
-_LARGEST_SINGLE_BYTES = 2**20
-"""Of what `only_candidate` looks into: longer ones are tables of many."""
+_LARGEST_SINGLE_BYTES = 2**22
+"""Of what `only_candidate` looks into: longer ones are tables of many, better not parsed twice."""
 
 _NULLS = frozenset({"", "None"})
 
