@@ -67,15 +67,19 @@ def _ahead(
 ) -> Generator[tuple[Lines, ParsedLines | None]]:
     """Yield pieces in order with what was parsed of them, while threads parse the next ones.
 
-    Where Polars keeps to one thread, as beside other workers, nothing is parsed ahead.
+    Where Polars keeps to one thread, as beside other workers, all is done in turn: a thread more
+    would only be woken on a core that another worker needs.
     """
-    ahead = _PIECES_AHEAD if pl.thread_pool_size() > 1 else 0
+    if pl.thread_pool_size() == 1:
+        for lines in pieces:
+            yield lines, parse(lines)
+        return
     with ThreadPoolExecutor(_THREADS) as threads:
         coming: deque[tuple[Lines, Future[ParsedLines | None]]] = deque()
         for lines in pieces:
             coming.append((lines, threads.submit(parse, lines)))
             # In order, and no more than so many pieces are in memory.
-            if len(coming) > ahead:
+            if len(coming) > _PIECES_AHEAD:
                 first, parsed = coming.popleft()
                 yield first, parsed.result()
         for lines, parsed in coming:
