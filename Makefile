@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# pip compiles every package but an editable one; under PYTHONDONTWRITEBYTECODE each start would do it.
+COMPILE = $(BIN)/python -m compileall -q src
 export PYTHONHASHSEED = 0
 # Where the rehearsal of the alert service is, which the demo, benchmarks, fuzzing and storm share.
 export PYTHONPATH = $(CURDIR)/tools
@@ -14,11 +16,13 @@ help:  ## list the targets
 $(VENV)/.run: requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	$(COMPILE)
 	touch $@
 
 $(VENV)/.dev: requirements-dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
+	$(COMPILE)
 	touch $@ $(VENV)/.run
 
 demo: $(VENV)/.run  ## simulate a campaign and run every stage on it, into demo/
