@@ -71,12 +71,16 @@ class Roc:
         """Fraction of signals above all noise."""
         return float(self.efficiency[self.false_alarm == 0].max())
 
+    @property
+    def left_edge(self) -> float:
+        """Half the least false alarm above none: where a logarithmic axis shows none."""
+        return 0.5 * float(self.false_alarm[self.false_alarm > 0].min(initial=1.0))
+
     def thinned(self, points: int) -> "Roc":
         """Return at most so many points, evenly along the curve over ln(false alarms)."""
         if self.thresholds.size <= points:
             return self
-        least = self.false_alarm[self.false_alarm > 0].min(initial=1.0)
-        x = np.log(np.maximum(self.false_alarm, 0.5 * least))
+        x = np.log(np.maximum(self.false_alarm, self.left_edge))
         # A point where the curve has moved, in either direction: even steps in one would miss its
         # bends.
         steps = np.diff(x) / np.ptp(x) + np.diff(self.efficiency)

@@ -95,13 +95,12 @@ def draw_candidates(ax: Axes, candidates: pl.DataFrame, *, truth: str) -> None:
 
 def draw_roc(ax: Axes, curves: Mapping[str, Roc]) -> None:
     """Draw signals found against noise called a signal, logarithmic; none at all at the left."""
-    thinned = {name: curve.thinned(_ROC_POINTS) for name, curve in curves.items()}
-    alarms = np.concatenate([curve.false_alarm for curve in thinned.values()])
-    least = 0.5 * alarms[alarms > 0].min(initial=1.0)
-    for (name, curve), colour in zip(thinned.items(), _colours(curves), strict=True):
-        ax.step(np.maximum(curve.false_alarm, least), curve.efficiency, where="post",
+    left = min(curve.left_edge for curve in curves.values())
+    for (name, curve), colour in zip(curves.items(), _colours(curves), strict=True):
+        drawn = curve.thinned(_ROC_POINTS)
+        ax.step(np.maximum(drawn.false_alarm, left), drawn.efficiency, where="post",
                 color=colour, label=name)  # fmt: skip
-    ax.set(xscale="log", xlim=(least, 1), ylim=roc_span(curves.values()))
+    ax.set(xscale="log", xlim=(left, 1), ylim=roc_span(curves.values()))
     ax.set_title("Signals against noise (ROC)")
     _decades(ax.xaxis)
     ax.set(
