@@ -64,14 +64,14 @@ def calibration_chart(evaluation: Evaluation) -> Chart:
 def roc_chart(evaluation: Evaluation) -> Chart:
     """Return signals found against noise called a signal, logarithmic."""
     # A point in a browser costs far more than in an array, and a screen has some thousand columns.
-    curve = evaluation.roc.thinned(_ROC_POINTS)
+    curve, left = evaluation.roc.thinned(_ROC_POINTS), evaluation.roc.left_edge
     at = ["nothing" if np.isinf(t) else f"p_astro ≥ {probability(t)}" for t in curve.thresholds]
     text = [
         f"{called}<br>{100 * found:.4g} % of the signals<br>{100 * false:.3g} % of the noise"
         for called, found, false in zip(at, curve.efficiency, curve.false_alarm, strict=True)
     ]
     line = {
-        "x": np.maximum(curve.false_alarm, evaluation.roc.left_edge).tolist(),
+        "x": np.maximum(curve.false_alarm, left).tolist(),
         "y": curve.efficiency.tolist(),
         "mode": "lines",
         "line": {"color": _BLUE, "shape": "hv", "width": 2},
@@ -79,7 +79,7 @@ def roc_chart(evaluation: Evaluation) -> Chart:
         "hoverinfo": "text",
     }
     layout = _layout("fraction of noise called a signal", "fraction of signals found")
-    decades = -float(np.log10(evaluation.roc.left_edge))
+    decades = -float(np.log10(left))
     layout["xaxis"] |= {"type": "log", "range": [-decades, 0.0]}
     layout["xaxis"] |= {"dtick": 1 if decades > 2 else "D2"}
     layout["yaxis"]["range"] = list(roc_span([evaluation.roc]))
